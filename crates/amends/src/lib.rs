@@ -1,0 +1,1 @@
+//! A durable saga engine: embed it, or run the binary.

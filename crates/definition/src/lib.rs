@@ -1,0 +1,1 @@
+//! The definition file: parsed, checked, compiled for the machine.

@@ -1,0 +1,1 @@
+//! Shards, batching, timers, dispatch and recovery around the machine.

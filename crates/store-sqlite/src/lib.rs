@@ -1,0 +1,1 @@
+//! The embedded store: two SQLite files in one data folder.

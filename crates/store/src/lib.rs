@@ -1,0 +1,1 @@
+//! The Journal and Catalog contracts, the in-memory store, and their conformance suite.

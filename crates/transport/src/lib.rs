@@ -1,0 +1,1 @@
+//! The Transport contract and the in-process transport.

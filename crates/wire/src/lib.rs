@@ -1,0 +1,1 @@
+//! The participant protocol: commands, replies, envelopes, signatures.
