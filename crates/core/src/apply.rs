@@ -1,0 +1,662 @@
+//! Facts into state: one total match, and the only code that writes a saga.
+//!
+//! A decision applies each event as it records it, and a recovery applies the same events again, so
+//! the two cannot differ (S17). An event that does not fit the state is refused, and with it the
+//! saga is quarantined; others go on.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::event::{CommandRef, Ending, Event, NewRound, Started};
+use crate::ids::{Direction, Payload, RunRef, StepIx};
+use crate::saga::{
+    Act, Attempt, AttemptSet, Attention, Exception, Fault, Letter, Run, Saga, Sendings, Settled,
+    Signal, State, Status, StepState, Terms, Turn, Undo, UndoEnd,
+};
+use crate::time::{Millis, Time};
+
+/// An event that cannot have happened to this saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IllegalEvent {
+    /// Its place in the saga's history.
+    pub seq: u64,
+    /// Why it does not fit.
+    pub why: &'static str,
+}
+
+impl fmt::Display for IllegalEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event {} does not fit the saga's state: {}", self.seq, self.why)
+    }
+}
+
+impl core::error::Error for IllegalEvent {}
+
+type Applied = Result<(), &'static str>;
+
+impl Saga {
+    /// The saga after its first event.
+    pub fn started(started: &Started, at: Time) -> Self {
+        let waiting = StepState::Waiting { expression_error: None };
+        Self {
+            id: started.saga_id,
+            seq: 1,
+            state: State::Started,
+            pinned: started.pinned.clone(),
+            data: started.data.clone(),
+            business_key: started.business_key.clone(),
+            turned: None,
+            deadline: started.deadline,
+            paused: None,
+            steps: vec![waiting; usize::from(started.steps)],
+            signals: Vec::new(),
+            attention: Vec::new(),
+            exceptions: Vec::new(),
+            created_at: at,
+            updated_at: at,
+            ended_at: None,
+        }
+    }
+
+    /// The saga that these events add up to; the first must be [`Event::Started`].
+    pub fn replay<'a>(
+        events: impl IntoIterator<Item = (Time, &'a Event)>,
+    ) -> Result<Self, IllegalEvent> {
+        let mut events = events.into_iter();
+        let Some((at, Event::Started(started))) = events.next() else {
+            return Err(IllegalEvent { seq: 1, why: "a history begins with the start" });
+        };
+        let mut saga = Self::started(started, at);
+        for (at, event) in events {
+            saga.apply(at, event)?;
+        }
+        Ok(saga)
+    }
+
+    /// Takes in one more event. A refused one leaves the saga unfit for use: rebuild it.
+    pub fn apply(&mut self, at: Time, event: &Event) -> Result<(), IllegalEvent> {
+        let seq = self.seq + 1;
+        self.take_in(at, event).map_err(|why| IllegalEvent { seq, why })?;
+        self.seq = seq;
+        self.updated_at = at;
+        Ok(())
+    }
+
+    fn take_in(&mut self, at: Time, event: &Event) -> Applied {
+        match event {
+            Event::Started(_) => Err("it started before"),
+            Event::Readied { step, deadline, for_each, inputs } => {
+                self.ready(at, *step, *deadline, *for_each, inputs)
+            }
+            Event::Skipped { step, for_each } => {
+                self.leave_waiting(*step, StepState::Skipped { for_each: *for_each, by: None })
+            }
+            Event::ExpressionFailed { step, failed, fault } => {
+                self.expression_failed(at, *step, *failed, fault)
+            }
+            Event::Sent { command, attempt, until, deadline, terms } => {
+                self.sent(at, *command, *attempt, *until, *deadline, *terms)
+            }
+            Event::NotSent { command, attempt, next_at, fault } => {
+                self.not_sent(*command, *attempt, *next_at, fault)
+            }
+            Event::Accepted { command, attempt, until } => {
+                let run = self.known_run(command.run)?;
+                run.contract = None;
+                let open = current(run, *command)?.open.as_mut();
+                let open = open.filter(|open| open.number == *attempt);
+                let open = open.ok_or("the attempt is not waited for")?;
+                open.accepted = true;
+                open.until = *until;
+                Ok(())
+            }
+            Event::AttemptEnded { command, attempt, ending, next_at, fault } => {
+                self.attempt_ended(*command, *attempt, *ending, *next_at, fault)
+            }
+            Event::ContractBroken { run, note } => {
+                self.known_run(*run)?.contract = Some(Arc::clone(note));
+                Ok(())
+            }
+            Event::UnboundFound { run } => {
+                self.known_run(*run)?.unbound = true;
+                Ok(())
+            }
+            Event::Completed { run, result } => self.completed(*run, result),
+            Event::Refused { run, attempt, settled, leaves, next_at, fault } => {
+                self.refused(*run, *attempt, *settled, *leaves, *next_at, fault)
+            }
+            Event::GivenUp { run, unreachable } => self.given_up(*run, *unreachable),
+            Event::Overdue { run } => {
+                let action = self.known_run(*run)?.action.as_mut();
+                action.ok_or("nothing was sent")?.overdue = true;
+                Ok(())
+            }
+            Event::RoundOpened { command, next_at, why } => {
+                self.round_opened(at, *command, *next_at, why)
+            }
+            Event::UndoAcknowledged { run, undone } => {
+                self.undo_ended(*run, UndoEnd::Acknowledged { undone: *undone })
+            }
+            Event::DeadLettered { run, redrives, next_at } => {
+                self.dead_letter(*run, Letter::Dead { redrives: *redrives }, *next_at)
+            }
+            Event::Poisoned { run, next_at } => self.dead_letter(*run, Letter::Poison, *next_at),
+            Event::SignalReceived { name, body } => {
+                if self.signals.iter().any(|signal| signal.name == *name) {
+                    return Err("a signal of this name came before");
+                }
+                self.signals.push(Signal { name: Arc::clone(name), body: body.clone() });
+                Ok(())
+            }
+            Event::SignalRefused { step, fault } => {
+                let run = self.known_run(RunRef::only(*step))?;
+                if run.status != Status::Pending {
+                    return Err("the step does not wait for a signal");
+                }
+                run.status = Status::Failed;
+                run.settled = Settled::Refused;
+                run.error = Some(fault.clone());
+                self.left_started();
+                Ok(())
+            }
+            Event::Turned { cause } => {
+                if self.turned.is_some() || self.state.ended() {
+                    return Err("the decision was made before");
+                }
+                self.turned = Some(Turn { cause: cause.clone(), at });
+                self.state = State::Compensating;
+                Ok(())
+            }
+            Event::Ended { state } => {
+                if self.state.ended() || !state.ended() {
+                    return Err("a saga ends once");
+                }
+                self.state = *state;
+                self.ended_at = Some(at);
+                Ok(())
+            }
+            Event::Paused(_) => {
+                if self.paused.is_some() {
+                    return Err("it is paused already");
+                }
+                self.paused = Some(at);
+                Ok(())
+            }
+            Event::Resumed(_) => {
+                let since = self.paused.take().ok_or("it is not paused")?;
+                self.make_up_for(at.since(since));
+                Ok(())
+            }
+            Event::OutageEnded { lasted } => {
+                self.make_up_for(*lasted);
+                Ok(())
+            }
+            Event::Extended { run: None, deadline, .. } => {
+                self.deadline = Some(*deadline);
+                Ok(())
+            }
+            Event::Extended { run: Some(run), deadline, .. } => {
+                let run = self.known_run(*run)?;
+                run.deadline = *deadline;
+                run.deadline_said = *deadline;
+                if let Some(action) = &mut run.action {
+                    action.overdue = false;
+                }
+                Ok(())
+            }
+            Event::RetriedByHand { run, direction, .. } => {
+                let sendings = self.known_run(*run)?.sendings_mut(*direction);
+                sendings.ok_or("nothing was sent")?.next_at = at;
+                Ok(())
+            }
+            Event::ActionResolved { run, result, act } => {
+                let run = self.known_run(*run)?;
+                let done = result.is_some();
+                run.status = if done { Status::Completed } else { Status::Failed };
+                run.settled = if done { Settled::Succeeded } else { Settled::Refused };
+                run.result.clone_from(result);
+                by_hand(run, act);
+                self.left_started();
+                Ok(())
+            }
+            Event::ActionSkipped { run, act } => {
+                if self.run(*run).is_none() {
+                    let state = StepState::Skipped { for_each: false, by: Some(act.clone()) };
+                    return self.leave_waiting(run.step, state);
+                }
+                let run = self.known_run(*run)?;
+                run.status = Status::Skipped;
+                by_hand(run, act);
+                Ok(())
+            }
+            Event::UndoSettledByHand { run, skipped, act } => {
+                let end = if *skipped { UndoEnd::Skipped } else { UndoEnd::Resolved };
+                self.undo_ended(*run, end(act.clone()))?;
+                self.known_run(*run)?.by = Some(act.clone());
+                Ok(())
+            }
+            Event::AttentionRaised { run, direction, reason } => {
+                if self.attention.iter().any(|a| a.is(*run, *direction, *reason)) {
+                    return Err("it has that attention already");
+                }
+                let (run, direction, reason) = (*run, *direction, *reason);
+                self.attention.push(Attention { run, direction, reason, since: at });
+                Ok(())
+            }
+            Event::AttentionCleared { run, direction, reason, .. } => {
+                let before = self.attention.len();
+                self.attention.retain(|a| !a.is(*run, *direction, *reason));
+                if self.attention.len() == before {
+                    Err("it has no such attention")
+                } else {
+                    Ok(())
+                }
+            }
+            Event::Excepted(exception) => {
+                if !self.has_exception(exception.run, exception.reason) {
+                    self.exceptions.push(exception.clone());
+                }
+                Ok(())
+            }
+            Event::Proven { run, reason } => {
+                self.exceptions.retain(|e| e.run != *run || e.reason != *reason);
+                Ok(())
+            }
+        }
+    }
+
+    fn known_run(&mut self, run: RunRef) -> Result<&mut Run, &'static str> {
+        self.run_mut(run).ok_or("the step has no such run")
+    }
+
+    fn leave_waiting(&mut self, step: StepIx, state: StepState) -> Applied {
+        match self.steps.get_mut(step.get()) {
+            Some(slot @ StepState::Waiting { .. }) => {
+                *slot = state;
+                Ok(())
+            }
+            Some(_) => Err("the step has begun"),
+            None => Err("there is no such step"),
+        }
+    }
+
+    fn ready(
+        &mut self,
+        at: Time,
+        step: StepIx,
+        deadline: Time,
+        for_each: bool,
+        inputs: &[Option<Payload>],
+    ) -> Applied {
+        let runs = inputs.iter().map(|input| Run::ready(at, deadline, input.clone())).collect();
+        self.leave_waiting(step, StepState::Runs { for_each, runs })
+    }
+
+    fn expression_failed(
+        &mut self,
+        at: Time,
+        step: StepIx,
+        failed: bool,
+        fault: &Fault,
+    ) -> Applied {
+        if !failed {
+            let expression_error = Some(fault.clone());
+            return self.leave_waiting(step, StepState::Waiting { expression_error });
+        }
+        let mut run = Run::ready(at, at, None);
+        run.status = Status::Failed;
+        run.settled = Settled::Unreachable;
+        run.error = Some(fault.clone());
+        self.leave_waiting(step, StepState::Runs { for_each: false, runs: vec![run] })?;
+        self.left_started();
+        Ok(())
+    }
+
+    fn sent(
+        &mut self,
+        at: Time,
+        command: CommandRef,
+        attempt: u32,
+        until: Time,
+        deadline: Option<Time>,
+        terms: Terms,
+    ) -> Applied {
+        let run = self.known_run(command.run)?;
+        if run.sendings(command.direction).is_none() {
+            if command.round != 1 {
+                return Err("the first round is round 1");
+            }
+            let first = Sendings::opened(1, None, 0, at, at);
+            run.set_sendings(command.direction, first);
+        }
+        let result = run.result.clone();
+        let sendings = current(run, command)?;
+        if sendings.open.is_some() || attempt != sendings.attempts + 1 {
+            return Err("attempts follow one another");
+        }
+        let intent = !sendings.intent;
+        if intent {
+            sendings.intent = true;
+            sendings.since = at;
+            sendings.terms = terms;
+        }
+        sendings.attempts = attempt;
+        sendings.left += 1;
+        sendings.unresolved.insert(attempt);
+        sendings.doubtful.insert(attempt);
+        sendings.open = Some(Attempt { number: attempt, sent_at: at, until, accepted: false });
+        run.unbound = false;
+        match (command.direction, &mut run.undo) {
+            (Direction::Compensation, Some(undo)) => {
+                if intent {
+                    undo.original_result = result;
+                }
+                run.status = Status::Compensating;
+            }
+            _ => {
+                if run.status == Status::Pending {
+                    run.status = Status::Executing;
+                }
+                run.floats = false;
+                run.deadline = deadline.unwrap_or(run.deadline);
+            }
+        }
+        Ok(())
+    }
+
+    fn not_sent(
+        &mut self,
+        command: CommandRef,
+        attempt: u32,
+        next_at: Time,
+        fault: &Fault,
+    ) -> Applied {
+        let run = self.known_run(command.run)?;
+        let sendings = current(run, command)?;
+        if !sendings.unresolved.contains(attempt) {
+            return Err("no such attempt is open");
+        }
+        sendings.left -= 1;
+        sendings.unresolved.remove(attempt);
+        sendings.doubtful.remove(attempt);
+        sendings.close(attempt, next_at);
+        run.error = Some(fault.clone());
+        Ok(())
+    }
+
+    fn attempt_ended(
+        &mut self,
+        command: CommandRef,
+        attempt: u32,
+        ending: Ending,
+        next_at: Time,
+        fault: &Option<Fault>,
+    ) -> Applied {
+        let run = self.known_run(command.run)?;
+        let sendings = current(run, command)?;
+        match ending {
+            Ending::NamedTransient => {
+                sendings.unresolved.remove(attempt);
+                sendings.doubtful.remove(attempt);
+            }
+            Ending::Transient => sendings.doubtful.remove(attempt),
+            Ending::Unknown | Ending::TimedOut => {}
+        }
+        sendings.close(attempt, next_at);
+        if matches!(ending, Ending::NamedTransient | Ending::Transient) {
+            run.contract = None;
+        }
+        if fault.is_some() {
+            run.error.clone_from(fault);
+        }
+        Ok(())
+    }
+
+    fn completed(&mut self, run: RunRef, result: &Payload) -> Applied {
+        let run = self.known_run(run)?;
+        if run.settled == Settled::Succeeded {
+            return Err("it was completed before");
+        }
+        run.settled = Settled::Succeeded;
+        run.result = Some(result.clone());
+        run.contract = None;
+        if run.undo.is_none() {
+            run.status = Status::Completed;
+            run.error = None;
+        }
+        if let Some(action) = &mut run.action {
+            action.open = None;
+        }
+        self.left_started();
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        run: RunRef,
+        attempt: Option<u32>,
+        settled: bool,
+        leaves: Status,
+        next_at: Time,
+        fault: &Fault,
+    ) -> Applied {
+        let run = self.known_run(run)?;
+        if matches!(run.settled, Settled::Succeeded | Settled::Refused) {
+            return Err("its outcome is settled");
+        }
+        run.error = Some(fault.clone());
+        run.contract = None;
+        let action = run.action.as_mut().ok_or("nothing was sent")?;
+        if settled {
+            run.settled = Settled::Refused;
+            action.open = None;
+        } else {
+            let open = action.open.map(|open| open.number);
+            if let Some(answered) = attempt.or(open) {
+                action.close(answered, next_at);
+            }
+            if leaves == Status::Failed {
+                run.settled = Settled::GivenUp;
+                action.open = None;
+            }
+        }
+        if run.undo.is_none() {
+            run.status = leaves;
+        }
+        self.left_started();
+        Ok(())
+    }
+
+    fn given_up(&mut self, run: RunRef, unreachable: bool) -> Applied {
+        let run = self.known_run(run)?;
+        if run.settled != Settled::Open {
+            return Err("its outcome is settled");
+        }
+        run.settled = if unreachable { Settled::Unreachable } else { Settled::GivenUp };
+        run.status = if unreachable { Status::Failed } else { Status::Unknown };
+        if let Some(action) = &mut run.action {
+            action.open = None;
+        }
+        self.left_started();
+        Ok(())
+    }
+
+    fn round_opened(
+        &mut self,
+        at: Time,
+        command: CommandRef,
+        next_at: Time,
+        why: &NewRound,
+    ) -> Applied {
+        let run = self.known_run(command.run)?;
+        let before = run.sendings(command.direction);
+        let (last_round, attempts) = before.map_or((0, 0), |s| (s.round, s.attempts));
+        if command.round != last_round + 1 {
+            return Err("rounds follow one another");
+        }
+        let body = match why {
+            NewRound::Edited { body, .. } => Some(body.clone()),
+            NewRound::Refused | NewRound::LateSuccess => None,
+        };
+        let mut opened = Sendings::opened(command.round, body, attempts, at, next_at);
+        opened.refused_before = *why == NewRound::Refused;
+        run.set_sendings(command.direction, opened);
+        match (command.direction, &mut run.undo) {
+            (Direction::Compensation, Some(undo)) => {
+                undo.end = None;
+                undo.letter = Letter::None;
+                undo.second_round |= *why == NewRound::LateSuccess;
+                run.status = Status::Compensating;
+            }
+            _ => {
+                run.settled = Settled::Open;
+                run.status = Status::Executing;
+            }
+        }
+        Ok(())
+    }
+
+    fn undo_ended(&mut self, run: RunRef, end: UndoEnd) -> Applied {
+        let run = self.known_run(run)?;
+        let undo = run.undo.get_or_insert_with(Undo::unsent);
+        if undo.end.is_some() {
+            return Err("its undo has ended");
+        }
+        undo.end = Some(end);
+        undo.letter = Letter::None;
+        if let Some(sendings) = &mut undo.sendings {
+            sendings.open = None;
+        }
+        run.status = Status::Compensated;
+        run.contract = None;
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, run: RunRef, letter: Letter, next_at: Time) -> Applied {
+        let undo = self.known_run(run)?.undo.as_mut().ok_or("it has no undo")?;
+        undo.letter = letter;
+        let sendings = undo.sendings.as_mut().ok_or("its undo was never sent")?;
+        sendings.open = None;
+        sendings.next_at = next_at;
+        Ok(())
+    }
+
+    /// A deadline counts the participants' time, not ours (section 5, time).
+    fn make_up_for(&mut self, lasted: Millis) {
+        self.deadline = self.deadline.map(|deadline| deadline + lasted);
+        for step in &mut self.steps {
+            let StepState::Runs { runs, .. } = step else { continue };
+            for run in runs.iter_mut().filter(|run| run.settled == Settled::Open) {
+                run.deadline = run.deadline + lasted;
+                run.deadline_said = run.deadline_said + lasted;
+                run.floats = true;
+            }
+        }
+    }
+
+    fn left_started(&mut self) {
+        if self.state == State::Started {
+            self.state = State::Pending;
+        }
+    }
+}
+
+impl Run {
+    fn ready(at: Time, deadline: Time, input: Option<Payload>) -> Self {
+        Self {
+            status: Status::Pending,
+            input,
+            ready_at: at,
+            deadline,
+            deadline_said: deadline,
+            floats: false,
+            action: None,
+            settled: Settled::Open,
+            result: None,
+            error: None,
+            contract: None,
+            unbound: false,
+            undo: None,
+            by: None,
+        }
+    }
+
+    fn set_sendings(&mut self, direction: Direction, sendings: Sendings) {
+        match direction {
+            Direction::Action => self.action = Some(sendings),
+            Direction::Compensation => {
+                self.undo.get_or_insert_with(Undo::unsent).sendings = Some(sendings);
+            }
+        }
+    }
+}
+
+impl Undo {
+    fn unsent() -> Self {
+        Self {
+            sendings: None,
+            original_result: None,
+            end: None,
+            second_round: false,
+            letter: Letter::None,
+        }
+    }
+}
+
+impl Sendings {
+    fn opened(round: u32, body: Option<Payload>, attempts: u32, at: Time, next_at: Time) -> Self {
+        Self {
+            round,
+            body,
+            intent: false,
+            refused_before: false,
+            attempts,
+            left: 0,
+            open: None,
+            unresolved: AttemptSet::default(),
+            doubtful: AttemptSet::default(),
+            next_at,
+            terms: Terms { fence: None, flat: true },
+            overdue: false,
+            since: at,
+        }
+    }
+
+    fn close(&mut self, attempt: u32, next_at: Time) {
+        if self.open.is_some_and(|open| open.number == attempt) {
+            self.open = None;
+            self.next_at = next_at;
+        }
+    }
+}
+
+impl Attention {
+    pub(crate) fn is(
+        &self,
+        run: Option<RunRef>,
+        direction: Direction,
+        reason: crate::saga::Reason,
+    ) -> bool {
+        self.run == run && self.direction == direction && self.reason == reason
+    }
+}
+
+impl Saga {
+    pub(crate) fn has_exception(&self, run: RunRef, reason: crate::saga::ExceptionReason) -> bool {
+        self.exceptions.iter().any(|e: &Exception| e.run == run && e.reason == reason)
+    }
+}
+
+fn by_hand(run: &mut Run, act: &Act) {
+    run.by = Some(act.clone());
+    if let Some(action) = &mut run.action {
+        action.open = None;
+    }
+}
+
+fn current(run: &mut Run, command: CommandRef) -> Result<&mut Sendings, &'static str> {
+    let sendings = run.sendings_mut(command.direction).ok_or("nothing was sent")?;
+    if sendings.round == command.round { Ok(sendings) } else { Err("it is not the current round") }
+}

@@ -1,0 +1,111 @@
+//! Attention: what a person is needed for, worked out anew after every decision. It goes when its
+//! cause goes (S21); only `contradicted` waits to be acknowledged.
+
+use alloc::vec::Vec;
+
+use crate::definition::Kind;
+use crate::effects::UNDO_SLOW_AFTER;
+use crate::event::Event;
+use crate::ids::{Direction, RunRef, StepIx};
+use crate::rules;
+use crate::saga::{Letter, Reason, Run, Settled, StepState};
+
+use super::Decision;
+
+type Item = (Option<RunRef>, Direction, Reason);
+
+impl Decision<'_> {
+    pub(super) fn raise(&mut self, run: Option<RunRef>, direction: Direction, reason: Reason) {
+        if !self.saga.attention.iter().any(|a| a.is(run, direction, reason)) {
+            self.record(Event::AttentionRaised { run, direction, reason });
+        }
+    }
+
+    pub(super) fn refresh_attention(&mut self) {
+        let wanted = self.wanted();
+        let held = |a: &crate::saga::Attention| (a.run, a.direction, a.reason);
+        let gone: Vec<Item> = self
+            .saga
+            .attention
+            .iter()
+            .map(held)
+            .filter(|item| item.2 != Reason::Contradicted && !wanted.contains(item))
+            .collect();
+        for (run, direction, reason) in gone {
+            self.record(Event::AttentionCleared { run, direction, reason, act: None });
+        }
+        for (run, direction, reason) in wanted {
+            self.raise(run, direction, reason);
+        }
+    }
+
+    fn wanted(&self) -> Vec<Item> {
+        let mut wanted = Vec::new();
+        let overdue = self.saga.deadline.is_some_and(|deadline| deadline <= self.at())
+            && self.saga.turned.is_none()
+            && !self.saga.state.ended()
+            && rules::point_of_no_return(self.def, self.saga);
+        if overdue {
+            wanted.push((None, Direction::Action, Reason::Overdue));
+        }
+        for (i, step) in (0u8..).zip(&self.saga.steps) {
+            if matches!(step, StepState::Waiting { expression_error: Some(_) }) {
+                let run = Some(RunRef::only(StepIx(i)));
+                wanted.push((run, Direction::Action, Reason::Expression));
+            }
+        }
+        for (at, run) in self.saga.runs() {
+            self.wanted_by_action(at, run, &mut wanted);
+            self.wanted_by_undo(at, run, &mut wanted);
+        }
+        wanted
+    }
+
+    fn wanted_by_action(&self, at: RunRef, run: &Run, wanted: &mut Vec<Item>) {
+        let mut want = |reason| wanted.push((Some(at), Direction::Action, reason));
+        let step = self.def.step(at.step);
+        let open = run.settled == Settled::Open && !self.saga.state.ended();
+        let overdue = open && run.action.as_ref().is_some_and(|action| action.overdue);
+        match step.kind {
+            Kind::Pivot if overdue => want(Reason::PivotUnknown),
+            Kind::Retriable if overdue => want(Reason::RetriableSlow),
+            _ => {}
+        }
+        if step.kind == Kind::Retriable && open {
+            let refused = run.action.as_ref().is_some_and(|action| action.refused_before);
+            if refused && self.saga.turned.is_none() && run.by.is_none() {
+                want(Reason::RefusedAfterPivot);
+            }
+        }
+        if rules::waits_for_a_person(step, run) {
+            want(Reason::OutcomeUnknown);
+        }
+        if run.contract.is_some() && !rules::undo_begun(run) && open {
+            want(Reason::Contract);
+        }
+        if run.unbound && open && !rules::undo_begun(run) {
+            want(Reason::UnboundService);
+        }
+    }
+
+    fn wanted_by_undo(&self, at: RunRef, run: &Run, wanted: &mut Vec<Item>) {
+        let Some(undo) = run.undo.as_ref().filter(|undo| undo.end.is_none()) else { return };
+        let mut want = |reason| wanted.push((Some(at), Direction::Compensation, reason));
+        match undo.letter {
+            Letter::None => {
+                let since = undo.sendings.as_ref().filter(|s| s.intent).map(|s| s.since);
+                if since.is_some_and(|since| since + UNDO_SLOW_AFTER <= self.at()) {
+                    want(Reason::UndoSlow);
+                }
+            }
+            Letter::Dead { .. } => want(Reason::CompensationFailed),
+            Letter::Poison => want(Reason::Poison),
+        }
+        if run.contract.is_some() {
+            want(Reason::Contract);
+        }
+        if run.unbound {
+            want(Reason::UnboundService);
+        }
+    }
+}

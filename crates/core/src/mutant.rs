@@ -1,0 +1,57 @@
+//! The traps of `semantics.md` section 6, built in on purpose for the explorer to catch.
+//!
+//! In every other build `mutated` is the constant `false` and the compiler removes them.
+
+/// A mistake that loses or doubles effects; each must be found by the exhaustive search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mutant {
+    /// Undo only the steps known completed.
+    UndoOnlyCompleted = 1,
+    /// Trust a refusal that does not speak for every sending.
+    TrustUnsettledRefusal,
+    /// Undo at once although the service keeps no tombstone.
+    NoTombstone,
+    /// Send the next undo before the last one is acknowledged.
+    UndoBeforeAcknowledgement,
+    /// Take a cancel while the pivot is in flight.
+    CancelInFlightPivot,
+    /// Send the second round of an undo under the first round's number.
+    SecondRoundUnderFirstKey,
+    /// Turn the saga when the pivot's outcome is unknown.
+    UnknownPivotTurns,
+    /// Count answers to call a refusal settled.
+    CountAnswers,
+    /// Let an acknowledgement that names no round close the second round.
+    UnnamedClosesSecond,
+    /// Send a first command after the decision to compensate.
+    ForwardAfterTurn,
+    /// Never open a second round.
+    NoSecondRound,
+}
+
+#[cfg(feature = "mutants")]
+mod active {
+    use core::sync::atomic::{AtomicU8, Ordering};
+
+    static ACTIVE: AtomicU8 = AtomicU8::new(0);
+
+    /// Builds the mistake in, for the whole process, until `None` takes it out again.
+    pub fn mutate(mutant: Option<super::Mutant>) {
+        ACTIVE.store(mutant.map_or(0, |m| m as u8), Ordering::SeqCst);
+    }
+
+    pub(crate) fn mutated(mutant: super::Mutant) -> bool {
+        ACTIVE.load(Ordering::Relaxed) == mutant as u8
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use active::mutate;
+#[cfg(feature = "mutants")]
+pub(crate) use active::mutated;
+
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn mutated(_: Mutant) -> bool {
+    false
+}
