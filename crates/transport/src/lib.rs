@@ -1,1 +1,16 @@
-//! The Transport contract and the in-process transport.
+//! The Transport contract, the in-process transport, and the suite that every transport passes.
+//!
+//! A transport carries commands to participants and brings back what they say. It decides
+//! nothing: it neither retries nor gives up, and what an outcome means is the machine's business.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod contract;
+mod exchange;
+mod in_process;
+
+pub use contract::{
+    Closing, Delivery, Outgoing, Patience, Receipt, Replies, ReplySink, Ticket, Transport,
+};
+pub use exchange::{Exchanges, KEPT_OPEN_MAX};
+pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};

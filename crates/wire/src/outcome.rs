@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::command::Direction;
+
 /// The longest error text that is kept: it goes into a fact, a log line and a web page.
 pub const FAULT_MESSAGE_BYTES_MAX: usize = 2048;
 
@@ -61,6 +63,21 @@ impl Outcome {
     /// Unknown, without a breach of the protocol.
     pub fn unknown(message: impl AsRef<str>) -> Self {
         Self::Unknown { error: Fault::new(message), contract: None }
+    }
+
+    /// A definite "no" that the participant itself has said. An undo cannot be refused: there it
+    /// is a "not now".
+    pub fn refused(direction: Direction, error: Fault) -> Self {
+        match direction {
+            Direction::Action => Self::Refused { error },
+            Direction::Compensation => Self::transient(error),
+        }
+    }
+
+    /// A "not now" that the participant itself has said.
+    pub fn transient(error: Fault) -> Self {
+        let named = error.code.as_deref() != Some(IN_PROGRESS);
+        Self::Transient { error, named, retry_after: None }
     }
 
     /// Nothing left.

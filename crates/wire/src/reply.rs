@@ -14,7 +14,7 @@ pub(crate) use self::fields::fault;
 use self::fields::{Envelope, Fields, text};
 use crate::command::{CommandId, Direction, SagaId};
 use crate::json::{self, JsonError};
-use crate::outcome::{FailureCodes, Fault, IN_PROGRESS, Outcome, SizeOf, Verdict};
+use crate::outcome::{FailureCodes, Fault, Outcome, SizeOf, Verdict};
 
 /// The largest reply that is read: results are kept in the saga's facts.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
@@ -269,11 +269,10 @@ impl Reply {
 
 /// A failure that the participant itself has named.
 pub(crate) fn failed(direction: Direction, verdict: Verdict, error: Fault) -> Outcome {
-    if verdict == Verdict::Permanent && direction == Direction::Action {
-        return Outcome::Refused { error };
+    match verdict {
+        Verdict::Permanent => Outcome::refused(direction, error),
+        Verdict::Transient => Outcome::transient(error),
     }
-    let named = error.code.as_deref() != Some(IN_PROGRESS);
-    Outcome::Transient { error, named, retry_after: None }
 }
 
 /// The id of one sending as a message, `<idempotency_key>:<attempt>`: a reply whose `causationid`
