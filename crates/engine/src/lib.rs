@@ -1,1 +1,3 @@
 //! Shards, batching, timers, dispatch and recovery around the machine.
+
+pub mod persist;
