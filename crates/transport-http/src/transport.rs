@@ -1,0 +1,284 @@
+//! The transport itself: from a sending to an exchange to its outcome.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use amends_transport::{Closing, Exchanges, KEPT_OPEN_MAX, Outgoing, Replies, Transport};
+use amends_wire::{
+    Answer, Exchange, Fault, Headers, Outcome, REPLY_BYTES_MAX, Rules, breach, classify,
+};
+use bytes::{Bytes, BytesMut};
+use http::header::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use rustls::pki_types::CertificateDer;
+use tokio::runtime::Handle;
+
+use crate::client::{Client, client, explain, nothing_left};
+use crate::request::request;
+use crate::service::{BindError, Bound, HttpService};
+
+/// The largest answer that is read; the exchange is cut off where it is larger.
+pub const ANSWER_BYTES_MAX: usize = REPLY_BYTES_MAX;
+
+/// How long a connection may take to come about, name, route and TLS together. Nothing has been
+/// sent until then, so giving up is cheap.
+const CONNECT_SECS_MAX: u64 = 5;
+
+/// Commands as HTTP requests.
+pub struct HttpTransport {
+    services: RwLock<HashMap<Box<str>, Arc<Bound>>>,
+    client: Client,
+    exchanges: Exchanges,
+}
+
+/// What an [`HttpTransport`] is made of.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where its exchanges run.
+    pub runtime: Handle,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
+    /// How many exchanges stay open past their time-out.
+    pub kept_open_max: usize,
+    /// Certificates to trust besides the machine's own.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+}
+
+impl Options {
+    /// The defaults, on this runtime.
+    pub const fn new(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            connect_timeout: Duration::from_secs(CONNECT_SECS_MAX),
+            kept_open_max: KEPT_OPEN_MAX,
+            extra_roots: Vec::new(),
+        }
+    }
+
+    /// A transport that knows no service yet. Fails when an extra certificate cannot be read.
+    pub fn build(self) -> Result<HttpTransport, rustls::Error> {
+        Ok(HttpTransport {
+            services: RwLock::default(),
+            client: client(self.connect_timeout, self.extra_roots)?,
+            exchanges: Exchanges::new(self.runtime, self.kept_open_max),
+        })
+    }
+}
+
+impl HttpTransport {
+    /// Binds a service, or binds it anew: what is sent from now on goes there.
+    pub fn bind(&self, name: &str, service: HttpService) -> Result<(), BindError> {
+        let bound = Arc::new(Bound::new(name, service)?);
+        self.services.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), bound);
+        Ok(())
+    }
+
+    /// Forgets a service. What is open goes on.
+    pub fn unbind(&self, name: &str) {
+        self.services.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    fn bound(&self, name: &str) -> Option<Arc<Bound>> {
+        self.services.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}
+
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport").finish_non_exhaustive()
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, outgoing: Outgoing, replies: Replies) {
+        let Some(bound) = self.bound(&outgoing.service) else {
+            let why = format!("{} is bound to no address; add it to `services`", outgoing.service);
+            return replies.end(outgoing.ticket, Outcome::not_sent(why));
+        };
+        let (ticket, patience) = (outgoing.ticket, outgoing.patience);
+        let client = self.client.clone();
+        self.exchanges.open(ticket, patience, replies, exchange(client, bound, outgoing));
+    }
+
+    fn kept_open(&self) -> usize {
+        self.exchanges.kept_open()
+    }
+
+    fn close(&self, grace: Duration) -> Closing {
+        self.exchanges.close(grace)
+    }
+}
+
+async fn exchange(client: Client, bound: Arc<Bound>, outgoing: Outgoing) -> Outcome {
+    let Some(target) = bound.target(&outgoing.command) else {
+        let why = format!("{} makes no URL path; give it one in `commands`", outgoing.command);
+        return Outcome::not_sent(why);
+    };
+    let url = target.to_string();
+    let request = request(&bound, target, &outgoing);
+    let outcome = match client.request(request).await {
+        Ok(response) => {
+            let (head, body) = response.into_parts();
+            answer(&bound, &outgoing, &url, head.status.as_u16(), &head.headers, body).await
+        }
+        Err(e) if nothing_left(&e) => Outcome::not_sent(explain(&e)),
+        Err(e) => Outcome::unknown(format!("the exchange broke off: {}", explain(&e))),
+    };
+    without_secrets(outcome, &bound, &outgoing)
+}
+
+async fn answer(
+    bound: &Bound,
+    outgoing: &Outgoing,
+    url: &str,
+    status: u16,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Outcome {
+    let asked = Exchange {
+        direction: outgoing.ticket.direction,
+        saga_id: outgoing.saga_id(),
+        step_name: &outgoing.step_name,
+        round: outgoing.ticket.round,
+        attempt: outgoing.ticket.attempt,
+        another_sending_open: outgoing.another_sending_open,
+        method: "POST",
+        url,
+    };
+    let body = match read(body).await {
+        Ok(body) => body,
+        Err(Unread::TooLarge(start)) => {
+            let what = format!("its body is larger than {ANSWER_BYTES_MAX} bytes");
+            return breach(&asked, status, &what, &start);
+        }
+        Err(Unread::Broken(e)) => {
+            let why = explain(&e);
+            return Outcome::unknown(format!("HTTP {status}, then the answer broke off: {why}"));
+        }
+    };
+    let rules = Rules {
+        codes: &outgoing.codes,
+        refused_when: bound.service.refused_when.as_ref().map(|f| &**f as amends_wire::RefusedWhen),
+        not_found_is_gone: bound.service.not_found_is_gone,
+    };
+    classify(&asked, &rules, &Answer { status, headers: &Received(headers), body: &body })
+}
+
+/// The headers of an answer.
+struct Received<'a>(&'a HeaderMap);
+
+impl Headers for Received<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.to_str().ok()
+    }
+}
+
+enum Unread {
+    TooLarge(Bytes),
+    Broken(hyper::Error),
+}
+
+/// The whole body, without a copy when it comes in one piece.
+async fn read(mut body: Incoming) -> Result<Bytes, Unread> {
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(Unread::Broken)?.into_data() else { continue };
+        if whole.len() + parts.len() + data.len() > ANSWER_BYTES_MAX {
+            let first = [&parts[..], &whole[..], &data[..]].into_iter().find(|b| !b.is_empty());
+            return Err(Unread::TooLarge(Bytes::copy_from_slice(start_of(first))));
+        }
+        if parts.is_empty() && whole.is_empty() {
+            whole = data;
+            if body.is_end_stream() {
+                break;
+            }
+        } else {
+            if parts.is_empty() {
+                parts.extend_from_slice(&std::mem::take(&mut whole));
+            }
+            parts.extend_from_slice(&data);
+        }
+    }
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
+}
+
+fn start_of(bytes: Option<&[u8]>) -> &[u8] {
+    let bytes = bytes.unwrap_or_default();
+    &bytes[..bytes.len().min(amends_wire::NOTE_BODY_BYTES_MAX)]
+}
+
+/// What stands for a secret in an error text.
+const HIDDEN: &str = "[secret]";
+
+/// A secret shorter than this is not looked for: it would be found in every text.
+const SECRET_CHARS_MIN: usize = 6;
+
+/// Participants echo what they were sent, error pages above all: what was secret in the request
+/// is taken out of every text that goes into facts and notes (S24).
+fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> Outcome {
+    let hide = |text: &mut String| {
+        let sent = bound.headers.values().filter_map(|value| value.to_str().ok());
+        for secret in sent.chain(outgoing.reply_to.as_deref()) {
+            // A scheme's name is public, what follows it is not.
+            let secret = secret.rsplit(' ').next().unwrap_or(secret);
+            if secret.len() >= SECRET_CHARS_MIN {
+                hide_in(text, secret);
+            }
+        }
+    };
+    let hide_fault = |fault: &mut Fault| {
+        hide(&mut fault.message);
+        if let Some(code) = &mut fault.code {
+            hide(code);
+        }
+    };
+    match &mut outcome {
+        Outcome::Refused { error } | Outcome::Transient { error, .. } => hide_fault(error),
+        Outcome::Unknown { error, contract } => {
+            hide_fault(error);
+            if let Some(note) = contract {
+                hide(note);
+            }
+        }
+        _ => {}
+    }
+    outcome
+}
+
+/// Hides a secret, also where the text was cut off in the middle of it.
+fn hide_in(text: &mut String, secret: &str) {
+    if text.contains(secret) {
+        *text = text.replace(secret, HIDDEN);
+    }
+    let cut = (SECRET_CHARS_MIN..secret.len())
+        .rev()
+        .filter(|&end| secret.is_char_boundary(end))
+        .find(|&end| text.ends_with(&secret[..end]));
+    if let Some(end) = cut {
+        text.truncate(text.len() - end);
+        text.push_str(HIDDEN);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_whole_or_cut_off() {
+        for (text, hidden) in [
+            ("a hunter2-hunter2 b", "a [secret] b"),
+            ("a hunter2-hun", "a [secret]"),
+            ("a hunt", "a hunt"),
+            ("nothing", "nothing"),
+        ] {
+            let mut text = text.to_owned();
+            hide_in(&mut text, "hunter2-hunter2");
+            assert_eq!(text, hidden);
+        }
+    }
+}
