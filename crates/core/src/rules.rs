@@ -33,13 +33,14 @@ pub(crate) fn may_have_left(run: &Run) -> bool {
 }
 
 /// Is it in the undo set with its undo still to come? The set is every compensatable step with an
-/// intent, minus settled refusals, minus those whose every sending provably never left (section 5,
-/// undo set).
+/// intent, minus settled refusals, minus those whose every sending provably never left; once the
+/// undo itself has begun, no answer to the action takes it out any more (section 5, undo set).
 pub fn owes_undo(saga: &Saga, step: &Step, run: &Run) -> bool {
     if saga.turned.is_none() || step.compensation().is_none() || undo_ended(run) {
         return false;
     }
     match run.settled {
+        _ if undo_begun(run) => true,
         Settled::Succeeded => true,
         Settled::Refused => false,
         Settled::Open | Settled::GivenUp | Settled::Unreachable => {
@@ -86,7 +87,8 @@ pub fn quiet(step: &Step, run: &Run) -> bool {
 fn holds_up(saga: &Saga, step: &Step, run: &Run) -> bool {
     let effectless = step.kind == Kind::BestEffort
         || (step.kind == Kind::Compensatable && step.compensation().is_none());
-    if effectless {
+    // An undo that has ended is past all waiting, also one that a person ended early.
+    if effectless || undo_ended(run) {
         return false;
     }
     let owed = owes_undo(saga, step, run) && !mutated(Mutant::UndoBeforeAcknowledgement);
@@ -133,7 +135,7 @@ pub(crate) fn refusal_settles(run: &Run, answer: &Answer) -> bool {
     match answer.attempt {
         Some(attempt) => action.unresolved.is_only(attempt),
         // A reply that names no attempt is the one sending's only if there was just one.
-        None => action.left == 1 && action.attempts == 1 && !action.unresolved.is_empty(),
+        None => action.left == 1 && !action.unresolved.is_empty(),
     }
 }
 
@@ -169,7 +171,7 @@ pub(crate) fn fails_saga(step: &Step, run: &Run) -> bool {
 pub(crate) fn waits_for_a_person(step: &Step, run: &Run) -> bool {
     let unfenced = |run: &Run| {
         run.action.as_ref().is_some_and(|action| {
-            action.terms.fence() == Fence::None && !action.doubtful.is_empty()
+            action.terms.fence() == Fence::None && !action.unresolved.is_empty()
         })
     };
     run.settled == Settled::GivenUp
