@@ -130,8 +130,11 @@ impl Decision<'_> {
                     self.refused(answer, settled, Status::Failed, fault);
                 }
                 (Kind::Compensatable, false) => {
-                    if state.status != Status::Unknown {
+                    if state.status != Status::Unknown && !rules::undo_begun(state) {
                         self.refused(answer, false, Status::Unknown, fault);
+                        // The decision first: what is given up may wait for a person instead.
+                        self.turn_if_failed();
+                        self.attempts_used_up(run);
                     } else {
                         let ending = Ending::Unknown;
                         self.ends_attempt(command, answer.attempt, ending, fault, None);
@@ -291,13 +294,19 @@ impl Decision<'_> {
         }
         match command.direction {
             Direction::Compensation => self.undo_attempt_over(command.run),
-            Direction::Action => {
-                let limit = self.def.step(command.run.step).retry.max_attempts;
-                let left = self.sendings(command).map_or(0, |sendings| sendings.left);
-                if limit.is_some_and(|limit| left >= limit) {
-                    self.time_is_up(command.run);
-                }
-            }
+            Direction::Action => self.attempts_used_up(command.run),
+        }
+    }
+
+    /// A step whose `max_attempts` are sent, none of them open any more, has had its time.
+    fn attempts_used_up(&mut self, run: RunRef) {
+        let limit = self.def.step(run.step).retry.max_attempts;
+        let action = self.saga.run(run).and_then(|run| run.action.as_ref());
+        let used_up = |action: &Sendings| {
+            action.open.is_none() && limit.is_some_and(|limit| action.left >= limit)
+        };
+        if action.is_some_and(used_up) {
+            self.time_is_up(run);
         }
     }
 

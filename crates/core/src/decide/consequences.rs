@@ -25,12 +25,17 @@ impl Decision<'_> {
 
     fn turn_or_go_on(&mut self) {
         loop {
-            if let Some(run) = self.failing_run() {
-                return self.record(Event::Turned { cause: Cause::Step(run) });
-            }
-            if self.saga.paused.is_some() || !self.advance() {
+            self.turn_if_failed();
+            if self.saga.turned.is_some() || self.saga.paused.is_some() || !self.advance() {
                 return;
             }
+        }
+    }
+
+    pub(super) fn turn_if_failed(&mut self) {
+        let open = self.saga.turned.is_none() && !self.saga.state.ended();
+        if let Some(run) = self.failing_run().filter(|_| open) {
+            self.record(Event::Turned { cause: Cause::Step(run) });
         }
     }
 

@@ -70,7 +70,7 @@ impl Decision<'_> {
     /// means is its kind's (section 5, table); what makes it harmless is its fence's.
     pub(super) fn time_is_up(&mut self, run: RunRef) {
         let Some(state) = self.saga.run(run) else { return };
-        if state.settled != Settled::Open {
+        if state.settled != Settled::Open || rules::undo_begun(state) {
             return;
         }
         let unreachable = !rules::may_have_left(state);
