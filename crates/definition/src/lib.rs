@@ -1,1 +1,39 @@
 //! The definition file: parsed, checked, compiled for the machine.
+//!
+//! [`check`] takes bytes and gives all that is wrong with them, each finding with its place, reason
+//! and fix, and the [`Compiled`] definition when nothing is. [`Saga`] builds the same in Rust.
+
+mod builder;
+mod check;
+mod compile;
+mod duration;
+mod expression;
+mod file;
+mod finding;
+mod graph;
+mod render;
+mod rule;
+mod schema;
+mod source;
+mod surroundings;
+mod tree;
+
+pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
+pub use check::{Checked, check};
+pub use compile::{
+    Alerts, BACKOFF_DEFAULT, Binding, Bindings, Compiled, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS,
+    DataSchema, Failures, Pattern, Sla, StepExtras, TIMEOUT_DEFAULT, Transport, UNDO_DEFAULT,
+};
+pub use duration::DURATION_DAYS_MAX;
+pub use expression::{
+    Context, EXPRESSION_BYTES_MAX, ExprError, Expressions, INPUT_BYTES_MAX, LIST_ITEMS_MAX,
+    StepInputs,
+};
+pub use finding::{FINDINGS_MAX, Finding, Severity};
+pub use graph::{ascii, mermaid, svg};
+pub use render::{findings_json, render};
+pub use rule::Rule;
+pub use schema::json_schema;
+pub use source::{Place, SOURCE_BYTES_MAX, Source, Span};
+pub use surroundings::{EnvVar, Surroundings};
+pub use tree::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};

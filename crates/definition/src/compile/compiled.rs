@@ -1,0 +1,363 @@
+//! A definition that is ready to run, with all that belongs to it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use amends_core::Millis;
+use amends_core::definition::{Definition, Fence};
+use serde_json::{Map, Value as Json};
+
+use super::layout::fence_of;
+use super::pinned::{hash, pin};
+use crate::check::{Subject, env_name};
+use crate::expression::{Expressions, Program, Scope, Template};
+use crate::file::{Field, NotFoundWord, PatternWord, ServiceFile};
+use crate::surroundings::{EnvVar, Surroundings};
+
+/// A definition that is ready to run. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// What the machine runs.
+    pub definition: Arc<Definition>,
+    /// The version the file says; without one the server gives the next number.
+    pub said_version: Option<u32>,
+    /// The file, byte for byte.
+    pub source: Arc<[u8]>,
+    /// The canonical form that a version pins.
+    pub pinned: Arc<[u8]>,
+    /// SHA-256 of `pinned`.
+    pub hash: [u8; 32],
+    /// With or without a coordinator.
+    pub pattern: Pattern,
+    /// Its expressions, ready to be evaluated.
+    pub expressions: Arc<Expressions>,
+    /// What starts' data must look like.
+    pub data_schema: Option<Arc<DataSchema>>,
+    /// Per step, by its place: what the machine does not need to know.
+    pub extras: Arc<[StepExtras]>,
+    /// How services are reached. Not pinned.
+    pub bindings: Arc<Bindings>,
+    /// When somebody is told. Not pinned.
+    pub alerts: Alerts,
+}
+
+impl Compiled {
+    /// The same under another version number.
+    #[must_use]
+    pub fn with_version(self, version: u32) -> Self {
+        let (name, steps) = (self.definition.saga_type(), self.definition.steps());
+        let renumbered =
+            Definition::new(Arc::clone(name), version, self.definition.deadline(), steps.to_vec());
+        // The steps are those of a definition, so they are well-formed.
+        let definition = renumbered.map_or(self.definition, Arc::new);
+        Self { definition, ..self }
+    }
+
+    /// The hash as 64 lower-case hexadecimal digits.
+    pub fn hash_hex(&self) -> String {
+        self.hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Has the definition a business key?
+    pub fn has_business_key(&self) -> bool {
+        self.expressions.business_key.is_some()
+    }
+}
+
+/// With or without a coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// amends sends the commands.
+    Orchestration,
+    /// Each service reacts to the events of the steps before its own.
+    Choreography,
+}
+
+/// When somebody is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alerts {
+    /// How long without progress counts as stuck, where that is said.
+    pub stuck_after: Option<Millis>,
+}
+
+/// What belongs to a step and is no business of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepExtras {
+    /// Which failure codes are final and which pass.
+    pub failures: Failures,
+    /// Fields of its command that are kept out of sight; `a.b` is the field `b` of `a`.
+    pub redact: Vec<String>,
+    /// When it is slow, and when too slow.
+    pub sla: Sla,
+}
+
+/// Failure codes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// A refusal.
+    pub permanent: Vec<String>,
+    /// Worth another attempt.
+    pub transient: Vec<String>,
+}
+
+/// When a step is slow, and when too slow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sla {
+    /// When somebody is warned.
+    pub warn: Option<Millis>,
+    /// When the promise is broken.
+    pub breach: Option<Millis>,
+}
+
+/// How the services of a definition are reached, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bindings(pub BTreeMap<String, Binding>);
+
+impl Bindings {
+    /// The binding of a service.
+    pub fn get(&self, service: &str) -> Option<&Binding> {
+        self.0.get(service)
+    }
+}
+
+/// How a service is reached, and what it promises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The team that answers for it.
+    pub owner: Option<String>,
+    /// Its fence, where it says one.
+    pub fence: Option<Fence>,
+    /// Whether the fields of `data` also stand at the top level of a command.
+    pub flat: bool,
+    /// Whether a 404 on an undo means that there is nothing to undo.
+    pub not_found_is_gone: bool,
+    /// The paths of commands that do not follow the rule, by command.
+    pub paths: BTreeMap<String, String>,
+    /// How its commands travel; `None` for a service that the program itself carries out.
+    pub transport: Option<Transport>,
+    /// The environment variable that holds the signing secret; never the secret.
+    pub secret_env: Option<String>,
+}
+
+/// How commands travel.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// Posted to a url.
+    Http {
+        /// Environment values are filled in. `None` when one of them is missing.
+        url: Option<String>,
+    },
+    /// Over Kafka.
+    Kafka {
+        /// The topic of commands.
+        commands: String,
+        /// The topic of replies.
+        replies: String,
+    },
+    /// Over RabbitMQ.
+    RabbitMq {
+        /// The exchange; empty for the default one.
+        exchange: String,
+        /// The routing key of commands.
+        commands: String,
+        /// The queue of replies.
+        replies: String,
+    },
+    /// Over NATS JetStream.
+    Nats {
+        /// The stream of both subjects.
+        stream: String,
+        /// The subject of commands.
+        commands: String,
+        /// The subject of replies.
+        replies: String,
+    },
+    /// Over SQS.
+    Sqs {
+        /// The queue of commands.
+        commands: String,
+        /// The queue of replies.
+        replies: String,
+    },
+}
+
+/// The url is left out: the environment may have put credentials into it (`semantics.md` S24).
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http { .. } => "Http",
+            Self::Kafka { .. } => "Kafka",
+            Self::RabbitMq { .. } => "RabbitMq",
+            Self::Nats { .. } => "Nats",
+            Self::Sqs { .. } => "Sqs",
+        })
+    }
+}
+
+/// What starts' data must look like.
+pub struct DataSchema {
+    schema: Json,
+    validator: jsonschema::Validator,
+}
+
+impl DataSchema {
+    /// Takes a JSON Schema; nothing is fetched for it.
+    pub(crate) fn new(schema: Json) -> Result<Self, String> {
+        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string())?;
+        Ok(Self { schema, validator })
+    }
+
+    /// The schema itself.
+    pub fn schema(&self) -> &Json {
+        &self.schema
+    }
+
+    /// Where the data does not fit: the path of each place and the keyword it breaks. Values are
+    /// left out (`semantics.md` S24).
+    pub fn violations(&self, data: &Json) -> Vec<String> {
+        const SHOWN_MAX: usize = 20;
+        let place = |path: String| if path.is_empty() { "/".to_owned() } else { path };
+        self.validator
+            .iter_errors(data)
+            .take(SHOWN_MAX)
+            .map(|error| {
+                let masked = error.masked().to_string();
+                format!("{}: {masked}", place(error.instance_path().to_string()))
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for DataSchema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DataSchema({})", self.schema)
+    }
+}
+
+/// Puts the parts together, once nothing is wrong with them.
+pub(crate) fn put_together(
+    subject: &Subject<'_>,
+    bytes: &[u8],
+    definition: Definition,
+    expressions: Expressions,
+    data_schema: Option<DataSchema>,
+) -> Compiled {
+    let file = subject.file;
+    let pinned = pin(file, subject.schema);
+    let choreography = file.pattern.as_ref().is_some_and(|p| p.value == PatternWord::Choreography);
+    let stuck = file.alerts.as_ref().and_then(|f| f.value.stuck.as_ref());
+    Compiled {
+        definition: Arc::new(definition),
+        said_version: file.version.as_ref().map(|f| f.value),
+        source: bytes.into(),
+        hash: hash(&pinned),
+        pinned: pinned.into(),
+        pattern: if choreography { Pattern::Choreography } else { Pattern::Orchestration },
+        expressions: Arc::new(expressions),
+        data_schema: data_schema.map(Arc::new),
+        extras: subject.laid.iter().map(|laid| extras(laid.file)).collect(),
+        bindings: Arc::new(bindings(subject)),
+        alerts: Alerts { stuck_after: stuck.and_then(|s| s.value.after.as_ref()).map(|f| f.value) },
+    }
+}
+
+fn extras(step: &crate::file::StepFile) -> StepExtras {
+    let codes = |list: &Option<Field<Vec<Field<String>>>>| -> Vec<String> {
+        list.iter().flat_map(|f| &f.value).map(|code| code.value.clone()).collect()
+    };
+    let failures = step.failures.as_ref().map(|f| &f.value);
+    let sla = step.sla.as_ref().map(|f| &f.value);
+    StepExtras {
+        failures: Failures {
+            permanent: failures.map_or_else(Vec::new, |f| codes(&f.permanent)),
+            transient: failures.map_or_else(Vec::new, |f| codes(&f.transient)),
+        },
+        redact: codes(&step.redact),
+        sla: Sla {
+            warn: sla.and_then(|s| s.warn.as_ref()).map(|f| f.value),
+            breach: sla.and_then(|s| s.breach.as_ref()).map(|f| f.value),
+        },
+    }
+}
+
+fn bindings(subject: &Subject<'_>) -> Bindings {
+    let services = subject.file.services.iter().flat_map(|f| &f.value.0);
+    Bindings(
+        services
+            .map(|(name, service)| (name.value.clone(), binding(service, subject.surroundings)))
+            .collect(),
+    )
+}
+
+fn binding(service: &ServiceFile, surroundings: &Surroundings<'_>) -> Binding {
+    let (transport, secret) = transport(service, surroundings);
+    let paths = service.commands.iter().flat_map(|f| &f.value.0).filter_map(|(name, command)| {
+        Some((name.value.clone(), command.path.as_ref()?.value.clone()))
+    });
+    Binding {
+        owner: service.owner.as_ref().map(|f| f.value.clone()),
+        fence: service.fence.as_ref().map(|f| fence_of(f.value)),
+        flat: service.flat.as_ref().is_none_or(|f| f.value),
+        not_found_is_gone: service
+            .not_found
+            .as_ref()
+            .is_some_and(|f| f.value == NotFoundWord::Gone),
+        paths: paths.collect(),
+        transport,
+        secret_env: secret.and_then(|f| env_name(&f.value)).map(str::to_owned),
+    }
+}
+
+fn transport<'f>(
+    service: &'f ServiceFile,
+    surroundings: &Surroundings<'_>,
+) -> (Option<Transport>, Option<&'f Field<String>>) {
+    let text = |field: &Option<Field<String>>| {
+        field.as_ref().map_or_else(String::new, |f| f.value.clone())
+    };
+    if let Some(http) = service.http.as_ref().map(|f| &f.value) {
+        let url = http.url.as_ref().and_then(|url| fill_url(&url.value, surroundings));
+        return (Some(Transport::Http { url }), http.secret.as_ref());
+    }
+    if let Some(kafka) = service.kafka.as_ref().map(|f| &f.value) {
+        let (commands, replies) = (text(&kafka.commands), text(&kafka.replies));
+        return (Some(Transport::Kafka { commands, replies }), kafka.secret.as_ref());
+    }
+    if let Some(rabbit) = service.rabbitmq.as_ref().map(|f| &f.value) {
+        let exchange = text(&rabbit.exchange);
+        let (commands, replies) = (text(&rabbit.commands), text(&rabbit.replies));
+        let transport = Transport::RabbitMq { exchange, commands, replies };
+        return (Some(transport), rabbit.secret.as_ref());
+    }
+    if let Some(nats) = service.nats.as_ref().map(|f| &f.value) {
+        let stream = text(&nats.stream);
+        let (commands, replies) = (text(&nats.commands), text(&nats.replies));
+        return (Some(Transport::Nats { stream, commands, replies }), nats.secret.as_ref());
+    }
+    if let Some(sqs) = service.sqs.as_ref().map(|f| &f.value) {
+        let (commands, replies) = (text(&sqs.commands), text(&sqs.replies));
+        return (Some(Transport::Sqs { commands, replies }), sqs.secret.as_ref());
+    }
+    (None, None)
+}
+
+/// Puts environment values into the url; `None` when one is missing.
+fn fill_url(url: &str, surroundings: &Surroundings<'_>) -> Option<String> {
+    let template = Template::of_text(url, &mut |text| Program::compile(text).ok())?;
+    let filled = template.fill(
+        &mut |program| {
+            let mut env = Map::new();
+            for name in program.references().iter().filter_map(|r| r.path.first()) {
+                match surroundings.env(name) {
+                    EnvVar::Set(value) => drop(env.insert(name.clone(), Json::String(value))),
+                    EnvVar::Unset | EnvVar::NotAllowed => return Err(()),
+                }
+            }
+            let env = Json::Object(env);
+            program.evaluate(Scope { variables: &[("env", &env)] }).map_err(drop)
+        },
+        &mut |_, value| value.as_str().map(str::to_owned).ok_or(()),
+    );
+    filled.ok()?.as_str().map(str::to_owned)
+}

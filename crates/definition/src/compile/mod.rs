@@ -1,0 +1,17 @@
+//! From the file to what the machine runs: defaults filled in, the order worked out, the content
+//! pinned.
+
+mod compiled;
+mod layout;
+mod pinned;
+mod policy;
+
+pub(crate) use compiled::put_together;
+pub use compiled::{
+    Alerts, Binding, Bindings, Compiled, DataSchema, Failures, Pattern, Sla, StepExtras, Transport,
+};
+pub(crate) use layout::{Laid, PLACEHOLDER, command, lay_out};
+pub(crate) use policy::Policy;
+pub use policy::{
+    BACKOFF_DEFAULT, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS, TIMEOUT_DEFAULT, UNDO_DEFAULT,
+};

@@ -1,0 +1,266 @@
+//! Findings as people read them, in their source with a caret, and as editors do.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::check::Checked;
+use crate::finding::{Finding, Severity};
+use crate::rule::Rule;
+use crate::source::Source;
+
+/// The longest piece of a source line that is shown. A line may be a whole minified file.
+const LINE_CHARS_MAX: usize = 120;
+
+/// How many characters stay in view before the caret when the line is cut.
+const LEAD_CHARS: usize = 40;
+
+/// All findings, each with its place, line, caret, reason and fix, and a last line that counts
+/// them; empty when there are none.
+pub fn render(checked: &Checked, colour: bool) -> String {
+    let paint = Paint { colour };
+    let mut text = String::new();
+    let source = without_secrets(checked);
+    for finding in &checked.findings {
+        one(finding, &source, paint, &mut text);
+        text.push('\n');
+    }
+    if !checked.findings.is_empty() {
+        let mut counts = Vec::new();
+        for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+            match checked.count(severity) {
+                0 => {}
+                1 => counts.push(format!("1 {}", severity.word())),
+                n => counts.push(format!("{n} {}s", severity.word())),
+            }
+        }
+        let _ = writeln!(text, "{}: {}", checked.source.path(), counts.join(", "));
+    }
+    text
+}
+
+/// The source with what was found to be a secret blanked out: what is shown here ends in logs
+/// (`semantics.md` S24).
+fn without_secrets(checked: &Checked) -> Cow<'_, Source> {
+    let secret = |f: &&Finding| matches!(f.id, Rule::SecretInClear | Rule::CredentialsInUrl);
+    let mut text = String::new();
+    let mut done = 0;
+    for finding in checked.findings.iter().filter(secret) {
+        let found = checked.source.slice(finding.span);
+        if finding.span.start < done || found.is_empty() {
+            continue;
+        }
+        text.push_str(&checked.source.text()[done..finding.span.start]);
+        // As many bytes as there were, so that places stay what they are.
+        text.extend(found.bytes().map(|b| if b == b'\n' { '\n' } else { '*' }));
+        done = finding.span.end;
+    }
+    if done == 0 {
+        return Cow::Borrowed(&checked.source);
+    }
+    text.push_str(&checked.source.text()[done..]);
+    Cow::Owned(Source::new(checked.source.path(), text.as_bytes()))
+}
+
+/// The findings as JSON, for editors and scripts.
+pub fn findings_json(findings: &[Finding]) -> serde_json::Value {
+    // Plain text and numbers: nothing in it can fail to be written.
+    serde_json::to_value(findings).unwrap_or_default()
+}
+
+fn one(finding: &Finding, source: &Source, paint: Paint, text: &mut String) {
+    let (strong, severity) = (Style::Strong, Style::of(finding.severity));
+    let head = format!("{}[{}]", finding.severity.word(), finding.id.id());
+    let _ = writeln!(
+        text,
+        "{}{} {}",
+        paint.with(severity, &head),
+        paint.with(strong, ":"),
+        paint.with(strong, &finding.message)
+    );
+    let number = finding.line.to_string();
+    let gutter = " ".repeat(number.len());
+    let arrow = paint.with(Style::Frame, &format!("{gutter}-->"));
+    let bar = paint.with(Style::Frame, &format!("{gutter} |"));
+    let _ = writeln!(text, "{arrow} {}:{}:{}", finding.path, finding.line, finding.column);
+    let line = source.line(finding.line);
+    let shown = Excerpt::of(line, finding.column - 1, width(finding, source, line));
+    let _ = writeln!(text, "{bar}");
+    let _ = writeln!(text, "{} {}", paint.with(Style::Frame, &format!("{number} |")), shown.line);
+    let carets = paint.with(severity, &"^".repeat(shown.width));
+    let _ = writeln!(text, "{bar} {}{carets}", " ".repeat(shown.before));
+    let _ = writeln!(text, "{bar}");
+    let equals = paint.with(Style::Frame, &format!("{gutter} ="));
+    let _ = writeln!(text, "{equals} {} {}", paint.with(strong, "why:"), finding.why);
+    let _ = writeln!(text, "{equals} {} {}", paint.with(strong, "fix:"), finding.fix);
+}
+
+/// How many characters of the line the finding is about, at least one.
+fn width(finding: &Finding, source: &Source, line: &str) -> usize {
+    let about = source.slice(finding.span);
+    let first = about.lines().next().unwrap_or_default().chars().count();
+    let left = (line.chars().count() + 1).saturating_sub(finding.column);
+    first.min(left).max(1)
+}
+
+/// The part of a line that is shown, tabs and other controls as blanks so that carets stand right.
+struct Excerpt {
+    line: String,
+    before: usize,
+    width: usize,
+}
+
+impl Excerpt {
+    fn of(line: &str, before: usize, width: usize) -> Self {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let long = line.chars().count() > LINE_CHARS_MAX;
+        let skip = if long { before.saturating_sub(LEAD_CHARS) } else { 0 };
+        let mut shown: String = line.chars().skip(skip).take(LINE_CHARS_MAX).map(plain).collect();
+        let mut lead = before - skip;
+        let room = LINE_CHARS_MAX.saturating_sub(lead).max(1);
+        if skip > 0 {
+            shown.insert(0, '…');
+            lead += 1;
+        }
+        if line.chars().count() > skip + LINE_CHARS_MAX {
+            shown.push('…');
+        }
+        Self { line: shown.trim_end().to_owned(), before: lead, width: width.min(room) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Paint {
+    colour: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Strong,
+    Frame,
+    Error,
+    Warning,
+    Note,
+}
+
+impl Style {
+    fn of(severity: Severity) -> Self {
+        match severity {
+            Severity::Error => Self::Error,
+            Severity::Warning => Self::Warning,
+            Severity::Note => Self::Note,
+        }
+    }
+}
+
+impl Paint {
+    fn with(self, style: Style, text: &str) -> String {
+        if !self.colour {
+            return text.to_owned();
+        }
+        let code = match style {
+            Style::Strong => "1",
+            Style::Frame => "1;34",
+            Style::Error => "1;31",
+            Style::Warning => "1;33",
+            Style::Note => "1;36",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Surroundings, check};
+
+    #[test]
+    fn a_finding_is_shown_in_its_line() {
+        let text = "saga: Order\nsteps:\n  - name: reserve\n    acton: Stock.Reserve\n    compensation: none\n";
+        let checked = check(text.as_bytes(), "order.yaml", &Surroundings::none());
+        insta::assert_snapshot!(render(&checked, false), @r#"
+        error[A026]: the step `reserve` does nothing
+         --> order.yaml:3:11
+          |
+        3 |   - name: reserve
+          |           ^^^^^^^
+          |
+          = why: a step that does neither never ends
+          = fix: add `action: Service.Command` or `signal: name`
+
+        error[A010]: unknown key `acton`
+         --> order.yaml:4:5
+          |
+        4 |     acton: Stock.Reserve
+          |     ^^^^^
+          |
+          = why: a mistyped key would be left out silently, and with it what it says
+          = fix: did you mean `action`?
+
+        order.yaml: 2 errors
+        "#);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let text = format!("{{\"saga\": \"A\", \"x\": \"{}\", \"stepz\": []}}", "y".repeat(500));
+        let checked = check(text.as_bytes(), "a.json", &Surroundings::none());
+        insta::assert_snapshot!(render(&checked, false), @r#"
+        error[A021]: the definition has no steps
+         --> a.json:1:1
+          |
+        1 | {"saga": "A", "x": "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
+          | ^
+          |
+          = why: a saga without steps has nothing to do
+          = fix: add `steps:` with at least one step
+
+        error[A010]: unknown key `x`
+         --> a.json:1:15
+          |
+        1 | {"saga": "A", "x": "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…
+          |               ^^^
+          |
+          = why: a mistyped key would be left out silently, and with it what it says
+          = fix: known here: saga, version, pattern, business_key, deadline, data, services, defaults, steps, alerts
+
+        error[A010]: unknown key `stepz`
+         --> a.json:1:524
+          |
+        1 | …yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy", "stepz": []}
+          |                                          ^^^^^^^
+          |
+          = why: a mistyped key would be left out silently, and with it what it says
+          = fix: did you mean `steps`?
+
+        a.json: 3 errors
+        "#);
+    }
+
+    #[test]
+    fn colour_is_only_added_when_asked_for() {
+        let checked = check(b"saga: A", "a.yaml", &Surroundings::none());
+        assert!(!render(&checked, false).contains('\u{1b}'));
+        let coloured = render(&checked, true);
+        assert!(coloured.contains("\u{1b}[1;31merror[A021]\u{1b}[0m"), "{coloured}");
+    }
+
+    #[test]
+    fn a_secret_written_in_the_file_is_not_shown() {
+        let text = "saga: A\nsteps: []\nservices: { S: { http: { url: \"http://u:hunter2@h\", secret: hunter2 } } }\n";
+        let checked = check(text.as_bytes(), "a.yaml", &Surroundings::none());
+        let shown = render(&checked, false);
+        assert!(shown.contains("A105") && shown.contains("A109"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(!findings_json(&checked.findings).to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn editors_get_json() {
+        let checked = check(b"saga: A\n", "a.yaml", &Surroundings::none());
+        let json = findings_json(&checked.findings);
+        assert_eq!(json[0]["id"], "A021");
+        assert_eq!(json[0]["severity"], "error");
+        assert_eq!(json[0]["line"], 1);
+        assert_eq!(json[0]["span"]["start"], 0);
+    }
+}
