@@ -1,0 +1,257 @@
+//! The data folder: who may open it, and which format it has.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use amends_store::JournalError;
+
+/// The format that this version writes.
+pub const FORMAT: u32 = 1;
+
+const FORMAT_PREFIX: &str = "amends data folder, format ";
+
+/// Why a data folder was not opened. Nothing in it has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the data folder {} is open in process {pid} since {since} UTC: end that one, or give this one a folder of its own", path.display())]
+    Held {
+        /// The folder.
+        path: PathBuf,
+        /// The process that holds it, as it says.
+        pid: String,
+        /// Since when, as it says.
+        since: String,
+    },
+    /// A newer version has written it.
+    #[error("the data folder {} has format {found} and this version reads up to {}: use the version that wrote it, or a newer one", path.display(), FORMAT)]
+    NewerFormat {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// It holds something else.
+    #[error("{} is not of an amends data folder: choose an empty folder, or the right one", path.display())]
+    Foreign {
+        /// The file that does not fit.
+        path: PathBuf,
+    },
+    /// The two files are of different folders, or of different moments.
+    #[error("the journal and the catalog in {} do not belong together ({what}): restore both from one backup", path.display())]
+    Torn {
+        /// The folder.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// The journal is not what was written.
+    #[error("{}: {source}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: JournalError,
+    },
+    /// The SQLite in this binary has a known fault.
+    #[error(
+        "this binary has SQLite {version}, and one before 3.51.3 can corrupt a write-ahead file: build it with the bundled one"
+    )]
+    SqliteTooOld {
+        /// Its version.
+        version: String,
+    },
+    /// SQLite could not open or read a file.
+    #[error("{} cannot be opened: {source}", path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: rusqlite::Error,
+    },
+    /// The system could not open, read or write a file.
+    #[error("{} cannot be used: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        Self::Sqlite { path: path.to_owned(), source }
+    }
+}
+
+/// An open data folder; it is free again when this is dropped.
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        crate::sqlite::check_version()?;
+        make(path)?;
+        let lock = lock(path)?;
+        check_format(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.path.join("journal.db")
+    }
+
+    pub(crate) fn catalog(&self) -> PathBuf {
+        self.path.join("catalog.db")
+    }
+
+    /// The folder's own name, which both files carry: made with the folder, second line of
+    /// `format`.
+    pub(crate) fn origin(&self) -> Result<String, OpenError> {
+        let path = self.path.join("format");
+        let text = fs::read_to_string(&path).map_err(|source| OpenError::io(&path, source))?;
+        match text.lines().nth(1) {
+            Some(origin) => Ok(origin.to_owned()),
+            None => Err(OpenError::Foreign { path }),
+        }
+    }
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| OpenError::io(path, source))
+}
+
+/// Locks the folder and writes into the lock's file who has done so.
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join("lock");
+    let mut options = private();
+    options.read(true).create(true);
+    let mut file = options.open(&path).map_err(|source| OpenError::io(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // It may just be changing hands; then the holder has no name yet.
+            let _ = file.read_to_string(&mut text);
+            let said = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or("unknown").trim().to_owned()
+            };
+            let (pid, since) = (said("pid "), said("since "));
+            return Err(OpenError::Held { path: folder.to_owned(), pid, since });
+        }
+        Err(TryLockError::Error(source)) => return Err(OpenError::io(&path, source)),
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let said = format!("pid {}\nsince {}\n", std::process::id(), date_time(now));
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(said.as_bytes()))
+        .map_err(|source| OpenError::io(&path, source))?;
+    Ok(file)
+}
+
+/// `2026-01-31 23:59:58`, by the civil-from-days reckoning of the Gregorian calendar.
+fn date_time(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years are counted from a 1st of March, so that the leap day is a year's last.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+}
+
+/// Reads the folder's format, and writes it into a new one.
+fn check_format(folder: &Path) -> Result<(), OpenError> {
+    let path = folder.join("format");
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let number = text.lines().next().and_then(|line| line.strip_prefix(FORMAT_PREFIX));
+            match number.and_then(|number| number.parse().ok()) {
+                Some(found) if found > FORMAT => {
+                    Err(OpenError::NewerFormat { path: folder.to_owned(), found })
+                }
+                Some(_) => Ok(()),
+                None => Err(OpenError::Foreign { path }),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            for file in ["journal.db", "catalog.db"] {
+                // Files without their format are not ours to guess about.
+                if folder.join(file).exists() {
+                    return Err(OpenError::Foreign { path: folder.join(file) });
+                }
+            }
+            write_format(folder, &path).map_err(|source| OpenError::io(&path, source))
+        }
+        Err(source) => Err(OpenError::io(&path, source)),
+    }
+}
+
+/// Whole or not at all: a crash must not leave a folder with half a format.
+fn write_format(folder: &Path, path: &Path) -> io::Result<()> {
+    let whole = folder.join("format.new");
+    let mut file = private().create(true).truncate(true).open(&whole)?;
+    writeln!(file, "{FORMAT_PREFIX}{FORMAT}\n{}", uuid::Uuid::now_v7())?;
+    file.sync_all()?;
+    fs::rename(whole, path)?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_399, "2000-02-28 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (1_709_251_199, "2024-02-29 23:59:59"),
+            (1_735_689_599, "2024-12-31 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(date_time(Duration::from_secs(seconds)), expected);
+        }
+    }
+}

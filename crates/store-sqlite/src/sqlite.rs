@@ -1,0 +1,154 @@
+//! How both files are opened, and what SQLite's errors mean here.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::folder::{FORMAT, OpenError};
+
+/// The oldest SQLite that is trusted: before it, resetting the write-ahead file while another
+/// connection wrote could corrupt a database.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+
+/// After how many pages the write-ahead file is written back: near 1000 the work is spread out, at
+/// 8192 writers were seen to stall for 100 ms.
+const AUTOCHECKPOINT_PAGES: i64 = 1000;
+
+/// How long a statement waits for another program, somebody's `sqlite3` say.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept a connection: more than there are different ones.
+const STATEMENTS_MAX: usize = 64;
+
+/// What a file is opened with.
+pub(crate) struct Setup {
+    /// In `PRAGMA application_id`, so that `file` and we tell the two apart.
+    pub(crate) application_id: i32,
+    pub(crate) page_bytes: i64,
+    pub(crate) cache_bytes: i64,
+    pub(crate) bytes_max: Option<u64>,
+}
+
+/// Is this the SQLite that is asked for?
+pub(crate) fn check_version() -> Result<(), OpenError> {
+    if rusqlite::version_number() < SQLITE_VERSION_MIN {
+        return Err(OpenError::SqliteTooOld { version: rusqlite::version().to_owned() });
+    }
+    Ok(())
+}
+
+/// Opens the connection that writes a file; it is made when it is not there.
+pub(crate) fn open_writer(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        let mut create = OpenOptions::new();
+        create.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut create, 0o600);
+        create.open(path).map_err(|source| OpenError::io(path, source))?;
+    }
+    let connection = connect(path, setup, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let set = || -> rusqlite::Result<i32> {
+        // Before the first table, else it has no effect.
+        connection.pragma_update(None, "page_size", setup.page_bytes)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        // On a Mac a plain fsync stops at the drive's cache.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+        connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
+        let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let limit = setup.bytes_max.map(|bytes| bytes / page_bytes.max(1) as u64);
+        // The default is SQLite's own limit, which a file may have been given a lower one of.
+        let pages_max = limit.map_or(i64::from(u32::MAX - 1), |pages| pages.max(1) as i64);
+        connection.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))?;
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))
+    };
+    let application_id = set().map_err(|source| OpenError::sqlite(path, source))?;
+    if application_id != 0 && application_id != setup.application_id {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub(crate) fn open_reader(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
+    connect(path, setup, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn connect(path: &Path, setup: &Setup, mode: OpenFlags) -> Result<Connection, OpenError> {
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        connection.pragma_update(None, "cache_size", -(setup.cache_bytes / 1024))?;
+        // Not mapped: an error of the disk would be a signal that ends the process instead of an
+        // answer, and pages that are written are copied either way.
+        connection.query_row("PRAGMA mmap_size = 0", [], |_| Ok(()))?;
+        connection.pragma_update(None, "temp_store", "memory")?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        Ok(connection)
+    };
+    open().map_err(|source| OpenError::sqlite(path, source))
+}
+
+/// Makes the tables of a new file, and checks whose file an old one is.
+pub(crate) fn prepare_schema(
+    connection: &mut Connection,
+    path: &Path,
+    setup: &Setup,
+    origin: &str,
+    schema: &str,
+) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::sqlite(path, source);
+    let version: u32 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(sqlite)?;
+    if version > FORMAT {
+        return Err(OpenError::NewerFormat { path: path.to_owned(), found: version });
+    }
+    if version == 0 {
+        let mut make = || -> rusqlite::Result<()> {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(schema)?;
+            transaction.execute_batch("CREATE TABLE origin (name TEXT NOT NULL) STRICT")?;
+            transaction.execute("INSERT INTO origin VALUES (?1)", [origin])?;
+            transaction.pragma_update(None, "application_id", setup.application_id)?;
+            transaction.pragma_update(None, "user_version", FORMAT)?;
+            transaction.commit()
+        };
+        return make().map_err(sqlite);
+    }
+    let held: String =
+        connection.query_row("SELECT name FROM origin", [], |row| row.get(0)).map_err(sqlite)?;
+    if held != origin {
+        let what = format!("{} is of another data folder", path.display());
+        let path = path.parent().unwrap_or(path).to_owned();
+        return Err(OpenError::Torn { path, what });
+    }
+    Ok(())
+}
+
+/// What a failed statement means for those that come after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No room: nothing was written.
+    Full,
+    /// Another program is writing: nothing was written.
+    Busy,
+    /// The file is not a sound database.
+    Damaged,
+    /// Anything else: what is on the disk is not known.
+    Broken,
+}
+
+pub(crate) fn failure(error: &rusqlite::Error) -> Failure {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Failure::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Failure::Busy,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Failure::Damaged,
+        _ => Failure::Broken,
+    }
+}
