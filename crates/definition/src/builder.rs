@@ -96,6 +96,12 @@ impl Saga {
         self.default("deadline", duration(deadline))
     }
 
+    /// Any other key of the file, as the file has it: `key("alerts", …)`. `steps` and `services`
+    /// are written by their own methods.
+    pub fn key(self, key: &str, value: Json) -> Self {
+        self.set(key, value)
+    }
+
     /// A service with its fence; how it is reached is bound by the program.
     pub fn service(mut self, name: &str, fence: Fence) -> Self {
         self.services.insert(name.to_owned(), json!({ "fence": fence_word(fence) }));
@@ -228,6 +234,13 @@ impl StepBuilder {
         fence(fence: Fence) => "fence" = json!(fence_word(fence));
         /// The most attempts.
         max_attempts(attempts: u32) => "retry" = json!({ "max_attempts": attempts });
+    }
+
+    /// Any other key of the file's step, as the file has it: `key("sla", json!({"breach": "2h"}))`.
+    #[must_use]
+    pub fn key(mut self, key: &str, value: Json) -> Self {
+        self.keys.insert(key.to_owned(), value);
+        self
     }
 
     /// It only reads: there is nothing to undo.

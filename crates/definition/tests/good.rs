@@ -243,6 +243,19 @@ fn the_builder_compiles_to_the_same_thing() {
 }
 
 #[test]
+fn a_value_of_the_environment_is_used_and_not_shown() {
+    let text = format!("{STEP}    input: {{ key: \"${{ env.KEY }}\" }}\n");
+    let surroundings = Surroundings::none().with_env(|_| EnvVar::Set("hunter2".to_owned()));
+    let compiled = check(text.as_bytes(), "test.yaml", &surroundings).compiled.unwrap();
+    let nothing = json!({});
+    let context = Context { data: &nothing, result: &nothing, saga_id: "i", saga_type: "A" };
+    let ready = compiled.expressions.ready(StepIx(0), &context);
+    assert_eq!(ready, Ok(StepInputs::Inputs(vec![Some(json!({"key": "hunter2"}))])));
+    assert!(!format!("{compiled:?}").contains("hunter2"));
+    assert!(!String::from_utf8_lossy(&compiled.pinned).contains("hunter2"));
+}
+
+#[test]
 fn a_version_can_be_given_later() {
     let compiled = compile(STEP);
     assert_eq!((compiled.said_version, compiled.definition.version()), (None, 1));

@@ -361,3 +361,28 @@ fn fill_url(url: &str, surroundings: &Surroundings<'_>) -> Option<String> {
     );
     filled.ok()?.as_str().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_schema_that_refers_to_itself_without_end_does_no_harm() {
+        for schema in [
+            json!({"$ref": "#"}),
+            json!({"allOf": [{"$ref": "#"}]}),
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+            json!({"not": {"$ref": "#"}}),
+            json!({"$ref": "https://example.invalid/x"}),
+            json!({"pattern": "(a+)+$"}),
+        ] {
+            if let Ok(schema) = DataSchema::new(schema) {
+                schema.violations(&json!({"a": ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"]}));
+                schema.violations(&json!(
+                    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!"
+                ));
+            }
+        }
+    }
+}

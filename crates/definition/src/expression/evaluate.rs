@@ -1,6 +1,7 @@
 //! What the engine asks: a step's inputs, a signal's verdict, a saga's business key.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use amends_core::StepIx;
 use amends_core::definition::RUNS_MAX;
@@ -46,12 +47,21 @@ pub(crate) struct StepExpressions {
 }
 
 /// Every expression of a definition, compiled.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Expressions {
     pub(crate) steps: Vec<StepExpressions>,
     pub(crate) business_key: Option<Template>,
     pub(crate) refused_when: BTreeMap<String, Program>,
     pub(crate) env: BTreeMap<String, String>,
+}
+
+/// Only the names of environment variables are shown: a value may be a credential
+/// (`semantics.md` S24).
+impl fmt::Debug for Expressions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let env: Vec<_> = self.env.keys().collect();
+        f.debug_struct("Expressions").field("steps", &self.steps.len()).field("env", &env).finish()
+    }
 }
 
 impl Expressions {

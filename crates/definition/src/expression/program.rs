@@ -34,8 +34,6 @@ const FUNCTIONS: &[&str] = &[
     "bytes",
     "type",
     "dyn",
-    "min",
-    "max",
     "_?_:_",
     "_&&_",
     "_||_",
@@ -236,7 +234,39 @@ mod tests {
         check("data.s + '-' + string(data.n)", json!("abc-3"));
         check("data.n == 3 ? 'yes' : 'no'", json!("yes"));
         check("2 in data.xs", json!(true));
+        check("data.n > 2.5 && data.f < 2", json!(true));
+        check("data.n == 3.0", json!(true));
         check("data.s.startsWith('a')", json!(true));
+    }
+
+    #[test]
+    fn every_function_that_is_let_through_exists() {
+        for name in FUNCTIONS.iter().filter(|name| name.bytes().all(|b| b.is_ascii_alphabetic())) {
+            let tries =
+                [format!("{name}(1)"), format!("{name}(data.s)"), format!("data.s.{name}('a')")];
+            let exists =
+                |text: &String| !matches!(evaluate(text), Err(e) if e.contains("not known"));
+            assert!(tries.iter().any(exists), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_largest_work_that_is_let_through_ends() {
+        let data =
+            json!({ "s": "x".repeat(60_000), "xs": vec![json!({"a": "y".repeat(200)}); 1_000] });
+        for text in [
+            "data.xs.map(x, data.xs.size() > 3 ? x : {})",
+            "data.xs.filter(x, x in data.xs)",
+            "data.xs.filter(x, x == data.xs[0]).size()",
+            "data.xs.exists_one(x, data.s.contains(x.a))",
+            "data.xs.map(x, data.s)",
+            "data.s + data.s + data.s + data.s",
+            "[data.s, data.s].map(x, x + x + x + x)",
+            "data.xs.map(x, x.a + x.a + x.a)",
+        ] {
+            let program = Program::compile(text).unwrap();
+            drop(program.evaluate(Scope { variables: &[("data", &data)] }));
+        }
     }
 
     #[test]
