@@ -352,6 +352,7 @@ impl Saga {
             (Direction::Compensation, Some(undo)) => {
                 if intent {
                     undo.original_result = result;
+                    run.contract = None;
                 }
                 run.status = Status::Compensating;
             }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::definition::{Definition, Kind, Work};
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::rules;
-use crate::saga::{Letter, Run, Saga, Settled, Status, StepState};
+use crate::saga::{Letter, Run, Saga, Status, StepState};
 use crate::time::{Millis, Time};
 
 /// An undo that is not acknowledged for this long needs a person to know (section 5, compensation).
@@ -97,7 +97,7 @@ fn undo_timer(run: &Run, now: Time) -> Option<Time> {
 /// Do the action's timers still mean something?
 pub(crate) fn step_timers_run(def: &Definition, saga: &Saga, at: RunRef, run: &Run) -> bool {
     let step = def.step(at.step);
-    if run.settled != Settled::Open || rules::undo_begun(run) || saga.state.ended() {
+    if !rules::action_open(run) || rules::undo_begun(run) || saga.state.ended() {
         return false;
     }
     // After the turn only what is asked on has a time left to run out: it is what settles it.

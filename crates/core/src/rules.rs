@@ -59,6 +59,11 @@ pub(crate) fn undo_begun(run: &Run) -> bool {
     run.undo.is_some()
 }
 
+/// Is the action still to be asked or answered, so that its timers and answers mean something?
+pub(crate) fn action_open(run: &Run) -> bool {
+    run.settled == Settled::Open && run.status != Status::Skipped
+}
+
 /// Is every sending of the action settled, fenced or past its settling (section 5, order)?
 pub fn quiet(step: &Step, run: &Run) -> bool {
     if run.settled != Settled::Open && run.settled != Settled::GivenUp {
@@ -207,9 +212,16 @@ pub fn owed_from(
     at: RunRef,
     direction: Direction,
 ) -> Option<crate::time::Time> {
-    if saga.paused.is_some() {
-        return None;
-    }
+    if saga.paused.is_some() { None } else { owed_but_for_a_pause(def, saga, at, direction) }
+}
+
+/// The same as if the saga were not paused.
+pub(crate) fn owed_but_for_a_pause(
+    def: &Definition,
+    saga: &Saga,
+    at: RunRef,
+    direction: Direction,
+) -> Option<crate::time::Time> {
     let run = saga.run(at)?;
     let step = def.step(at.step);
     let sendings = run.sendings(direction);

@@ -125,6 +125,7 @@ impl Decision<'_> {
                 self.refused(answer, true, Status::Failed, fault);
             }
             Settled::GivenUp => {}
+            Settled::Open if !rules::action_open(state) => {}
             Settled::Open => match (self.def.step(run.step).kind, settled) {
                 (Kind::Compensatable | Kind::Pivot, true) | (Kind::BestEffort, _) => {
                     self.refused(answer, settled, Status::Failed, fault);
@@ -145,10 +146,7 @@ impl Decision<'_> {
                     let command = CommandRef { round: round + 1, ..command };
                     self.record(Event::RoundOpened { command, next_at, why: NewRound::Refused });
                 }
-                (Kind::Pivot, false) => {
-                    self.ends_attempt(command, answer.attempt, Ending::Unknown, fault, None);
-                }
-                (Kind::Retriable, false) => {
+                (Kind::Pivot | Kind::Retriable, false) => {
                     self.ends_attempt(command, answer.attempt, Ending::Transient, fault, None);
                 }
             },

@@ -8,7 +8,7 @@ use crate::effects::UNDO_SLOW_AFTER;
 use crate::event::Event;
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::rules;
-use crate::saga::{Letter, Reason, Run, Settled, StepState};
+use crate::saga::{Letter, Reason, Run, StepState};
 
 use super::Decision;
 
@@ -64,7 +64,7 @@ impl Decision<'_> {
     fn wanted_by_action(&self, at: RunRef, run: &Run, wanted: &mut Vec<Item>) {
         let mut want = |reason| wanted.push((Some(at), Direction::Action, reason));
         let step = self.def.step(at.step);
-        let open = run.settled == Settled::Open && !self.saga.state.ended();
+        let open = rules::action_open(run) && !self.saga.state.ended();
         let overdue = open && run.action.as_ref().is_some_and(|action| action.overdue);
         match step.kind {
             Kind::Pivot if overdue => want(Reason::PivotUnknown),
@@ -83,14 +83,22 @@ impl Decision<'_> {
         if run.contract.is_some() && !rules::undo_begun(run) && open {
             want(Reason::Contract);
         }
-        if run.unbound && open && !rules::undo_begun(run) {
+        if run.unbound && open && !self.undo_is_next(at, run) {
             want(Reason::UnboundService);
         }
     }
 
+    /// Is its undo, and no longer its action, the command that is sent next?
+    fn undo_is_next(&self, at: RunRef, run: &Run) -> bool {
+        rules::undo_begun(run) || rules::undo_due(self.def, self.saga, at, run)
+    }
+
     fn wanted_by_undo(&self, at: RunRef, run: &Run, wanted: &mut Vec<Item>) {
-        let Some(undo) = run.undo.as_ref().filter(|undo| undo.end.is_none()) else { return };
         let mut want = |reason| wanted.push((Some(at), Direction::Compensation, reason));
+        if run.unbound && self.undo_is_next(at, run) && !rules::undo_ended(run) {
+            want(Reason::UnboundService);
+        }
+        let Some(undo) = run.undo.as_ref().filter(|undo| undo.end.is_none()) else { return };
         match undo.letter {
             Letter::None => {
                 let since = undo.sendings.as_ref().filter(|s| s.intent).map(|s| s.since);
@@ -101,11 +109,8 @@ impl Decision<'_> {
             Letter::Dead { .. } => want(Reason::CompensationFailed),
             Letter::Poison => want(Reason::Poison),
         }
-        if run.contract.is_some() {
+        if run.contract.is_some() && undo.sendings.as_ref().is_some_and(|s| s.intent) {
             want(Reason::Contract);
-        }
-        if run.unbound {
-            want(Reason::UnboundService);
         }
     }
 }

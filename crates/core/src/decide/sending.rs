@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::definition::{Kind, Work};
+use crate::definition::{Computed, Kind, RUNS_MAX, Step, Work};
 use crate::event::{CommandRef, Event};
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::input::{Evaluation, Refusal};
@@ -21,8 +21,11 @@ impl Decision<'_> {
         if !crate::effects::evaluations(self.def, self.saga).contains(&step) {
             return Err(Refusal::NotOwed);
         }
+        if !fits(self.def.step(step), &value) {
+            return Err(Refusal::NotOwed);
+        }
         let for_each = self.def.step(step).computed.for_each;
-        match value {
+        match bounded(value) {
             Evaluation::Skip => self.record(Event::Skipped { step, for_each }),
             Evaluation::Data => self.ready(step, false, alloc::vec![None]),
             Evaluation::Inputs(inputs) if inputs.is_empty() => {
@@ -173,6 +176,31 @@ impl Decision<'_> {
                 self.record(Event::Poisoned { run, next_at });
             }
         }
+    }
+}
+
+/// Can the step's expressions have come to this?
+fn fits(step: &Step, value: &Evaluation) -> bool {
+    let signal = matches!(step.work, Work::Signal { .. });
+    let Computed { when, for_each, .. } = step.computed;
+    match value {
+        Evaluation::Failed(_) => true,
+        Evaluation::Judged { .. } => signal,
+        Evaluation::Skip => !signal && (when || for_each),
+        Evaluation::Data => !signal && !for_each,
+        Evaluation::Inputs(inputs) => !signal && (for_each || inputs.len() == 1),
+    }
+}
+
+/// A list that is too long is a failed expression.
+fn bounded(value: Evaluation) -> Evaluation {
+    match value {
+        Evaluation::Inputs(inputs) if inputs.len() > RUNS_MAX => {
+            let items = inputs.len();
+            let message = alloc::format!("for_each over {items} items, at most {RUNS_MAX} may be");
+            Evaluation::Failed(Fault::new("EXPRESSION", &message))
+        }
+        other => other,
     }
 }
 

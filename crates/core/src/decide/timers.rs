@@ -7,7 +7,7 @@ use crate::effects::{deadline_armed, step_timers_run};
 use crate::event::{CommandRef, Ending, Event};
 use crate::ids::{Direction, RunRef};
 use crate::rules;
-use crate::saga::{Cause, Fault, Settled};
+use crate::saga::{Cause, Fault};
 
 use super::Decision;
 
@@ -70,7 +70,7 @@ impl Decision<'_> {
     /// means is its kind's (section 5, table); what makes it harmless is its fence's.
     pub(super) fn time_is_up(&mut self, run: RunRef) {
         let Some(state) = self.saga.run(run) else { return };
-        if state.settled != Settled::Open || rules::undo_begun(state) {
+        if !rules::action_open(state) || rules::undo_begun(state) {
             return;
         }
         let unreachable = !rules::may_have_left(state);

@@ -5,9 +5,7 @@ use crate::event::{CommandRef, Event, NewRound};
 use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Refusal, Resolution, Verb};
 use crate::rules;
-use crate::saga::{
-    Act, Cause, Exception, ExceptionReason, Reason, Run, Settled, Status, StepState,
-};
+use crate::saga::{Act, Cause, Exception, ExceptionReason, Reason, Run, Settled, StepState};
 use crate::time::Time;
 
 use super::Decision;
@@ -79,9 +77,9 @@ impl Decision<'_> {
         if sendings.open.is_some() {
             return Err(Refusal::AttemptInFlight);
         }
-        // While it is paused nothing is owed, yet the retry may wait for the resume.
-        let owed = rules::owed_from(self.def, self.saga, run, direction);
-        if owed.is_none() && self.saga.paused.is_none() {
+        // While it is paused nothing is sent, yet the retry may wait for the resume.
+        let owed = rules::owed_but_for_a_pause(self.def, self.saga, run, direction);
+        if owed.is_none() {
             return Err(Refusal::VerbDoesNotFit);
         }
         self.record(Event::RetriedByHand { run, direction, act });
@@ -95,11 +93,11 @@ impl Decision<'_> {
         force: bool,
         act: Act,
     ) -> Result<(), Refusal> {
-        let step = self.def.step(run.step);
         let state = self.run(run)?;
+        let step = self.def.step(run.step);
         let asked = state.action.as_ref();
-        let open =
-            matches!(state.settled, Settled::Open | Settled::GivenUp) && !rules::undo_begun(state);
+        let unknown = rules::action_open(state) || state.settled == Settled::GivenUp;
+        let open = unknown && !rules::undo_begun(state);
         let unfenced = asked.is_some_and(|action| action.terms.fence() == Fence::None);
         let fits = match step.kind {
             Kind::Pivot => asked.is_some(),
@@ -132,7 +130,7 @@ impl Decision<'_> {
         }
         match self.saga.run(run) {
             Some(state) => {
-                if state.settled != Settled::Open || state.status == Status::Skipped {
+                if !rules::action_open(state) {
                     return Err(Refusal::VerbDoesNotFit);
                 }
                 self.not_in_flight(state, Direction::Action, run, force)?;
@@ -170,6 +168,7 @@ impl Decision<'_> {
             return Err(Refusal::VerbDoesNotFit);
         }
         self.not_in_flight(state, Direction::Compensation, run, false)?;
+        self.not_in_flight(state, Direction::Action, run, false)?;
         let round = state.sendings(Direction::Compensation).map_or(0, |s| s.round) + 1;
         let command = CommandRef { run, direction: Direction::Compensation, round };
         let (next_at, why) = (self.at(), NewRound::Edited { body, act });
@@ -202,7 +201,7 @@ impl Decision<'_> {
         };
         self.not_in_flight(state, Direction::Action, run, force)?;
         let sends = self.def.step(run.step).action().is_some();
-        let absent = state.settled == Settled::Open && !rules::may_have_left(state);
+        let absent = rules::action_open(state) && !rules::may_have_left(state);
         if !sends || !absent {
             return Err(Refusal::VerbDoesNotFit);
         }
@@ -221,7 +220,7 @@ impl Decision<'_> {
             None => self.saga.deadline.ok_or(Refusal::VerbDoesNotFit)?,
             Some(run) => {
                 let state = self.run(run)?;
-                if state.settled != Settled::Open || self.saga.state.ended() {
+                if !rules::action_open(state) || self.saga.state.ended() {
                     return Err(Refusal::VerbDoesNotFit);
                 }
                 state.deadline
