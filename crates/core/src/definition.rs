@@ -378,6 +378,7 @@ fn check_each_alone(steps: &[Step], wrong: &mut Vec<IllFormed>) {
             wrong.push(IllFormed::SignalNotPlain(ix));
         }
         let zero = [step.timeout, step.deadline, step.undo.timeout].contains(&Millis::ZERO)
+            || step.accepted_timeout == Some(Millis::ZERO)
             || step.retry.max_attempts == Some(0)
             || step.undo.max_attempts == 0;
         if zero {
