@@ -1,3 +1,39 @@
-//! Shards, batching, timers, dispatch and recovery around the machine.
+//! The engine around the machine: shards, batches, timers, dispatch and recovery.
+//!
+//! This is the only place where the machine meets the wire, the store and the clock. An
+//! [`Engine`] is started on a store and runs until it is stopped; a [`Handle`] starts sagas and
+//! asks things of them.
 
+mod checkpointer;
+mod clock;
+mod convert;
+mod deployed;
+mod engine;
+mod evaluation;
+mod handle;
+mod metrics;
+pub mod options;
 pub mod persist;
+mod reading;
+mod recovery;
+mod replying;
+mod request;
+mod shard;
+mod starting;
+mod stuck;
+mod transition;
+pub mod words;
+
+pub use convert::{REASON_BITS, state_in, state_out};
+pub use deployed::{Binder, Binding, Carrier, DeployError, Deployed, Deployment, StepNames};
+pub use engine::{Engine, Error};
+pub use handle::{Handle, Health, HistoryItem};
+pub use metrics::Metrics;
+pub use options::Options;
+pub use request::{
+    Ask, AskError, Receipt, ReplyError, ReplyIn, SagaVerb, Snapshot, Start, StartError, Started,
+    Unavailable,
+};
+pub use starting::KEY_BYTES_MAX;
+pub use stuck::stuck_since;
+pub use transition::{Change, Transition};

@@ -2,8 +2,8 @@
 //!
 //! The machine's types may change with any build; what stands on a disk may not. So every event
 //! has a tag, every field an id and every enumeration its codes, each a number that is given once
-//! and never given again. The file `event` lists the
-//! tags, `id` the ids and `code` the codes.
+//! and never given again. The module `event` lists the tags with their fields, `id` the ids and
+//! `code` the codes.
 //!
 //! # Layout
 //!
@@ -25,8 +25,8 @@
 //! * What a field holds follows from its id, so a reader cannot step over one it does not know.
 //!   It must not want to: a fact that is left out makes another saga. An unknown format, tag,
 //!   field or code is therefore an error that names a newer version as the writer.
-//! * There is one encoding of a history. Anything else that could be read as the same is refused,
-//!   so bytes may be compared, hashed and copied in place of what they say.
+//! * There is one encoding of a frame. Anything else that could be read as the same is refused, so
+//!   bytes may be compared, hashed and copied in place of what they say.
 //!
 //! # Changing it
 //!
@@ -86,7 +86,19 @@ pub fn encode(at: Time, events: &[Event], out: &mut Vec<u8>) {
 /// It takes no more memory than the events it gives, which is bounded by the length of `bytes`
 /// whatever they say.
 pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Result<(Time, Event), DecodeError>> {
-    History { length: bytes.len(), frames: Reader::new(bytes), frame: Reader::new(&[]), left: 0 }
+    History::new(bytes)
+}
+
+/// What follows the first `events` of a history, where a frame ends there; `None` where none does.
+/// Only the heads of the frames are read.
+pub fn after(bytes: &[u8], events: u64) -> Option<&[u8]> {
+    let mut history = History::new(bytes);
+    let mut passed = 0;
+    while passed < events {
+        history.open_frame().ok()?;
+        passed += history.left;
+    }
+    (passed == events).then(|| &bytes[bytes.len() - history.frames.len()..])
 }
 
 /// Where the reading of a history has come to.
@@ -122,6 +134,11 @@ impl Iterator for History<'_> {
 }
 
 impl<'a> History<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let (frames, frame) = (Reader::new(bytes), Reader::new(&[]));
+        Self { length: bytes.len(), frames, frame, left: 0 }
+    }
+
     fn open_frame(&mut self) -> Result<(), Problem> {
         match self.frames.byte()? {
             FORMAT => {}
@@ -133,6 +150,11 @@ impl<'a> History<'a> {
         self.left = frame.varint()?;
         if self.left == 0 {
             return Err(Problem::Damaged("a frame holds no event"));
+        }
+        // An event has two bytes at the least: no count is believed that the bytes cannot hold, so
+        // the counts of a history never add up to more than its length.
+        if self.left > frame.len() as u64 {
+            return Err(Problem::CutOff);
         }
         self.frame = frame.at(at);
         Ok(())

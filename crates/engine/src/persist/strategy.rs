@@ -1,5 +1,6 @@
 //! Arbitrary events: one strategy for each variant, so that none is left to chance.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use amends_core::event::{CommandRef, NewRound, Started};
@@ -13,9 +14,9 @@ use proptest::strategy::Union;
 
 use super::code::All;
 
-/// Frames of arbitrary events.
-pub(super) fn history() -> impl Strategy<Value = Vec<(Time, Vec<Event>)>> {
-    vec((time(), vec(event(), 1..6)), 0..6)
+/// So many frames of arbitrary events.
+pub(super) fn history(frames: Range<usize>) -> impl Strategy<Value = Vec<(Time, Vec<Event>)>> {
+    vec((time(), vec(event(), 1..6)), frames)
 }
 
 /// Any event, each variant as often as the others.

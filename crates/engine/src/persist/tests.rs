@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amends_core::{Event, Saga, StepIx, Time};
+use amends_core::{Event, Millis, RunRef, Saga, StepIx, Time};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use super::order_saga::{Decisions, payload_bytes, run};
 use super::reader::Reader;
 use super::sample::{AT, samples};
-use super::{DecodeError, FORMAT, Problem, decode, encode, event, id, strategy};
+use super::{DecodeError, FORMAT, Problem, after, decode, encode, event, id, strategy};
 
 const GOLDEN_1: &str = include_str!("../../tests/golden/events-format-1.txt");
 
@@ -44,8 +44,7 @@ fn one_frame(events: &[Event]) -> Vec<u8> {
     bytes
 }
 
-/// The tag of an event, out of its bytes: the frame's format, length (1), time (6) and count (1)
-/// come before it, and the length is given one more byte in a long frame.
+/// The tag of an event, out of its bytes: a frame's format, length, time and count come before it.
 fn tag(event: &Event) -> u8 {
     let bytes = one_frame(std::slice::from_ref(event));
     let mut r = Reader::new(&bytes[1..]);
@@ -75,6 +74,7 @@ fn frames(bytes: &[u8]) -> Vec<&[u8]> {
 
 /// Reads bytes that may be anything: whatever can be read is what would be written.
 fn read_anything(bytes: &[u8]) {
+    after(bytes, u64::MAX);
     let mut events = 0;
     let mut failed = false;
     for item in decode(bytes) {
@@ -104,13 +104,13 @@ fn allocated_by_decoding(bytes: &[u8]) -> u64 {
 
 proptest! {
     #[test]
-    fn any_history_reads_as_it_was_written(history in strategy::history()) {
+    fn any_history_reads_as_it_was_written(history in strategy::history(0..6)) {
         prop_assert_eq!(decoded(&encoded(&history)).unwrap(), flat(&history));
     }
 
     #[test]
     fn a_history_that_is_cut_off_is_noticed_unless_between_frames(
-        history in strategy::history(),
+        history in strategy::history(0..6),
         cut in any::<prop::sample::Index>(),
     ) {
         let bytes = encoded(&history);
@@ -121,6 +121,22 @@ proptest! {
             Some(n) => prop_assert_eq!(decoded(&bytes[..cut]).unwrap(), flat(&history[..n])),
             None => prop_assert_eq!(decoded(&bytes[..cut]).unwrap_err().problem, Problem::CutOff),
         }
+    }
+
+    #[test]
+    fn what_follows_so_many_events_begins_where_a_frame_does(history in strategy::history(0..6)) {
+        let bytes = encoded(&history);
+        let mut passed = 0;
+        for n in 0..history.len() {
+            prop_assert_eq!(after(&bytes, passed), Some(&*encoded(&history[n..])));
+            let count = history[n].1.len() as u64;
+            for inside in 1..count {
+                prop_assert_eq!(after(&bytes, passed + inside), None);
+            }
+            passed += count;
+        }
+        prop_assert_eq!(after(&bytes, passed), Some(&[][..]));
+        prop_assert_eq!(after(&bytes, passed + 1), None);
     }
 
     #[test]
@@ -139,11 +155,10 @@ proptest! {
 
     #[test]
     fn changed_bytes_are_read_or_refused(
-        history in strategy::history(),
+        history in strategy::history(1..6),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
         let mut bytes = encoded(&history);
-        prop_assume!(!bytes.is_empty());
         for (at, byte) in changes {
             *at.get_mut(&mut bytes) = byte;
         }
@@ -236,7 +251,7 @@ fn a_frame_is_added_to_what_is_there_and_none_without_events() {
     let mut bytes = vec![0xee];
     encode(AT, &[], &mut bytes);
     assert_eq!(bytes, [0xee]);
-    encode(AT, &[Event::OutageEnded { lasted: amends_core::Millis(9) }], &mut bytes);
+    encode(AT, &[Event::OutageEnded { lasted: Millis(9) }], &mut bytes);
     assert_eq!(bytes, [0xee, 1, 11, 0x80, 0x80, 0xb3, 0xc1, 0x9c, 0x33, 1, 25, 10, 9, 0]);
 }
 
@@ -284,6 +299,27 @@ fn what_no_version_wrote_is_refused_as_damaged() {
         assert!(!error.is_newer(), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
+}
+
+#[test]
+fn nothing_is_read_past_an_error() {
+    let lost = one_frame(&[Event::Overdue { run: RunRef::only(StepIx(0)) }]);
+    let in_an_event = [&[FORMAT, 6, 7, 2, 200, 0, 14, 0][..], &lost].concat();
+    let in_a_frame = [&[9, 9][..], &lost].concat();
+    for bytes in [in_an_event, in_a_frame] {
+        let read: Vec<_> = decode(&bytes).take(3).collect();
+        assert!(matches!(read[..], [Err(_)]), "{read:?}");
+    }
+}
+
+#[test]
+fn a_count_that_the_bytes_do_not_hold_is_not_believed() {
+    let count = [&[0xff; 9][..], &[1]].concat();
+    let frame = [&[FORMAT, 11, 7][..], &count].concat();
+    let lost = one_frame(&[Event::Overdue { run: RunRef::only(StepIx(0)) }]);
+    assert_eq!(decoded(&frame).unwrap_err().problem, Problem::CutOff);
+    assert_eq!(after(&frame, u64::MAX), None);
+    assert_eq!(after(&[lost, frame].concat(), u64::MAX), None);
 }
 
 #[test]

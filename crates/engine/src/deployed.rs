@@ -1,0 +1,445 @@
+//! Definitions in service: every version a saga may be pinned to, and how its services are reached
+//! today.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
+
+use amends_core::definition::Definition;
+use amends_core::saga::{Pinned, Saga, StepState, Terms};
+use amends_core::{Direction, RunRef, StepIx};
+use amends_definition::Compiled;
+use amends_store::CatalogError;
+use amends_transport::Transport;
+use amends_wire::FailureCodes;
+use bytes::Bytes;
+
+use crate::engine::Shared;
+use crate::shard::message::Internal;
+
+/// A version of a saga type, ready to run.
+#[derive(Debug)]
+pub struct Deployed {
+    /// What the machine runs.
+    pub definition: Arc<Definition>,
+    /// The definition with all that belongs to it.
+    pub compiled: Compiled,
+    /// The hash under which it is pinned.
+    pub hash: [u8; 32],
+    /// Whether anything has to be evaluated.
+    pub has_expressions: bool,
+    names: Vec<StepNames>,
+    bound: Arc<Bound>,
+}
+
+/// The texts of a step that are in every sending.
+#[derive(Debug)]
+pub struct StepNames {
+    action: Option<Arc<str>>,
+    compensation: Option<Arc<str>>,
+    /// The step's `failures`.
+    pub codes: Arc<FailureCodes>,
+}
+
+impl StepNames {
+    /// The command's full name.
+    pub fn command(&self, direction: Direction) -> Option<&Arc<str>> {
+        match direction {
+            Direction::Action => self.action.as_ref(),
+            Direction::Compensation => self.compensation.as_ref(),
+        }
+    }
+}
+
+/// How a service is reached.
+pub struct Binding {
+    /// The service.
+    pub service: Arc<str>,
+    /// What carries its commands.
+    pub transport: Arc<dyn Transport>,
+    /// What it promises.
+    pub terms: Terms,
+    /// The place of its lane, the same in every shard.
+    pub lane: usize,
+    /// Its replies come by message, so that they outlive a restart of the engine.
+    pub answers_by_message: bool,
+}
+
+/// What carries a service's commands.
+pub struct Carrier {
+    /// The transport.
+    pub transport: Arc<dyn Transport>,
+    /// Whether replies come by message rather than in the sending's own exchange.
+    pub answers_by_message: bool,
+}
+
+/// Finds what carries a service's commands; the program around the engine knows the transports.
+pub trait Binder: Send + Sync + 'static {
+    /// The carrier for a service as a definition describes it; `None` where there is none, and the
+    /// commands wait for one (attention `unbound_service`).
+    fn bind(&self, service: &str, binding: &amends_definition::Binding) -> Option<Carrier>;
+}
+
+/// Today's bindings of a saga type, shared by all its versions.
+#[derive(Default)]
+struct Bound(RwLock<HashMap<Arc<str>, Arc<Binding>>>);
+
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Bound")
+    }
+}
+
+impl Deployed {
+    fn new(compiled: Compiled, version: u32, hash: [u8; 32], bound: Arc<Bound>) -> Self {
+        let compiled = compiled.with_version(version);
+        let definition = Arc::clone(&compiled.definition);
+        let names = definition
+            .steps()
+            .iter()
+            .zip(compiled.extras.iter())
+            .map(|(step, extras)| {
+                let full = |command: &amends_core::definition::Command| {
+                    Arc::from(format!("{}.{}", command.service, command.name))
+                };
+                StepNames {
+                    action: step.action().map(full),
+                    compensation: step.compensation().map(full),
+                    codes: Arc::new(FailureCodes {
+                        permanent: extras.failures.permanent.clone(),
+                        transient: extras.failures.transient.clone(),
+                    }),
+                }
+            })
+            .collect();
+        let has_expressions = definition.steps().iter().any(|step| {
+            let judged =
+                matches!(step.work, amends_core::definition::Work::Signal { judged: true, .. });
+            step.computed.any() || judged
+        });
+        Self { definition, compiled, hash, has_expressions, names, bound }
+    }
+
+    /// What a saga of it is pinned to.
+    pub fn pinned(&self) -> Pinned {
+        Pinned {
+            saga_type: Arc::clone(self.definition.saga_type()),
+            version: self.definition.version(),
+            hash: self.hash,
+        }
+    }
+
+    /// The texts of a step.
+    pub fn names(&self, step: StepIx) -> &StepNames {
+        &self.names[step.get()]
+    }
+
+    /// How the command's service is reached today.
+    pub fn binding(&self, step: StepIx, direction: Direction) -> Option<Arc<Binding>> {
+        let service = &self.definition.step(step).command(direction)?.service;
+        let bound = self.bound.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        bound.get(service).cloned()
+    }
+
+    /// A run's name, as in keys, replies and URLs: the step's, with `.<i>` for one of many.
+    pub fn run_name(&self, saga: &Saga, at: RunRef) -> Arc<str> {
+        let name = &self.definition.step(at.step).name;
+        match saga.steps.get(at.step.get()) {
+            Some(StepState::Runs { for_each: true, .. }) => format!("{name}.{}", at.run).into(),
+            _ => Arc::clone(name),
+        }
+    }
+
+    /// The run of that name, whether or not the saga has it.
+    pub fn run_of(&self, name: &str) -> Option<RunRef> {
+        let (name, run) = match name.split_once('.') {
+            Some((step, run)) => {
+                // One run has one name: `step.01` is nobody's.
+                let number: u8 = run.parse().ok().filter(|n: &u8| n.to_string() == run)?;
+                (step, number)
+            }
+            None => (name, 0),
+        };
+        let step = self.definition.find(name)?;
+        Some(RunRef { step, run })
+    }
+}
+
+/// A definition file to take in, checked.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The checked file.
+    pub compiled: Compiled,
+}
+
+/// Why a definition was not taken in. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The version it says exists with other content.
+    #[error(
+        "{saga_type} version {version} exists with other content: running sagas are pinned to it, so give the changed file version {next} (or no version)"
+    )]
+    Conflict {
+        /// The type.
+        saga_type: Arc<str>,
+        /// The version.
+        version: u32,
+        /// The next free one.
+        next: u32,
+        /// The pinned form that exists.
+        held: Arc<[u8]>,
+        /// The pinned form of the file.
+        got: Arc<[u8]>,
+    },
+    /// Two files define one type.
+    #[error("{0} is defined by two files: keep one")]
+    Twice(Arc<str>),
+    /// It asks for what this engine does not do.
+    #[error("{saga_type} cannot run here: {why}")]
+    Unsupported {
+        /// The type.
+        saga_type: Arc<str>,
+        /// Why.
+        why: &'static str,
+    },
+    /// It could not be kept.
+    #[error("the definition could not be stored: {0}")]
+    Catalog(#[from] CatalogError),
+}
+
+/// Every definition in service.
+pub struct Registry {
+    binder: Arc<dyn Binder>,
+    types: RwLock<HashMap<Arc<str>, SagaType>>,
+    lanes: RwLock<Vec<(Arc<str>, amends_definition::Binding)>>,
+    /// One deployment at a time: it reads, stores and then changes.
+    deploying: tokio::sync::Mutex<()>,
+}
+
+struct SagaType {
+    versions: BTreeMap<u32, Arc<Deployed>>,
+    /// The version that new sagas get; none once its file is gone.
+    current: Option<u32>,
+    bound: Arc<Bound>,
+}
+
+impl Registry {
+    /// Knows nothing yet.
+    pub fn new(binder: Arc<dyn Binder>) -> Self {
+        Self {
+            binder,
+            types: RwLock::default(),
+            lanes: RwLock::default(),
+            deploying: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Takes back a version that the catalog holds. Its bindings count until a file says others;
+    /// no new sagas are started with it until then.
+    pub fn restore(&self, compiled: Compiled, version: u32, hash: [u8; 32]) {
+        let name = Arc::clone(compiled.definition.saga_type());
+        let mut types = self.types_mut();
+        let saga_type = types.entry(name).or_insert_with(SagaType::new);
+        self.bind(&saga_type.bound, &compiled);
+        let deployed = Deployed::new(compiled, version, hash, Arc::clone(&saga_type.bound));
+        saga_type.versions.insert(version, Arc::new(deployed));
+    }
+
+    /// See [`Handle::deploy`](crate::Handle::deploy).
+    pub async fn deploy(
+        &self,
+        shared: &Arc<Shared>,
+        files: Vec<Deployment>,
+    ) -> Result<(), DeployError> {
+        let mut names = Vec::new();
+        for file in &files {
+            let name = file.compiled.definition.saga_type();
+            if names.contains(name) {
+                return Err(DeployError::Twice(Arc::clone(name)));
+            }
+            names.push(Arc::clone(name));
+        }
+        for file in files {
+            self.deploy_one(shared, file).await?;
+        }
+        for (name, saga_type) in self.types_mut().iter_mut() {
+            if !names.contains(name) {
+                saga_type.current = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Handle::deploy_one`](crate::Handle::deploy_one).
+    pub async fn deploy_one(
+        &self,
+        shared: &Arc<Shared>,
+        file: Deployment,
+    ) -> Result<Arc<Deployed>, DeployError> {
+        let _one_at_a_time = self.deploying.lock().await;
+        let compiled = file.compiled;
+        let name = Arc::clone(compiled.definition.saga_type());
+        if compiled.pattern == amends_definition::Pattern::Choreography {
+            let why = "a choreography has no coordinator; say pattern: orchestration";
+            return Err(DeployError::Unsupported { saga_type: name, why });
+        }
+        let (version, new) = self.number(&name, &compiled)?;
+        if new {
+            let definition = amends_store::Definition {
+                saga_type: Arc::clone(&name),
+                version,
+                hash: compiled.hash,
+                source: Bytes::copy_from_slice(&compiled.source),
+                created_at: shared.clock.now().0,
+            };
+            shared.store.catalog.put_definition(definition).await?;
+        }
+        let deployed = {
+            let mut types = self.types_mut();
+            let saga_type = types.entry(name).or_insert_with(SagaType::new);
+            self.bind(&saga_type.bound, &compiled);
+            saga_type.current = Some(version);
+            let (hash, bound) = (compiled.hash, Arc::clone(&saga_type.bound));
+            let deployed = Arc::new(Deployed::new(compiled, version, hash, bound));
+            saga_type.versions.insert(version, Arc::clone(&deployed));
+            deployed
+        };
+        shared.tell_all(|| Internal::Rebound);
+        Ok(deployed)
+    }
+
+    /// Which version the file is, and whether that is new. The same content keeps its version,
+    /// unless the file says another.
+    fn number(&self, name: &Arc<str>, compiled: &Compiled) -> Result<(u32, bool), DeployError> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(saga_type) = types.get(name) else {
+            return Ok((compiled.said_version.unwrap_or(1), true));
+        };
+        let next = saga_type.versions.keys().next_back().map_or(1, |last| last + 1);
+        let Some(said) = compiled.said_version else {
+            let same = saga_type.versions.iter().rev().find(|(_, v)| v.hash == compiled.hash);
+            return Ok(same.map_or((next, true), |(version, _)| (*version, false)));
+        };
+        match saga_type.versions.get(&said) {
+            None => Ok((said, true)),
+            Some(held) if held.hash == compiled.hash => Ok((said, false)),
+            Some(held) => Err(DeployError::Conflict {
+                saga_type: Arc::clone(name),
+                version: said,
+                next,
+                held: Arc::clone(&held.compiled.pinned),
+                got: Arc::clone(&compiled.pinned),
+            }),
+        }
+    }
+
+    /// Binds a type's services as this definition describes them.
+    fn bind(&self, bound: &Bound, compiled: &Compiled) {
+        let mut services: HashMap<Arc<str>, Arc<Binding>> = HashMap::new();
+        for command in compiled
+            .definition
+            .steps()
+            .iter()
+            .flat_map(|step| [step.action(), step.compensation()].into_iter().flatten())
+        {
+            if services.contains_key(&command.service) {
+                continue;
+            }
+            let Some(described) = compiled.bindings.get(&command.service) else { continue };
+            let Some(carrier) = self.binder.bind(&command.service, described) else { continue };
+            let binding = Binding {
+                service: Arc::clone(&command.service),
+                transport: carrier.transport,
+                terms: Terms { fence: described.fence, flat: described.flat },
+                lane: self.lane(&command.service, described),
+                answers_by_message: carrier.answers_by_message,
+            };
+            services.insert(Arc::clone(&command.service), Arc::new(binding));
+        }
+        *bound.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;
+    }
+
+    /// The lane of a service: one for each way a service is described, over all saga types.
+    fn lane(&self, service: &Arc<str>, described: &amends_definition::Binding) -> usize {
+        let mut lanes = self.lanes.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known =
+            lanes.iter().position(|(name, binding)| name == service && binding == described);
+        known.unwrap_or_else(|| {
+            lanes.push((Arc::clone(service), described.clone()));
+            lanes.len() - 1
+        })
+    }
+
+    /// The version that new sagas of a type get, or the one asked for.
+    pub fn find(&self, name: &str, version: Option<u32>) -> Found {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(saga_type) = types.get(name) else {
+            let near = |known: &&Arc<str>| known.eq_ignore_ascii_case(name);
+            return Found::UnknownType(types.keys().find(near).cloned());
+        };
+        let Some(current) = saga_type.current else { return Found::Retired };
+        let wanted = version.unwrap_or(current);
+        match saga_type.versions.get(&wanted) {
+            Some(deployed) => Found::Here(Arc::clone(deployed)),
+            None => Found::UnknownVersion(saga_type.versions.keys().copied().collect()),
+        }
+    }
+
+    /// One version, for a saga that is pinned to it.
+    pub fn version(&self, name: &str, version: u32) -> Option<Arc<Deployed>> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        types.get(name)?.versions.get(&version).cloned()
+    }
+
+    /// In words, that a saga's definition is not there.
+    pub fn unknown(&self, pinned: &Pinned) -> String {
+        format!(
+            "version {} of {} is not in the catalog: restore the data folder as a whole",
+            pinned.version, pinned.saga_type
+        )
+    }
+
+    /// Every version of every type, by name and version.
+    pub fn all(&self) -> Vec<Arc<Deployed>> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all: Vec<_> = types.values().flat_map(|t| t.versions.values().cloned()).collect();
+        all.sort_by(|a, b| {
+            let key = |d: &Deployed| (Arc::clone(d.definition.saga_type()), d.definition.version());
+            key(a).cmp(&key(b))
+        });
+        all
+    }
+
+    /// The versions that new sagas get.
+    pub fn current(&self) -> Vec<(Arc<str>, u32)> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        types.iter().filter_map(|(name, t)| Some((Arc::clone(name), t.current?))).collect()
+    }
+
+    /// The services that have a lane, by its place.
+    pub fn lane_names(&self) -> Vec<Arc<str>> {
+        let lanes = self.lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        lanes.iter().map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    fn types_mut(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<Arc<str>, SagaType>> {
+        self.types.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl SagaType {
+    fn new() -> Self {
+        Self { versions: BTreeMap::new(), current: None, bound: Arc::default() }
+    }
+}
+
+/// What looking for a definition came to.
+pub enum Found {
+    /// Here it is.
+    Here(Arc<Deployed>),
+    /// No such type; the nearest name.
+    UnknownType(Option<Arc<str>>),
+    /// No such version; those there are.
+    UnknownVersion(Vec<u32>),
+    /// Its file is gone.
+    Retired,
+}

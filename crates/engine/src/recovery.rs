@@ -1,0 +1,168 @@
+//! Recovery: the definitions, then each shard's sagas, from the catalog and the journal's tail.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use amends_core::{SagaId, Time};
+use amends_definition::{Surroundings, check};
+use amends_store::{DueCursor, Position, ShardId};
+use tokio::sync::watch;
+
+use crate::engine::{Error, Shared};
+use crate::options::DUE_WINDOW;
+use crate::reading::{self, Whole};
+use crate::shard::message::Internal;
+use crate::shard::{SHARDS, Shard, shard_of, ways};
+
+/// How many sagas are read from the catalog at once.
+const PAGE_SAGAS: usize = 1_000;
+
+/// Takes back every version that the catalog holds.
+pub async fn definitions(shared: &Arc<Shared>) -> Result<(), Error> {
+    for stored in shared.store.catalog.definitions().await? {
+        let path = format!("{} version {}", stored.saga_type, stored.version);
+        // The version was checked when it was taken in. Its schema is not needed again: no saga is
+        // started with it before its file has been read anew.
+        let surroundings =
+            Surroundings::none().with_process_env(|_| true).with_files(|_| Ok(b"{}".to_vec()));
+        let checked = check(&stored.source, &path, &surroundings);
+        match checked.compiled {
+            Some(compiled) => shared.registry.restore(compiled, stored.version, stored.hash),
+            None => {
+                let why = checked.findings.first().map(|f| f.message.clone()).unwrap_or_default();
+                // Its sagas are quarantined when they are read; the others go on.
+                tracing::error!(definition = path, why, "a stored definition cannot be used");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the journal holds of one saga beyond the catalog.
+struct Tail {
+    first_seq: u64,
+    bytes: Vec<u8>,
+}
+
+/// Sets up every shard with its sagas.
+pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
+    let journal = &shared.store.journal;
+    let (mut inlets, mut builders) = (Vec::new(), Vec::new());
+    for number in 0..SHARDS {
+        let (ways_in, build) = ways();
+        let epoch = journal.acquire(ShardId(number)).await?;
+        inlets.push(ways_in);
+        builders.push((build, ShardId(number), epoch));
+    }
+    shared.set_inlets(inlets);
+    let mut last_alive = Time::default();
+    let tails = tails(shared, &mut last_alive).await?;
+    let mut due = Vec::new();
+    for number in 0..SHARDS {
+        due.extend(due_soon(shared, ShardId(number)).await?);
+    }
+    for saga in &due {
+        last_alive = last_alive.max(Time(saga.row.updated_at));
+    }
+    let now = shared.clock.now();
+    if last_alive > Time::default() && now.since(last_alive) > crate::options::OUTAGE_AFTER {
+        shared.outage(now, now.since(last_alive));
+    }
+    let mut shards: Vec<Shard> = builders
+        .into_iter()
+        .map(|(build, id, epoch)| build(Arc::clone(shared), id, epoch))
+        .collect();
+    let mut count = 0_u64;
+    for stored in due.iter().filter(|stored| !tails.contains_key(&SagaId(stored.row.saga))) {
+        let saga = SagaId(stored.row.saga);
+        let whole = reading::whole(Some(stored), 0, &[]);
+        shards[shard_of(saga).0 as usize].take_back(saga, whole);
+        count += 1;
+    }
+    for (saga, tail) in tails {
+        let whole = with_tail(shared, saga, &tail).await?;
+        shards[shard_of(saga).0 as usize].take_back(saga, whole);
+        count += 1;
+    }
+    if count > 0 {
+        tracing::info!(sagas = count, "sagas recovered");
+    }
+    Ok(shards)
+}
+
+/// The journal's tail, by saga.
+async fn tails(
+    shared: &Arc<Shared>,
+    last_alive: &mut Time,
+) -> Result<HashMap<SagaId, Tail>, Error> {
+    let mut tails: HashMap<SagaId, Tail> = HashMap::new();
+    let mut after: Position = shared.store.catalog.position();
+    loop {
+        let records = shared.store.journal.replay(after).await?;
+        let Some(last) = records.last() else { return Ok(tails) };
+        after = last.position;
+        for entry in records.into_iter().flat_map(|record| record.batches).flat_map(|b| b.entries) {
+            let tail = tails
+                .entry(SagaId(entry.saga))
+                .or_insert_with(|| Tail { first_seq: entry.events.first_seq, bytes: Vec::new() });
+            tail.bytes.extend_from_slice(&entry.events.bytes);
+            if let Some(Ok((at, _))) = crate::persist::decode(&entry.events.bytes).next() {
+                *last_alive = (*last_alive).max(at);
+            }
+        }
+    }
+}
+
+async fn with_tail(shared: &Arc<Shared>, saga: SagaId, tail: &Tail) -> Result<Whole, Error> {
+    let stored = if tail.first_seq == 1 { None } else { shared.store.catalog.read(saga.0).await? };
+    // A row may be newer than the catalog's position: then the tail is in it already.
+    let held = stored.as_ref().map_or(0, |stored| stored.row.seq);
+    let after = tail.first_seq - 1;
+    if held > after {
+        let missing = skip(&tail.bytes, held - after);
+        return Ok(reading::whole(stored.as_ref(), held, missing));
+    }
+    Ok(reading::whole(stored.as_ref(), after, &tail.bytes))
+}
+
+/// What follows the first `events` of these bytes. Checkpoints end with a decision, so frames are
+/// left out whole.
+fn skip(bytes: &[u8], events: u64) -> &[u8] {
+    crate::persist::after(bytes, events).unwrap_or(&[])
+}
+
+/// The live sagas that have something to do soon.
+async fn due_soon(
+    shared: &Arc<Shared>,
+    shard: ShardId,
+) -> Result<Vec<amends_store::StoredSaga>, Error> {
+    let until = (shared.clock.now() + DUE_WINDOW).0;
+    let (mut due, mut after) = (Vec::new(), None);
+    loop {
+        let page = shared.store.catalog.due(shard, until, after, PAGE_SAGAS).await?;
+        let Some(last) = page.last() else { return Ok(due) };
+        after = Some(DueCursor::after(&last.row));
+        due.extend(page);
+    }
+}
+
+/// Brings parked sagas back in time for their timers, until told to stop.
+pub async fn due_sagas(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(DUE_WINDOW.0 / 2));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.changed() => return,
+        }
+        for (number, inlets) in (0..).zip(shared.inlets()) {
+            match due_soon(&shared, ShardId(number)).await {
+                Ok(due) if due.is_empty() => {}
+                Ok(due) => {
+                    let _ = inlets.internal.send(Internal::Due(due)); // the engine is stopping
+                }
+                Err(error) => tracing::warn!(%error, "due sagas could not be read"),
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What the catalog is told of a saga, and what may leave memory once it knows.
+
+use std::sync::Arc;
+
+use amends_core::saga::{Cause, Saga};
+use amends_core::{Direction, SagaId, Time, effects, rules};
+use amends_store::{Checkpointed, Events, SagaRow};
+
+use super::live::Live;
+use super::{Desk, Shard};
+use crate::convert;
+use crate::options::DUE_WINDOW;
+
+impl Shard {
+    /// Answers the checkpointer, at a moment when everything decided is durable: the batch at hand
+    /// is empty and none is under way.
+    pub(super) fn answer_collect(&mut self) {
+        if self.flight.is_some() || !self.desk.pending.is_empty() {
+            return;
+        }
+        let Some(reply) = self.collect.take() else { return };
+        self.read_clock();
+        let mut sagas: Vec<Checkpointed> =
+            self.archive.values().map(|archived| Checkpointed::clone(archived)).collect();
+        for live in self.sagas.values_mut().filter(|live| live.unsaved()) {
+            sagas.push(self.desk.collected(live));
+        }
+        let _ = reply.send(sagas); // the engine is stopping
+    }
+
+    /// The catalog holds these sagas up to these events.
+    pub(super) fn held(&mut self, sagas: Vec<(SagaId, u64)>) {
+        for (saga, seq) in sagas {
+            if self.archive.get(&saga).is_some_and(|archived| archived.row.seq == seq) {
+                self.archive.remove(&saga);
+            } else if let Some(live) = self.sagas.get_mut(&saga) {
+                live.now_held(seq);
+                self.park(saga);
+            }
+        }
+    }
+
+    /// Takes a saga out of memory that the catalog holds and that has nothing to do for a while.
+    fn park(&mut self, saga: SagaId) {
+        let Some(live) = self.sagas.get(&saga) else { return };
+        let waited_for = live.waiters.iter().any(|waiter| !waiter.is_closed());
+        let busy = live.unsaved() || !live.places.is_empty() || waited_for;
+        let now = self.desk.now;
+        let soon = wakes_at(live, now).is_some_and(|at| at <= now + DUE_WINDOW);
+        if !busy
+            && !soon
+            && let Some(live) = self.sagas.remove(&saga)
+        {
+            self.leave_timers(&live);
+        }
+    }
+}
+
+impl Desk {
+    /// The saga's row and the events that the catalog lacks.
+    pub fn collected(&self, live: &mut Live) -> Checkpointed {
+        let bytes = live.collect();
+        let first_seq = live.held_seq + 1;
+        let count = (live.saga.seq - live.held_seq) as u32;
+        let row = self.row(live);
+        Checkpointed { row, events: Events { first_seq, count, bytes } }
+    }
+
+    fn row(&self, live: &Live) -> SagaRow {
+        let saga = &live.saga;
+        let options = &self.shared.options;
+        let owes = rules::live(&live.deployed.definition, saga);
+        let close_at = closes_at(saga, owes, options.late_window);
+        SagaRow {
+            saga: saga.id.0,
+            shard: self.id,
+            saga_type: Arc::clone(&saga.pinned.saga_type),
+            definition_version: saga.pinned.version,
+            definition_hash: saga.pinned.hash,
+            state: convert::state_out(saga.state),
+            paused: saga.paused.is_some(),
+            live: owes,
+            seq: saga.seq,
+            created_at: saga.created_at.0,
+            updated_at: saga.updated_at.0,
+            ended_at: saga.ended_at.map(|at| at.0),
+            due_at: if owes { wakes_at(live, self.now).map(|at| at.0) } else { None },
+            close_at: close_at.map(|at| at.0),
+            expires_at: close_at.map(|at| (at + options.retention).0),
+            business_key: saga.business_key.clone(),
+            attention: saga
+                .attention
+                .iter()
+                .fold(0, |bits, a| bits | convert::reason_bit(a.reason)),
+            error: why_it_turned(live),
+            quarantined: None,
+        }
+    }
+}
+
+/// When the saga has something to do by itself: at once where a command of it is owed, or out with
+/// an exchange that a restart would lose.
+pub fn wakes_at(live: &Live, now: Time) -> Option<Time> {
+    let (def, saga) = (&live.deployed.definition, &live.saga);
+    let out = saga.runs().any(|(_, run)| {
+        [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
+            let open = run.sendings(direction).and_then(|sendings| sendings.open);
+            open.is_some_and(|open| !open.accepted)
+        })
+    });
+    let owed = effects::owed(def, saga).map(|owed| owed.from);
+    let exchange = out.then_some(saga.updated_at);
+    owed.chain(effects::next_due(def, saga, now)).chain(exchange).min()
+}
+
+/// When an ended saga is closed: as soon as every sending is answered, or when the late window has
+/// passed; never while it owes an undo or has attention (section 5, retention).
+fn closes_at(saga: &Saga, owes: bool, late_window: amends_core::Millis) -> Option<Time> {
+    let ended = saga.ended_at.filter(|_| !owes && saga.attention.is_empty())?;
+    let unanswered = saga.runs().any(|(_, run)| {
+        let heard = run.result.is_some();
+        let waits = |direction| {
+            run.sendings(direction).is_some_and(|s| s.left > 0 && !s.unresolved.is_empty())
+        };
+        let undone = run.undo.as_ref().is_some_and(|undo| undo.end.is_some());
+        (!heard && run.settled != amends_core::saga::Settled::Refused && waits(Direction::Action))
+            || (!undone && waits(Direction::Compensation))
+    });
+    Some(if unanswered { ended + late_window } else { ended })
+}
+
+/// Why the saga failed, in a line.
+fn why_it_turned(live: &Live) -> Option<String> {
+    let turned = live.saga.turned.as_ref()?;
+    Some(match &turned.cause {
+        Cause::Step(at) => {
+            let name = live.deployed.run_name(&live.saga, *at);
+            let fault = live.saga.run(*at).and_then(|run| run.error.as_ref());
+            match fault {
+                Some(fault) => match &fault.code {
+                    Some(code) => format!("{name}: {code}: {}", fault.message),
+                    None => format!("{name}: {}", fault.message),
+                },
+                None => format!("{name}: no answer in time"),
+            }
+        }
+        Cause::Cancelled(act) => format!("cancelled by {}: {}", act.by, act.reason),
+        Cause::Deadline => "the saga's deadline passed".to_owned(),
+    })
+}

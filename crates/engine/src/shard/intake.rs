@@ -1,0 +1,429 @@
+//! What comes in: deliveries, callbacks, questions, verbs, starts. Each finds its saga, in memory
+//! or by way of the catalog, and becomes an input of the machine.
+
+use std::sync::Arc;
+
+use amends_core::input::Answer;
+use amends_core::{Input, RunRef, SagaId, start};
+use amends_store::StoredSaga;
+use amends_transport::{Delivery, Receipt as Delivered};
+use amends_wire::Reply;
+use tokio::sync::oneshot;
+
+use super::Shard;
+use super::batch::{Effect, Starter};
+use super::dispatch::sign;
+use super::live::Live;
+use super::message::{Callback, Internal, LaneLoad, NewSaga, Request, StartFailure, Survey};
+use crate::convert;
+use crate::options::LOADS_MAX;
+use crate::reading::{self, Reading};
+use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
+use crate::stuck::stuck_since;
+
+/// What waits for a saga that is being read from the catalog.
+pub enum Todo {
+    Ask { ask: Ask, at_seq: Option<u64>, reply: oneshot::Sender<Result<Snapshot, AskError>> },
+    Callback(Callback),
+    Deliver(Delivery),
+    Wait(oneshot::Sender<Result<Option<Snapshot>, Unavailable>>),
+}
+
+impl Shard {
+    pub(super) fn delivery(&mut self, delivery: Delivery) {
+        self.desk.pending.inputs += 1;
+        let saga = match &delivery {
+            Delivery::Ended { ticket, .. } => SagaId(ticket.saga_id),
+            Delivery::Replied { reply, .. } => match reply.saga_id {
+                Some(saga) => convert::saga_id_in(saga),
+                None => return no_such_saga(delivery),
+            },
+        };
+        match self.sagas.contains_key(&saga) {
+            true => self.deliver(saga, delivery),
+            false => self.load(saga, Todo::Deliver(delivery)),
+        }
+    }
+
+    fn deliver(&mut self, saga: SagaId, delivery: Delivery) {
+        let Some(live) = self.sagas.get_mut(&saga) else { return };
+        match delivery {
+            Delivery::Ended { ticket, outcome } => {
+                let outcome = convert::outcome_in(outcome);
+                let sign = sign(&outcome);
+                let answer = Answer {
+                    run: RunRef { step: amends_core::StepIx(ticket.step), run: ticket.run },
+                    direction: convert::direction_in(ticket.direction),
+                    round: Some(u32::from(ticket.round)),
+                    attempt: Some(ticket.attempt),
+                    own_exchange: true,
+                    outcome,
+                };
+                self.desk.shared.metrics.answered(&live.deployed, &answer);
+                let taken = self.desk.work(live, Input::Answer(answer), Some(sign));
+                if let Err(refusal) = taken {
+                    // The fact of its sending was never durable, or the saga was taken back.
+                    tracing::debug!(saga_id = %saga, ?refusal, "an answer found nothing to answer");
+                }
+            }
+            Delivery::Replied { reply, from, receipt } => {
+                let answer = match named(live, &reply, from.as_deref()) {
+                    Ok(answer) => answer,
+                    Err(why) => {
+                        if let Some(receipt) = receipt {
+                            let _ = receipt.send(why); // a transport that is gone asks no more
+                        }
+                        return;
+                    }
+                };
+                let _ =
+                    self.desk.work(live, Input::Answer(answer), Some(super::lane::Sign::Answered));
+                if let Some(receipt) = receipt {
+                    self.when_durable(saga, Effect::Delivered(receipt));
+                }
+            }
+        }
+    }
+
+    pub(super) fn callback(&mut self, callback: Callback) {
+        self.desk.pending.inputs += 1;
+        match self.sagas.contains_key(&callback.saga) {
+            true => self.call_back(callback),
+            false => self.load(callback.saga, Todo::Callback(callback)),
+        }
+    }
+
+    fn call_back(&mut self, callback: Callback) {
+        let Callback { saga, reply_in, reply } = callback;
+        let Some(live) = self.sagas.get_mut(&saga) else { return };
+        match answer_of(live, &reply_in) {
+            Err(why) => drop(reply.send(Err(why))),
+            Ok(answer) => {
+                self.desk.shared.metrics.answered(&live.deployed, &answer);
+                let sign = Some(super::lane::Sign::Answered);
+                match self.desk.work(live, Input::Answer(answer), sign) {
+                    Ok(()) => self.when_durable(saga, Effect::Taken(reply)),
+                    Err(refusal) => {
+                        let why = crate::words::refusal(&refusal).to_owned();
+                        let _ = reply.send(Err(ReplyError::MadeUp(why)));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn request(&mut self, request: Request) {
+        self.desk.pending.inputs += 1;
+        match request {
+            Request::Get { saga, reply } => match self.sagas.get(&saga) {
+                Some(live) => {
+                    let snapshot = live.snapshot();
+                    self.when_durable(saga, Effect::Got { reply, snapshot });
+                }
+                None => self.read(saga, Reading::Snapshot(reply)),
+            },
+            Request::History { saga, reply } => match self.sagas.get(&saga) {
+                Some(live) if live.held_seq == 0 => {
+                    let history = reading::history(live.tail()).unwrap_or_default();
+                    self.when_durable(saga, Effect::Told { reply, history });
+                }
+                Some(live) => {
+                    let after = Some((live.held_seq, live.tail().to_vec()));
+                    self.read(saga, Reading::History { reply, after });
+                }
+                None => self.read(saga, Reading::History { reply, after: None }),
+            },
+            Request::Wait { saga, reply } => match self.sagas.get_mut(&saga) {
+                Some(_) => self.wait(saga, reply),
+                None if self.archive.contains_key(&saga) => {
+                    self.read(saga, Reading::Snapshot(reply));
+                }
+                None => self.load(saga, Todo::Wait(reply)),
+            },
+            Request::Ask { saga, ask, at_seq, reply } => match self.sagas.contains_key(&saga) {
+                true => self.ask(saga, ask, at_seq, reply),
+                false => self.load(saga, Todo::Ask { ask, at_seq, reply }),
+            },
+        }
+    }
+
+    fn wait(
+        &mut self,
+        saga: SagaId,
+        reply: oneshot::Sender<Result<Option<Snapshot>, Unavailable>>,
+    ) {
+        let Some(live) = self.sagas.get_mut(&saga) else { return };
+        if live.saga.state.ended() {
+            let snapshot = live.snapshot();
+            return self.when_durable(saga, Effect::Got { reply, snapshot });
+        }
+        // Whoever has stopped waiting is not kept: a saga may be waited for again and again.
+        live.waiters.retain(|waiter| !waiter.is_closed());
+        live.waiters.push(reply);
+    }
+
+    fn ask(
+        &mut self,
+        saga: SagaId,
+        ask: Ask,
+        at_seq: Option<u64>,
+        reply: oneshot::Sender<Result<Snapshot, AskError>>,
+    ) {
+        let Some(live) = self.sagas.get_mut(&saga) else { return };
+        if let Some(why) = self.desk.shared.journal_trouble() {
+            return drop(reply.send(Err(Unavailable::JournalFailed(why).into())));
+        }
+        if at_seq.is_some_and(|seq| seq != live.saga.seq) {
+            return drop(reply.send(Err(AskError::Moved { seq: live.saga.seq })));
+        }
+        let input = match convert::ask_in(ask, live) {
+            Ok(input) => input,
+            Err(why) => return drop(reply.send(Err(why))),
+        };
+        match self.desk.work(live, input, None) {
+            Ok(()) => {
+                let snapshot = live.snapshot();
+                self.when_durable(saga, Effect::Asked { reply, snapshot });
+            }
+            Err(refusal) => drop(reply.send(Err(AskError::Refused(refusal)))),
+        }
+    }
+
+    pub(super) fn start(&mut self, new: NewSaga) {
+        self.desk.pending.inputs += 1;
+        self.desk.pending.starts += 1;
+        if let Some(why) = self.refuses_starts() {
+            return drop(new.reply.send(Err(StartFailure::Unavailable(why))));
+        }
+        let NewSaga { started, deployed, claims, reply } = new;
+        let moment = self.desk.moment();
+        let (saga, facts) = start(&deployed.definition, *started, moment);
+        let id = saga.id;
+        let mut live = Live::new(saga, deployed);
+        self.desk.begin(&mut live, facts);
+        let snapshot = live.snapshot();
+        self.desk.pending.claim(&live, claims, Starter { reply, snapshot });
+        self.sagas.insert(id, live);
+    }
+
+    pub(super) fn internal(&mut self, message: Internal) {
+        match message {
+            Internal::Loaded { saga, stored } => self.loaded(saga, stored),
+            Internal::Due(stored) => {
+                for stored in stored {
+                    let saga = SagaId(stored.row.saga);
+                    if !self.archive.contains_key(&saga) {
+                        self.take_back(saga, reading::whole(Some(&stored), 0, &[]));
+                    }
+                }
+            }
+            Internal::Collect(reply) => self.collect = Some(reply),
+            Internal::Held(sagas) => self.held(sagas),
+            Internal::Survey(reply) => drop(reply.send(self.survey())),
+            Internal::Rebound => self.rebound(),
+        }
+    }
+
+    fn survey(&self) -> Survey {
+        let mut survey = Survey { in_memory: self.sagas.len() as u64, ..Survey::default() };
+        let now = self.desk.now;
+        for live in self.sagas.values().filter(|live| live.saga.attention.is_empty()) {
+            if stuck_since(&live.deployed, &live.saga, now).is_some() {
+                let key = (Arc::clone(&live.saga.pinned.saga_type), live.saga.state);
+                *survey.stuck.entry(key).or_default() += 1;
+            }
+        }
+        let load = |lane: &super::lane::Lane| {
+            let (in_flight, waiting) = lane.load();
+            LaneLoad { in_flight, waiting, circuits_open: usize::from(lane.is_open()) }
+        };
+        survey.lanes = self.desk.lanes.iter().map(load).collect();
+        survey
+    }
+
+    /// What found no transport may find one now.
+    fn rebound(&mut self) {
+        let unbound = |live: &Live| live.saga.runs().any(|(_, run)| run.unbound);
+        let ids: Vec<SagaId> =
+            self.sagas.values().filter(|live| unbound(live)).map(Live::id).collect();
+        for saga in ids {
+            if let Some(live) = self.sagas.get_mut(&saga) {
+                self.desk.nudge(live);
+            }
+        }
+    }
+
+    /// Lets something happen once what is known of the saga now is durable.
+    fn when_durable(&mut self, saga: SagaId, effect: Effect) {
+        let Some(live) = self.sagas.get(&saga) else { return self.carry_out(effect) };
+        if live.durable_seq == live.saga.seq {
+            return self.carry_out(effect);
+        }
+        match &mut self.flight {
+            // Nothing of it in the batch at hand: then it is in the one under way.
+            Some(flight) if !self.desk.pending.holds(live) => flight.sealed.effects.push(effect),
+            _ => self.desk.pending.effect(effect),
+        }
+    }
+
+    /// Reads a saga back, with something to do once it is there.
+    fn load(&mut self, saga: SagaId, todo: Todo) {
+        let waiting = self.loading.entry(saga).or_default();
+        waiting.push(todo);
+        if waiting.len() > 1 {
+            return;
+        }
+        self.to_load.push_back(saga);
+        self.load_more();
+    }
+
+    pub(super) fn load_more(&mut self) {
+        while self.loads < LOADS_MAX {
+            let Some(saga) = self.to_load.pop_front() else { return };
+            self.loads += 1;
+            let shared = Arc::clone(&self.desk.shared);
+            tokio::spawn(async move {
+                let stored = shared.store.catalog.read(saga.0).await;
+                let stored = stored.map_err(|error| Unavailable::CatalogFailed(error.to_string()));
+                shared.tell(saga, Internal::Loaded { saga, stored });
+            });
+        }
+    }
+
+    /// Answers a reader from the catalog, beside the shard's own work.
+    fn read(&mut self, saga: SagaId, reading: Reading) {
+        let archived = self.archive.get(&saga).map(Arc::clone);
+        let shared = Arc::clone(&self.desk.shared);
+        tokio::spawn(async move { reading::answer(&shared, saga, archived, reading).await });
+    }
+
+    fn loaded(&mut self, saga: SagaId, stored: Result<Option<StoredSaga>, Unavailable>) {
+        self.loads = self.loads.saturating_sub(1);
+        let todos = self.loading.remove(&saga).unwrap_or_default();
+        let whole = stored.map(|stored| match self.archive.remove(&saga) {
+            Some(archived) => Some(reading::whole_of_archive(stored.as_ref(), &archived)),
+            None => stored.map(|stored| reading::whole(Some(&stored), 0, &[])),
+        });
+        let missing = match whole {
+            Ok(Some(whole)) => {
+                self.take_back(saga, whole);
+                None
+            }
+            Ok(None) => None,
+            Err(why) => Some(why),
+        };
+        for todo in todos {
+            if self.sagas.contains_key(&saga) {
+                self.carry_on(saga, todo);
+            } else {
+                self.without_saga(saga, todo, missing.clone());
+            }
+        }
+    }
+
+    fn carry_on(&mut self, saga: SagaId, todo: Todo) {
+        match todo {
+            Todo::Ask { ask, at_seq, reply } => self.ask(saga, ask, at_seq, reply),
+            Todo::Callback(callback) => self.call_back(callback),
+            Todo::Deliver(delivery) => self.deliver(saga, delivery),
+            Todo::Wait(reply) => self.wait(saga, reply),
+        }
+    }
+
+    fn without_saga(&mut self, saga: SagaId, todo: Todo, why: Option<Unavailable>) {
+        match (todo, why) {
+            (Todo::Ask { reply, .. }, None) => {
+                drop(reply.send(Err(AskError::NoSuchSaga(saga))));
+            }
+            (Todo::Ask { reply, .. }, Some(why)) => drop(reply.send(Err(why.into()))),
+            (Todo::Wait(reply), None) => drop(reply.send(Ok(None))),
+            (Todo::Wait(reply), Some(why)) => drop(reply.send(Err(why))),
+            (Todo::Callback(callback), None) => self.orphan(callback),
+            (Todo::Callback(callback), Some(why)) => {
+                drop(callback.reply.send(Err(why.into())));
+            }
+            (Todo::Deliver(delivery), None) => no_such_saga(delivery),
+            // A receipt that is dropped unsent brings the reply again.
+            (Todo::Deliver(_), Some(_)) => {}
+        }
+    }
+
+    /// A reply that a token vouches for, whose saga is gone, is kept whole; any other names a saga
+    /// that never was.
+    fn orphan(&mut self, callback: Callback) {
+        let Callback { saga, reply_in, reply } = callback;
+        if reply_in.token.is_none() {
+            let why = "no saga of this id was ever started here, or it is long gone".to_owned();
+            return drop(reply.send(Err(ReplyError::MadeUp(why))));
+        }
+        let shared = Arc::clone(&self.desk.shared);
+        let orphan = amends_store::Orphan {
+            received_at: self.desk.now.0,
+            saga: saga.0,
+            source: reply_in.source,
+            reply: reply_in.raw,
+        };
+        tokio::spawn(async move {
+            let kept = shared.store.catalog.put_orphan(orphan).await;
+            shared.metrics.orphan();
+            let answer = kept
+                .map(|_| Receipt::Orphan)
+                .map_err(|error| ReplyError::from(Unavailable::CatalogFailed(error.to_string())));
+            let _ = reply.send(answer); // the sender went away and will repeat it
+        });
+    }
+}
+
+/// The answer that a reply by name is, for a saga that is in memory.
+fn named(live: &Live, reply: &Reply, from: Option<&str>) -> Result<Answer, Delivered> {
+    let step_name = reply.step_name.as_deref().ok_or(Delivered::NoSuchSaga)?;
+    let run = live.deployed.run_of(step_name).ok_or(Delivered::NoSuchSaga)?;
+    let direction = convert::direction_in(reply.kind.direction());
+    let names = live.deployed.names(run.step);
+    let service = live.deployed.definition.step(run.step).command(direction);
+    if let (Some(from), Some(command)) = (from, service)
+        && *from != *command.service
+    {
+        return Err(Delivered::ForeignService);
+    }
+    let outcome = convert::outcome_in(reply.outcome(&names.codes));
+    Ok(Answer {
+        run,
+        direction,
+        round: reply.round.map(u32::from),
+        attempt: reply.attempt,
+        own_exchange: false,
+        outcome,
+    })
+}
+
+fn answer_of(live: &Live, reply_in: &ReplyIn) -> Result<Answer, ReplyError> {
+    let made_up = |why: &str| ReplyError::MadeUp(why.to_owned());
+    let mut reply = reply_in.reply.clone();
+    if let Some(token) = &reply_in.token {
+        // The token knows better than the body, which may leave these out.
+        if reply.kind.direction() != token.direction {
+            return Err(made_up("the token is for the other direction of this step"));
+        }
+        reply.step_name = Some(token.step_name.clone());
+        reply.round = Some(token.round);
+    }
+    let answer =
+        named(live, &reply, None).map_err(|_| made_up("the saga has no step of this name"))?;
+    if let Some(services) = &reply_in.services {
+        let command = live.deployed.definition.step(answer.run.step).command(answer.direction);
+        if let Some(command) = command
+            && !services.iter().any(|service| **service == *command.service)
+        {
+            return Err(ReplyError::ForeignService { service: Arc::clone(&command.service) });
+        }
+    }
+    Ok(answer)
+}
+
+/// Tells whoever brought a reply that nobody here has ever sent for it.
+fn no_such_saga(delivery: Delivery) {
+    if let Delivery::Replied { receipt: Some(receipt), .. } = delivery {
+        let _ = receipt.send(Delivered::NoSuchSaga); // a transport that is gone asks no more
+    }
+}

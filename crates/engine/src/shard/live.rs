@@ -1,0 +1,111 @@
+//! A saga in memory: its state, what of it is durable, and which of its commands hold a place.
+
+use std::sync::Arc;
+
+use amends_core::{Direction, RunRef, Saga, SagaId, Time};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::deployed::Deployed;
+use crate::request::{Snapshot, Unavailable};
+
+/// Whoever waits for the end of a saga.
+pub type Waiter = oneshot::Sender<Result<Option<Snapshot>, Unavailable>>;
+
+/// See the module.
+pub struct Live {
+    pub saga: Saga,
+    pub deployed: Arc<Deployed>,
+    /// Up to here its events are durable.
+    pub durable_seq: u64,
+    /// Up to here they are in the catalog.
+    pub held_seq: u64,
+    /// The events after those the catalog holds, encoded.
+    unsaved: Vec<u8>,
+    /// Where in `unsaved` the checkpoint under way ends, and with which event.
+    collected: Option<(usize, u64)>,
+    /// When the shard's timers call it.
+    pub due: Option<Time>,
+    /// Its commands that wait for room or are out.
+    pub places: Vec<Place>,
+    /// Who waits for its end.
+    pub waiters: Vec<Waiter>,
+    /// Its place in a batch, and which batch that is.
+    pub entry: Option<(u64, usize)>,
+}
+
+/// A command's place in a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub run: RunRef,
+    pub direction: Direction,
+    pub lane: usize,
+    /// The attempt that is out; `None` while it waits for room.
+    pub attempt: Option<u32>,
+}
+
+impl Live {
+    /// A saga whose first events are not durable yet.
+    pub fn new(saga: Saga, deployed: Arc<Deployed>) -> Self {
+        Self { durable_seq: 0, ..Self::held(saga, deployed, 0, Vec::new()) }
+    }
+
+    /// A saga as it was read back: the catalog holds it up to `held_seq`, and `unsaved` follows.
+    pub fn held(saga: Saga, deployed: Arc<Deployed>, held_seq: u64, unsaved: Vec<u8>) -> Self {
+        let durable_seq = saga.seq;
+        Self {
+            saga,
+            deployed,
+            durable_seq,
+            held_seq,
+            unsaved,
+            collected: None,
+            due: None,
+            places: Vec::new(),
+            waiters: Vec::new(),
+            entry: None,
+        }
+    }
+
+    pub fn id(&self) -> SagaId {
+        self.saga.id
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { saga: Arc::new(self.saga.clone()), deployed: Arc::clone(&self.deployed) }
+    }
+
+    /// Keeps the encoded events of one decision for the next checkpoint.
+    pub fn keep(&mut self, events: &[u8]) {
+        self.unsaved.extend_from_slice(events);
+    }
+
+    /// Does the catalog lack anything of it?
+    pub fn unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
+    /// The events that the catalog lacks, for a checkpoint.
+    pub fn collect(&mut self) -> Bytes {
+        self.collected = Some((self.unsaved.len(), self.saga.seq));
+        Bytes::copy_from_slice(&self.unsaved)
+    }
+
+    /// The catalog holds it up to this event.
+    pub fn now_held(&mut self, seq: u64) {
+        if let Some((end, collected)) = self.collected.filter(|(_, collected)| *collected == seq) {
+            self.unsaved.drain(..end);
+            self.held_seq = collected;
+            self.collected = None;
+        }
+    }
+
+    /// The encoded events after `held_seq`.
+    pub fn tail(&self) -> &[u8] {
+        &self.unsaved
+    }
+
+    pub fn place(&self, run: RunRef, direction: Direction) -> Option<&Place> {
+        self.places.iter().find(|place| place.run == run && place.direction == direction)
+    }
+}

@@ -1,0 +1,126 @@
+//! What a shard is told, and by whom.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use amends_core::SagaId;
+use amends_core::event::Started as StartedEvent;
+use amends_core::saga::State;
+use amends_store::{Checkpointed, Claim, Rejection, StoredSaga};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::deployed::Deployed;
+use crate::handle::HistoryItem;
+use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
+
+/// A question or a verb.
+pub enum Request {
+    Get {
+        saga: SagaId,
+        reply: oneshot::Sender<Result<Option<Snapshot>, Unavailable>>,
+    },
+    Wait {
+        saga: SagaId,
+        reply: oneshot::Sender<Result<Option<Snapshot>, Unavailable>>,
+    },
+    History {
+        saga: SagaId,
+        reply: oneshot::Sender<Result<Option<Vec<HistoryItem>>, Unavailable>>,
+    },
+    Ask {
+        saga: SagaId,
+        ask: Ask,
+        at_seq: Option<u64>,
+        reply: oneshot::Sender<Result<Snapshot, AskError>>,
+    },
+}
+
+/// A reply that came by itself.
+pub struct Callback {
+    pub saga: SagaId,
+    pub reply_in: ReplyIn,
+    pub reply: oneshot::Sender<Result<Receipt, ReplyError>>,
+}
+
+/// A saga to start, checked and with its claims.
+pub struct NewSaga {
+    pub started: Box<StartedEvent>,
+    pub deployed: Arc<Deployed>,
+    pub claims: Vec<Claim>,
+    pub reply: oneshot::Sender<Result<Snapshot, StartFailure>>,
+}
+
+/// Why a start did not come about.
+#[derive(Debug)]
+pub enum StartFailure {
+    /// Another saga holds a key.
+    Claimed(Rejection),
+    /// The journal.
+    Unavailable(Unavailable),
+}
+
+/// What the engine's own tasks tell a shard.
+pub enum Internal {
+    /// A saga was read from the catalog.
+    Loaded { saga: SagaId, stored: Result<Option<StoredSaga>, Unavailable> },
+    /// Parked sagas that are due soon.
+    Due(Vec<StoredSaga>),
+    /// The checkpointer wants what the catalog does not hold.
+    Collect(oneshot::Sender<Vec<Checkpointed>>),
+    /// The catalog holds these sagas up to these events.
+    Held(Vec<(SagaId, u64)>),
+    /// What is in memory is asked for.
+    Survey(oneshot::Sender<Survey>),
+    /// Definitions or bindings have changed: what found none may find one now.
+    Rebound,
+}
+
+/// What is in memory.
+#[derive(Debug, Default)]
+pub struct Survey {
+    pub in_memory: u64,
+    /// By type and state: sagas without progress that have no attention.
+    pub stuck: HashMap<(Arc<str>, State), u64>,
+    /// By lane.
+    pub lanes: Vec<LaneLoad>,
+}
+
+/// What a lane has to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LaneLoad {
+    pub in_flight: usize,
+    pub waiting: usize,
+    pub circuits_open: usize,
+}
+
+impl Survey {
+    /// Adds another shard's.
+    pub fn add(&mut self, other: Self) {
+        self.in_memory += other.in_memory;
+        for (key, sagas) in other.stuck {
+            *self.stuck.entry(key).or_default() += sagas;
+        }
+        let lanes = self.lanes.len().max(other.lanes.len());
+        self.lanes.resize(lanes, LaneLoad::default());
+        for (lane, other) in self.lanes.iter_mut().zip(other.lanes) {
+            lane.in_flight += other.in_flight;
+            lane.waiting += other.waiting;
+            lane.circuits_open += other.circuits_open;
+        }
+    }
+}
+
+/// The ways into a shard.
+#[derive(Clone)]
+pub struct Inlets {
+    pub requests: mpsc::Sender<Request>,
+    pub callbacks: mpsc::Sender<Callback>,
+    pub starts: mpsc::Sender<NewSaga>,
+    pub internal: mpsc::UnboundedSender<Internal>,
+}
+
+impl Inlets {
+    pub async fn request(&self, request: Request) -> Result<(), Unavailable> {
+        self.requests.send(request).await.map_err(|_| Unavailable::Stopped)
+    }
+}

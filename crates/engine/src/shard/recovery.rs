@@ -1,0 +1,92 @@
+//! A shard comes back: the catalog's due sagas and the journal's tail are what it was.
+//!
+//! Replay sends nothing by itself. What is owed is derived from the state, as always, and goes out
+//! paced.
+
+use std::sync::Arc;
+
+use amends_core::input::{Answer, Outcome};
+use amends_core::saga::Fault;
+use amends_core::{Direction, Input, SagaId};
+
+use super::live::Live;
+use super::{Desk, Shard};
+use crate::options::OUTAGE_AFTER;
+use crate::reading::{self, Whole};
+
+impl Shard {
+    /// Takes a saga into memory. One that cannot be read is quarantined, and the others go on.
+    pub fn take_back(&mut self, saga: SagaId, whole: Whole) {
+        if self.sagas.contains_key(&saga) {
+            return;
+        }
+        match revive(&self.desk, whole) {
+            Ok(mut live) => {
+                self.desk.wake(&mut live);
+                self.sagas.insert(saga, live);
+            }
+            Err(why) => self.quarantine(saga, why),
+        }
+    }
+
+    fn quarantine(&self, saga: SagaId, why: String) {
+        tracing::error!(saga_id = %saga, why, "a saga cannot be read and is left alone");
+        self.desk.shared.metrics.unreadable();
+        let shared = Arc::clone(&self.desk.shared);
+        tokio::spawn(async move {
+            if let Err(error) = shared.store.catalog.quarantine(saga.0, &why).await {
+                tracing::error!(saga_id = %saga, %error, "its quarantine could not be noted");
+            }
+        });
+    }
+}
+
+fn revive(desk: &Desk, whole: Whole) -> Result<Live, String> {
+    let saga = reading::replay(&whole.bytes)?;
+    let registry = &desk.shared.registry;
+    let deployed = registry
+        .version(&saga.pinned.saga_type, saga.pinned.version)
+        .ok_or_else(|| registry.unknown(&saga.pinned))?;
+    Ok(Live::held(saga, deployed, whole.held_seq, whole.unsaved))
+}
+
+impl Desk {
+    /// A saga is in memory again: it makes up for an outage, hears that its exchanges are gone, and
+    /// goes on.
+    pub fn wake(&mut self, live: &mut Live) {
+        let lasted = self.shared.outages_since(live.saga.updated_at);
+        let waits = !live.saga.state.ended() && live.saga.paused.is_none();
+        if lasted > OUTAGE_AFTER && waits {
+            // It refuses nothing.
+            let _ = self.work(live, Input::Outage { lasted }, None);
+        }
+        let lost: Vec<_> = live
+            .saga
+            .runs()
+            .flat_map(|(at, run)| {
+                [Direction::Action, Direction::Compensation].map(|direction| {
+                    let sendings = run.sendings(direction)?;
+                    let open = sendings.open.filter(|open| !open.accepted)?;
+                    Some((at, direction, sendings.round, open.number))
+                })
+            })
+            .flatten()
+            .collect();
+        for (run, direction, round, attempt) in lost {
+            let answers_by_message = live
+                .deployed
+                .binding(run.step, direction)
+                .is_some_and(|binding| binding.answers_by_message);
+            if answers_by_message {
+                continue; // its reply is still to come
+            }
+            let message = "the engine was restarted while the exchange was open";
+            let fault = Fault { code: None, message: message.into() };
+            let outcome = Outcome::Unknown { fault, contract: None };
+            let (round, attempt) = (Some(round), Some(attempt));
+            let answer = Answer { run, direction, round, attempt, own_exchange: false, outcome };
+            let _ = self.work(live, Input::Answer(answer), None); // an ended one has said enough
+        }
+        self.nudge(live);
+    }
+}

@@ -1,0 +1,159 @@
+//! Starting a saga: its data is checked and its keys are worked out beside the shards, on the
+//! caller's own task.
+
+use std::sync::Arc;
+
+use amends_core::event::Started as StartedEvent;
+use amends_core::{Payload, SagaId};
+use amends_store::{Claim, ClaimKey, ClaimKind, Rejection};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::deployed::{Deployed, Found};
+use crate::engine::Shared;
+use crate::handle::Handle;
+use crate::options::DATA_BYTES_MAX;
+use crate::request::{Snapshot, Start, StartError, Started, Unavailable};
+use crate::shard::message::{NewSaga, StartFailure};
+
+/// The longest key, business or idempotency, in bytes: keys are indexed and compared.
+pub const KEY_BYTES_MAX: usize = 256;
+
+/// See [`Handle::start`].
+pub async fn start(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError> {
+    let wait = start.wait;
+    let started = begin(shared, start).await?;
+    let Some(timeout) = wait else { return Ok(started) };
+    let handle = Handle { shared: Arc::clone(shared) };
+    let ended = handle.wait(started.snapshot.saga.id, timeout).await?;
+    Ok(Started { snapshot: ended.unwrap_or(started.snapshot), ..started })
+}
+
+async fn begin(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError> {
+    let deployed = find(shared, &start)?;
+    let business_key = check_data(&deployed, &start)?;
+    let saga_id = SagaId(uuid::Uuid::now_v7().as_u128());
+    let claims = claims(&deployed, &start, business_key.as_ref())?;
+    let now = shared.clock.now();
+    let started = StartedEvent {
+        saga_id,
+        pinned: deployed.pinned(),
+        steps: deployed.definition.steps().len() as u8,
+        data: Payload::from(&*start.data),
+        business_key,
+        deadline: deployed.definition.deadline().map(|deadline| now + deadline),
+    };
+    let (reply, answer) = oneshot::channel();
+    let new = NewSaga { started: Box::new(started), deployed, claims, reply };
+    shared.shard_of(saga_id).starts.try_send(new).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded { retry_after_secs: 1 },
+        mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
+    })?;
+    match answer.await.map_err(|_| Unavailable::Stopped)? {
+        Ok(snapshot) => Ok(Started { snapshot, existing: false }),
+        Err(StartFailure::Unavailable(why)) => Err(why.into()),
+        Err(StartFailure::Claimed(claimed)) => taken(shared, &start, claimed).await,
+    }
+}
+
+fn find(shared: &Shared, start: &Start) -> Result<Arc<Deployed>, StartError> {
+    let saga_type = Arc::clone(&start.saga_type);
+    match shared.registry.find(&saga_type, start.version) {
+        Found::Here(deployed) => Ok(deployed),
+        Found::UnknownType(known) => Err(StartError::UnknownType { saga_type, known }),
+        Found::Retired => Err(StartError::Retired(saga_type)),
+        Found::UnknownVersion(versions) => {
+            let version = start.version.unwrap_or_default();
+            Err(StartError::UnknownVersion { saga_type, version, versions })
+        }
+    }
+}
+
+/// Checks the data and works out the business key. Data that nobody looks into is only checked for
+/// being a JSON object.
+fn check_data(deployed: &Deployed, start: &Start) -> Result<Option<Arc<str>>, StartError> {
+    let bytes = start.data.len();
+    if bytes > DATA_BYTES_MAX {
+        return Err(StartError::TooLarge { bytes, bytes_max: DATA_BYTES_MAX });
+    }
+    let bad = StartError::BadData;
+    let members = amends_wire::json::members(&start.data).map_err(|e| bad(e.to_string()))?;
+    if members.is_none() {
+        return Err(bad("it is not a JSON object".to_owned()));
+    }
+    let compiled = &deployed.compiled;
+    if compiled.data_schema.is_none() && !compiled.has_business_key() && !deployed.has_expressions {
+        return Ok(None);
+    }
+    let data: serde_json::Value =
+        serde_json::from_slice(&start.data).map_err(|error| bad(error.to_string()))?;
+    if let Some(schema) = &compiled.data_schema {
+        let violations = schema.violations(&data);
+        if !violations.is_empty() {
+            return Err(bad(format!("it does not fit the schema: {}", violations.join("; "))));
+        }
+    }
+    let key = compiled.expressions.business_key(&data).map_err(|error| bad(error.to_string()))?;
+    key.map(|key| checked_key(&key)).transpose()
+}
+
+fn checked_key(key: &str) -> Result<Arc<str>, StartError> {
+    if key.len() > KEY_BYTES_MAX {
+        let why = format!("a key of {} bytes; the limit is {KEY_BYTES_MAX}", key.len());
+        return Err(StartError::BadData(why));
+    }
+    Ok(key.into())
+}
+
+fn claims(
+    deployed: &Deployed,
+    start: &Start,
+    business_key: Option<&Arc<str>>,
+) -> Result<Vec<Claim>, StartError> {
+    if start.idempotency_key.is_none() && business_key.is_none() {
+        return Ok(Vec::new());
+    }
+    let payload_hash = hash(start);
+    let scope = deployed.definition.saga_type();
+    let claim = |kind, key: &Arc<str>| Claim {
+        key: ClaimKey { kind, scope: Arc::clone(scope), key: Arc::clone(key) },
+        payload_hash,
+    };
+    let mut claims = Vec::new();
+    if let Some(key) = &start.idempotency_key {
+        claims.push(claim(ClaimKind::Idempotency, &checked_key(key)?));
+    }
+    claims.extend(business_key.map(|key| claim(ClaimKind::Business, key)));
+    Ok(claims)
+}
+
+/// What the caller said, so that the same key with other bytes is seen.
+fn hash(start: &Start) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    // A version that was not said is none: the current one may change between two tries.
+    hash.update(start.version.unwrap_or_default().to_be_bytes());
+    hash.update(&start.data);
+    hash.finalize().into()
+}
+
+/// Another saga holds a key: it is the same start again, or a conflict.
+async fn taken(
+    shared: &Arc<Shared>,
+    start: &Start,
+    claimed: Rejection,
+) -> Result<Started, StartError> {
+    let Rejection::Claimed { kind, saga, payload_hash } = claimed;
+    let saga_id = SagaId(saga);
+    match kind {
+        ClaimKind::Business => Err(StartError::KeyInUse { saga_id }),
+        ClaimKind::Idempotency if payload_hash != hash(start) => {
+            Err(StartError::IdempotencyConflict { saga_id })
+        }
+        ClaimKind::Idempotency => {
+            let handle = Handle { shared: Arc::clone(shared) };
+            let snapshot: Option<Snapshot> = handle.get(saga_id).await?;
+            let gone = || Unavailable::CatalogFailed(format!("saga {saga_id} is not there"));
+            Ok(Started { snapshot: snapshot.ok_or_else(gone)?, existing: true })
+        }
+    }
+}
