@@ -1,0 +1,23 @@
+//! Scenarios of the saga machine: given a saga, when this happens, then that is expected.
+//!
+//! `world` is the test language, `invariants` is what it checks after every decision, `shapes` builds
+//! definitions; every other file is one part of `semantics.md`.
+
+mod attention;
+mod definitions;
+mod expressions;
+mod fences;
+mod invariants;
+mod late_success;
+mod outcomes;
+mod pivot;
+mod random;
+mod seed;
+mod shapes;
+mod signals;
+mod time;
+mod troubles;
+mod undo_order;
+mod verbs;
+mod verbs_refused;
+mod world;

@@ -1,0 +1,155 @@
+//! Time that was ours: pauses, outages, and waiting for room never fire a deadline.
+
+use amends_core::definition::Fence;
+use amends_core::saga::State;
+
+use crate::shapes::{pivot, retriable, signal, step};
+use crate::world::*;
+
+#[test]
+fn a_paused_saga_sends_nothing_and_fires_no_timer() {
+    let mut saga = World::within(100, [step("a")]);
+    saga.room_for_all().ask(Ask::Pause).expect_due(None).sent_clear();
+    saga.run_to(3_600).expect_sent([]).expect("started: a executing");
+}
+
+#[test]
+fn a_paused_saga_takes_answers_and_goes_on_with_them_when_it_is_resumed() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().ask(Ask::Pause).reply("a", completed("1"));
+    saga.expect("pending: a completed, b pending").room_for_all().expect_sent(["a"]);
+    saga.ask(Ask::Resume).room_for_all().expect_sent(["b"]);
+}
+
+#[test]
+fn a_paused_saga_may_turn_yet_undoes_nothing_before_it_is_resumed() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().ask(Ask::Pause);
+    saga.reply("b", refused("NO")).expect_state(State::Compensating).sent_clear().run_to(60);
+    saga.expect_sent([]).ask(Ask::Resume).room_for_all().expect_sent(["undo a"]);
+}
+
+#[test]
+fn a_resume_gives_back_the_time_of_the_pause() {
+    let mut saga = World::within(100, [step("a")]);
+    saga.room_for_all().tick_to(5).ask(Ask::Pause).asleep_to(1_005).ask(Ask::Resume);
+    saga.expect_deadline("a", 1_060);
+    assert_eq!(saga.saga.deadline, Some(amends_core::Time(1_000_000 + 1_100_000)));
+    saga.run_to(1_059).expect("started: a executing");
+}
+
+#[test]
+fn after_a_pause_the_deadline_is_at_least_one_time_out_after_the_next_sending() {
+    let mut saga = World::of([step("a")]);
+    saga.run_to(55).sent_clear().ask(Ask::Pause).asleep_to(500).ask(Ask::Resume);
+    saga.run_to(510).expect_state(State::Started).run_to(512);
+    let action = saga.step("a").action.as_ref().and_then(|action| action.open).expect("sent");
+    assert!(saga.step("a").deadline >= action.sent_at + amends_core::Millis::secs(10));
+}
+
+#[test]
+fn an_outage_longer_than_the_deadline_does_not_fail_the_step() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().asleep_to(600).outage(600).tick().expect("started: a executing, b pending");
+    saga.run_to(602).expect_sent(["a", "a #2"]).reply("a", completed("1"));
+    saga.expect("pending: a completed, b pending");
+}
+
+#[test]
+fn an_outage_that_ends_past_everything_still_leaves_a_whole_attempt() {
+    let mut saga = World::of([step("a").within(10)]);
+    saga.room_for_all().asleep_to(9).outage(1).tick().asleep_to(100).outage(91).tick();
+    saga.expect_state(State::Started).run_to(101);
+    assert_eq!(saga.step("a").deadline, amends_core::Time(1_000_000 + 111_000));
+}
+
+#[test]
+fn an_outage_moves_the_saga_s_and_the_signal_s_deadlines() {
+    let mut saga = World::within(100, [signal("s").deadline(50)]);
+    saga.asleep_to(200).outage(195).tick().expect("started: s pending");
+    saga.expect_deadline("s", 245).tick_to(244).expect("started: s pending");
+    saga.tick_to(245).expect("failed: s failed");
+    let mut saga = World::within(100, [signal("s").deadline(1_000)]);
+    saga.asleep_to(200).outage(195).tick().tick_to(294).expect("started: s pending");
+    saga.tick_to(295).expect("failed: s pending");
+}
+
+#[test]
+fn an_outage_moves_no_deadline_of_what_is_over() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).outage(100);
+    saga.expect_deadline("a", 60).expect_deadline("b", 160);
+}
+
+#[test]
+fn the_deadline_does_not_fire_while_the_step_waits_for_room() {
+    let mut saga = World::of([step("a")]);
+    saga.tick_to(3_600).expect("started: a pending").expect_due(None);
+    saga.room_for_all().expect_sent(["a"]).expect_deadline("a", 3_660);
+    saga.tick_to(3_609).expect("started: a executing");
+}
+
+#[test]
+fn the_deadline_does_not_fire_while_a_retry_waits_for_room() {
+    let mut saga = World::of([step("a").fence(Fence::Barrier)]);
+    saga.room_for_all().tick_to(10).tick_to(300).expect("started: a executing");
+    saga.room_for_all().expect_sent(["a", "a #2"]).expect_deadline("a", 349);
+    saga.tick_to(348).expect("started: a executing");
+}
+
+#[test]
+fn a_wait_shorter_than_a_second_moves_no_deadline() {
+    let mut saga = World::of([step("a")]);
+    saga.pass_millis(999).room_for_all().expect_deadline("a", 60);
+}
+
+#[test]
+fn what_cannot_be_reached_past_the_said_deadline_is_unreachable_however_long_there_was_no_room() {
+    let mut saga = World::of([step("a")]);
+    saga.tick_to(59).room_for_all().reply("a", not_sent()).expect("started: a executing");
+    saga.tick_to(90).room_for_all().reply("a", not_sent()).expect("failed: a failed");
+    saga.expect_exceptions([]);
+}
+
+#[test]
+fn the_deadline_starts_when_the_step_is_ready_and_not_with_the_saga() {
+    let mut saga = World::of([step("a"), step("b").fence(Fence::Barrier)]);
+    saga.run_to(50).reply("a", completed("1")).room_for_all().expect_deadline("b", 110);
+    saga.run_to(109).expect("pending: a completed, b executing").run_to(110);
+    saga.expect("compensating: a completed, b compensating");
+}
+
+#[test]
+fn timers_fire_neither_early_nor_twice() {
+    let mut saga = World::of([step("a")]);
+    saga.room_for_all().asleep_to(9).tick();
+    let before = saga.facts();
+    saga.pass_millis(999).tick();
+    assert_eq!(saga.facts(), before, "early");
+    saga.pass_millis(1).tick();
+    assert_eq!(saga.facts(), before + 1, "due");
+    saga.tick();
+    assert_eq!(saga.facts(), before + 1, "twice");
+}
+
+#[test]
+fn an_outage_while_compensating_only_lets_the_undo_be_tried_again() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().reply("b", refused("NO"));
+    saga.room_for_all().asleep_to(600).outage(600).tick().run_to(601).sent_clear();
+    saga.reply("undo a", undone()).expect_state(State::Failed);
+}
+
+#[test]
+fn a_retriable_step_overdue_only_by_an_outage_needs_nobody() {
+    let mut saga = World::of([pivot("p"), retriable("r")]);
+    saga.room_for_all().reply("p", completed("1")).room_for_all().asleep_to(600).outage(600);
+    saga.tick().expect_attention([]);
+}
+
+#[test]
+fn a_saga_without_a_deadline_has_no_global_one() {
+    let mut saga = World::of([step("a").within(1_000_000)]);
+    saga.room_for_all().expect_due(Some(1_000_000_000)).tick_to(999_999);
+    saga.expect("started: a executing");
+}
