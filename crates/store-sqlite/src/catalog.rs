@@ -17,6 +17,7 @@ use crate::lane::{Jobs, Lane};
 use crate::sqlite::{self, Setup};
 
 mod checkpoint;
+mod keys;
 mod ledger;
 mod list;
 mod reader;
@@ -25,8 +26,10 @@ mod row;
 mod schema;
 mod writer;
 
+pub(crate) use keys::holder;
 use reader::Reader;
-pub(crate) use row::{key_hash, saga_bytes, saga_id};
+pub(crate) use row::saga_bytes;
+use row::saga_id;
 use writer::Writer;
 
 /// A page holds a dozen rows: pages half as large would hang every larger history on a chain of

@@ -46,6 +46,8 @@ struct Claimed {
     /// `None` when it was let go.
     holder: Option<Holder>,
     position: Position,
+    /// The catalog may say otherwise, and has to be corrected.
+    archived: bool,
 }
 
 #[derive(Debug)]
@@ -58,10 +60,22 @@ enum Undo {
 /// What a checkpoint has to write beside its rows.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
-    /// The keys that changed hands and who holds them now, sorted.
-    pub claims: Vec<(ClaimKey, Option<Holder>)>,
+    /// The keys that changed hands, sorted.
+    pub claims: Vec<SettledClaim>,
     /// The journal's end when this was said.
     as_of: Position,
+}
+
+/// A key that changed hands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SettledClaim {
+    /// The key.
+    pub key: ClaimKey,
+    /// Who holds it now.
+    pub holder: Option<Holder>,
+    /// Whether the catalog may have another holder, which must be taken out first. Of most keys
+    /// it has never heard, and need not look for them.
+    pub archived: bool,
 }
 
 impl Admission {
@@ -79,7 +93,7 @@ impl Admission {
         for entry in record.batches.iter().flat_map(|batch| &batch.entries) {
             let moved = Moved { seq: entry.events.last_seq(), position: record.position, saved: 0 };
             self.sagas.insert(entry.saga, moved);
-            self.move_keys(entry, record.position, archive)?;
+            self.move_keys(entry, record.position, archive, true)?;
         }
         self.staged.clear();
         Ok(())
@@ -170,7 +184,7 @@ impl Admission {
         let saved = known.map_or(held, |moved| moved.saved);
         self.sagas.insert(saga, Moved { seq: events.last_seq(), position, saved });
         self.staged.push(Undo::Saga(saga, known));
-        self.move_keys(entry, position, archive)?;
+        self.move_keys(entry, position, archive, false)?;
         Ok(None)
     }
 
@@ -180,22 +194,32 @@ impl Admission {
         entry: &Entry,
         position: Position,
         archive: &mut dyn Archived,
+        is_restoring: bool,
     ) -> Result<(), JournalError> {
         for Claim { key, payload_hash } in &entry.claims {
             let holder = Holder { saga: entry.saga, payload_hash: *payload_hash };
-            self.hand_over(key, Some(holder), position);
+            // The catalog was asked before and knows of no other holder.
+            self.hand_over(key, Some(holder), position, is_restoring);
         }
         for key in entry.releases.iter().filter(|key| key.kind == ClaimKind::Business) {
             let holder = self.holder(key, archive)?;
             if holder.is_some_and(|holder| holder.saga == entry.saga) {
-                self.hand_over(key, None, position);
+                self.hand_over(key, None, position, true);
             }
         }
         Ok(())
     }
 
-    fn hand_over(&mut self, key: &ClaimKey, holder: Option<Holder>, position: Position) {
-        let old = self.claims.insert(key.clone(), Claimed { holder, position });
+    /// `archived` counts for a key that is not in memory.
+    fn hand_over(
+        &mut self,
+        key: &ClaimKey,
+        holder: Option<Holder>,
+        position: Position,
+        archived: bool,
+    ) {
+        let archived = self.claims.get(key).map_or(archived, |claimed| claimed.archived);
+        let old = self.claims.insert(key.clone(), Claimed { holder, position, archived });
         self.staged.push(Undo::Claim(key.clone(), old));
     }
 
@@ -292,16 +316,20 @@ impl Admission {
         let has_row = |saga: &u128| {
             brought(saga).is_some() || self.sagas.get(saga).is_some_and(|moved| moved.saved > 0)
         };
-        let mut claims: Vec<_> = self
+        let mut claims: Vec<SettledClaim> = self
             .claims
             .iter()
             .filter(|(_, claimed)| {
                 claimed.position <= position
                     || claimed.holder.as_ref().is_none_or(|holder| has_row(&holder.saga))
             })
-            .map(|(key, claimed)| (key.clone(), claimed.holder.clone()))
+            .map(|(key, claimed)| SettledClaim {
+                key: key.clone(),
+                holder: claimed.holder.clone(),
+                archived: claimed.archived,
+            })
             .collect();
-        claims.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        claims.sort_unstable();
         Ok(Settled { claims, as_of: last })
     }
 
@@ -313,9 +341,14 @@ impl Admission {
             }
         }
         self.sagas.retain(|_, moved| moved.position > position);
-        for (key, _) in &settled.claims {
-            if self.claims.get(key).is_some_and(|claimed| claimed.position <= settled.as_of) {
-                self.claims.remove(key);
+        for SettledClaim { key, .. } in &settled.claims {
+            match self.claims.get_mut(key) {
+                Some(claimed) if claimed.position <= settled.as_of => {
+                    self.claims.remove(key);
+                }
+                // It changed hands again, and the catalog has just been told the earlier holder.
+                Some(claimed) => claimed.archived = true,
+                None => {}
             }
         }
     }

@@ -93,7 +93,7 @@ pub struct Claim {
 }
 
 /// Who holds a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Holder {
     /// The saga.
     pub saga: u128,

@@ -18,7 +18,7 @@ mod journal;
 pub mod memory;
 mod query;
 
-pub use admission::{Admission, Archived, Settled};
+pub use admission::{Admission, Archived, Settled, SettledClaim};
 pub use audit::{Audit, AuditBreak, AuditEntry, AuditHash, check_audit};
 pub use catalog::{
     CHECKPOINT_SAGAS_ADVISED, Catalog, CatalogError, Checkpoint, Checkpointed, Count, Definition,

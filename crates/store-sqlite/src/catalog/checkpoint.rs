@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
-use amends_store::{CatalogError, Checkpoint, Checkpointed, Holder, Position, SagaRow, Settled};
+use amends_store::{
+    CatalogError, Checkpoint, Checkpointed, Holder, Position, SagaRow, Settled, SettledClaim,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{KeyHash, business_hash, due, key_hash, saga_bytes, time};
+use super::keys::{self, KeyHash, Keys};
+use super::row::{due, saga_bytes, time};
 use super::writer::{Abort, Numbers, Writer};
 
 /// The keys that sagas of a checkpoint hold: who holds which, and what the start said.
@@ -21,7 +24,7 @@ struct Held {
     n: i64,
     seq: u64,
     listed: (i64, u8, bool),
-    keys: Vec<u8>,
+    keys: Keys,
     tail: Option<i64>,
 }
 
@@ -47,7 +50,7 @@ impl Writer {
         let place = Position(self.position.load(Ordering::Acquire)).max(position);
         self.transact(|transaction, numbers| {
             let mut held_keys = keys_held(&settled);
-            free_keys(transaction, &settled)?;
+            keys::free(transaction, &settled.claims)?;
             let mut changes = CountChanges::new();
             for saga in &sagas {
                 // A rising id is mostly a new one; looking it up would cost as much as writing it.
@@ -63,7 +66,7 @@ impl Writer {
                 // Its row came with an earlier checkpoint.
                 if let Some(mut held) = held(transaction, saga)? {
                     put_keys(transaction, &mut held, &keys)?;
-                    let (n, keys) = (held.n, &held.keys);
+                    let (n, keys) = (held.n, held.keys.bytes());
                     transaction
                         .execute("UPDATE saga SET keys = ?2 WHERE n = ?1", params![n, keys])?;
                 }
@@ -84,22 +87,12 @@ impl Writer {
 
 fn keys_held(settled: &Settled) -> KeysHeld {
     let mut held: KeysHeld = HashMap::new();
-    for (key, holder) in &settled.claims {
+    for SettledClaim { key, holder, .. } in &settled.claims {
         if let Some(Holder { saga, payload_hash }) = holder {
-            held.entry(*saga).or_default().push((key_hash(key), *payload_hash));
+            held.entry(*saga).or_default().push((KeyHash::of(key), *payload_hash));
         }
     }
     held
-}
-
-/// Takes the keys that changed hands from whoever the catalog thinks holds them.
-fn free_keys(connection: &Connection, settled: &Settled) -> rusqlite::Result<()> {
-    let mut free =
-        connection.prepare_cached("UPDATE key SET held = 0 WHERE hash = ?1 AND held = 1")?;
-    for (key, _) in &settled.claims {
-        free.execute([key_hash(key)])?;
-    }
-    Ok(())
 }
 
 fn held(connection: &Connection, saga: u128) -> rusqlite::Result<Option<Held>> {
@@ -110,7 +103,7 @@ fn held(connection: &Connection, saga: u128) -> rusqlite::Result<Option<Held>> {
                 n: row.get(0)?,
                 seq: row.get::<_, i64>(1)? as u64,
                 listed: (row.get(2)?, row.get(3)?, row.get(4)?),
-                keys: row.get::<_, Option<Vec<u8>>>(5)?.unwrap_or_default(),
+                keys: Keys::stored(row.get(5)?),
                 tail: row.get(6)?,
             })
         })
@@ -124,13 +117,14 @@ fn put(
     changes: &mut CountChanges,
     saga: &Checkpointed,
     held: Option<Held>,
-    mut keys: Vec<(KeyHash, [u8; 32])>,
+    claimed: Vec<(KeyHash, [u8; 32])>,
 ) -> Result<(), Abort> {
     let Checkpointed { row, events } = saga;
     let seq = held.as_ref().map_or(0, |held| held.seq);
     if row.seq < seq {
         if let Some(mut held) = held {
-            put_keys(connection, &mut held, &keys)?;
+            put_keys(connection, &mut held, &claimed)?;
+            update_keys(connection, &held)?;
         }
         return Ok(());
     }
@@ -145,9 +139,8 @@ fn put(
         numbers.version(connection, (saga_type, row.definition_version, row.definition_hash))?;
     count(changes, (saga_type, row.state, row.live), 1);
 
-    // A business key is found by its saga even when it was let go before this checkpoint.
-    let searched = row.business_key.as_ref().map(|key| business_hash(&row.saga_type, key));
-    let searched = searched.filter(|hash| keys.iter().all(|(held, _)| held != hash));
+    // A business key leads to its saga even when it was let go before this checkpoint.
+    let named = row.business_key.as_ref().map(|key| KeyHash::of_business(&row.saga_type, key));
     if let Some(mut held) = held {
         count(changes, held.listed, -1);
         if brings_events {
@@ -156,23 +149,24 @@ fn put(
                 .execute(params![held.tail, &events.bytes[..]])?;
             held.tail = Some(connection.last_insert_rowid());
         }
-        if let Some(hash) = searched {
-            name_saga(connection, hash, &mut held)?;
+        put_keys(connection, &mut held, &claimed)?;
+        if let Some(hash) = named {
+            keys::insert(connection, held.n, hash, false)?;
+            held.keys.note(hash, None);
         }
-        put_keys(connection, &mut held, &keys)?;
         update(connection, row, (saga_type, version), &held)?;
         return Ok(());
     }
-    let mut hashes = Vec::with_capacity(32);
-    for hash in keys.iter().map(|(hash, _)| *hash).chain(searched) {
-        hashes.extend_from_slice(&hash);
+    let mut keys = Keys::default();
+    for (hash, payload_hash) in &claimed {
+        keys.note(*hash, Some(*payload_hash));
     }
-    let n = insert(connection, row, (saga_type, version), &hashes, &events.bytes)?;
-    if let Some(hash) = searched {
-        insert_key(connection, n, hash, None)?;
+    if let Some(hash) = named {
+        keys.note(hash, None);
     }
-    for (hash, payload_hash) in keys.drain(..) {
-        insert_key(connection, n, hash, Some(payload_hash))?;
+    let n = insert(connection, row, (saga_type, version), &keys, &events.bytes)?;
+    for (hash, payload_hash) in keys.iter() {
+        keys::insert(connection, n, hash, payload_hash.is_some())?;
     }
     Ok(())
 }
@@ -181,7 +175,7 @@ fn insert(
     connection: &Connection,
     row: &SagaRow,
     (saga_type, version): (i64, i64),
-    keys: &[u8],
+    keys: &Keys,
     events: &[u8],
 ) -> rusqlite::Result<i64> {
     connection
@@ -211,7 +205,7 @@ fn insert(
             row.business_key,
             row.error,
             row.quarantined,
-            (!keys.is_empty()).then_some(keys),
+            keys.bytes(),
             events,
         ])?;
     Ok(connection.last_insert_rowid())
@@ -250,61 +244,30 @@ fn update(
             row.business_key,
             row.error,
             row.quarantined,
-            (!held.keys.is_empty()).then_some(&held.keys),
+            held.keys.bytes(),
             held.tail,
         ])?;
     Ok(())
 }
 
-/// Gives a saga keys that it holds.
+/// Gives a saga keys that it claimed; its row is not written yet.
 fn put_keys(
     connection: &Connection,
     held: &mut Held,
-    keys: &[(KeyHash, [u8; 32])],
+    claimed: &[(KeyHash, [u8; 32])],
 ) -> rusqlite::Result<()> {
-    for (hash, payload_hash) in keys {
-        insert_key(connection, held.n, *hash, Some(*payload_hash))?;
-        held.note(*hash);
+    for (hash, payload_hash) in claimed {
+        keys::insert(connection, held.n, *hash, true)?;
+        held.keys.note(*hash, Some(*payload_hash));
     }
     Ok(())
 }
 
-/// Lets a saga be found by a key that it does not hold.
-fn name_saga(connection: &Connection, hash: KeyHash, held: &mut Held) -> rusqlite::Result<()> {
-    if !held.is_noted(hash) {
-        insert_key(connection, held.n, hash, None)?;
-        held.note(hash);
-    }
-    Ok(())
-}
-
-/// With a payload hash the saga holds the key, without one it is only found by it.
-fn insert_key(
-    connection: &Connection,
-    n: i64,
-    hash: KeyHash,
-    payload_hash: Option<[u8; 32]>,
-) -> rusqlite::Result<()> {
+fn update_keys(connection: &Connection, held: &Held) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
-            "INSERT INTO key (hash, saga, held, payload_hash) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET held = max(held, excluded.held),
-                payload_hash = ifnull(excluded.payload_hash, payload_hash)",
-        )?
-        .execute(params![hash, n, payload_hash.is_some(), payload_hash])?;
+        .prepare_cached("UPDATE saga SET keys = ?2 WHERE n = ?1")?
+        .execute(params![held.n, held.keys.bytes()])?;
     Ok(())
-}
-
-impl Held {
-    fn is_noted(&self, hash: KeyHash) -> bool {
-        self.keys.chunks(hash.len()).any(|noted| noted == hash)
-    }
-
-    fn note(&mut self, hash: KeyHash) {
-        if !self.is_noted(hash) {
-            self.keys.extend_from_slice(&hash);
-        }
-    }
 }
 
 pub(super) fn count(

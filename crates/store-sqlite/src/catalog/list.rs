@@ -8,8 +8,9 @@ use amends_store::{
 };
 use rusqlite::{CachedStatement, Connection, Rows, params};
 
+use super::keys::KeyHash;
 use super::reader::Reader;
-use super::row::{COLUMNS, Names, business_hash, saga_bytes, time, unreadable};
+use super::row::{COLUMNS, Names, saga_bytes, time, unreadable};
 
 impl Reader {
     pub(super) fn list(&mut self, query: &Query) -> Result<Page, CatalogError> {
@@ -160,8 +161,8 @@ fn by_business_key(
     let mut types = types.query([])?;
     let mut sagas = connection.prepare_cached("SELECT saga FROM key WHERE hash = ?1 LIMIT ?2")?;
     while let Some(row) = types.next()? {
-        let hash = business_hash(&row.get(0)?, &key.into());
-        let mut rows = sagas.query(params![hash, SCAN_ROWS_MAX as i64 + 1])?;
+        let hash = KeyHash::of_business(&row.get(0)?, &key.into());
+        let mut rows = sagas.query(params![hash.short(), SCAN_ROWS_MAX as i64 + 1])?;
         while let Some(row) = rows.next()? {
             numbers.insert(row.get(0)?);
         }

@@ -4,7 +4,8 @@ use amends_store::{CatalogError, PAGE_ROWS_MAX};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::checkpoint::{CountChanges, count, put_counts};
-use super::row::{KEY_HASH_BYTES, saga_bytes, saga_id, time, unreadable};
+use super::keys::{self, Keys};
+use super::row::{saga_bytes, saga_id, time, unreadable};
 use super::writer::Writer;
 
 impl Writer {
@@ -59,17 +60,12 @@ fn delete(connection: &Connection, saga: u128, changes: &mut CountChanges) -> ru
         .query_row([saga_bytes(saga)], |row| {
             let n: i64 = row.get(0)?;
             let listed = (row.get(1)?, row.get(2)?, row.get(3)?);
-            let keys: Option<Vec<u8>> = row.get(4)?;
-            Ok((n, listed, keys, row.get::<_, Option<i64>>(5)?))
+            Ok((n, listed, Keys::stored(row.get(4)?), row.get::<_, Option<i64>>(5)?))
         })
         .optional()?;
     let Some((n, listed, keys, mut tail)) = held else { return Ok(()) };
     count(changes, listed, -1);
-    for hash in keys.unwrap_or_default().chunks(KEY_HASH_BYTES) {
-        connection
-            .prepare_cached("DELETE FROM key WHERE hash = ?1 AND saga = ?2")?
-            .execute(params![hash, n])?;
-    }
+    keys::delete(connection, n, &keys)?;
     while let Some(segment) = tail {
         tail = connection
             .prepare_cached("DELETE FROM segment WHERE n = ?1 RETURNING before")?

@@ -3,16 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use amends_store::{CatalogError, ClaimKey, ClaimKind, SagaRow, ShardId};
+use amends_store::{CatalogError, SagaRow, ShardId};
 use rusqlite::{Connection, OptionalExtension, Row};
-use sha2::{Digest, Sha256};
 
 use crate::sqlite::{Failure, failure};
-
-/// How much of a key's SHA-256 is kept: enough that nobody finds two that meet.
-pub(super) const KEY_HASH_BYTES: usize = 16;
-
-pub(super) type KeyHash = [u8; KEY_HASH_BYTES];
 
 /// A saga's id as it is stored: big-endian, so that ids sort by creation.
 pub(crate) const fn saga_bytes(saga: u128) -> [u8; 16] {
@@ -21,29 +15,6 @@ pub(crate) const fn saga_bytes(saga: u128) -> [u8; 16] {
 
 pub(crate) const fn saga_id(bytes: [u8; 16]) -> u128 {
     u128::from_be_bytes(bytes)
-}
-
-/// Under which hash a key is found.
-pub(crate) fn key_hash(key: &ClaimKey) -> KeyHash {
-    let mut hash = Sha256::new();
-    hash.update([match key.kind {
-        ClaimKind::Idempotency => 0,
-        ClaimKind::Business => 1,
-    }]);
-    // The length keeps ("a", "bc") apart from ("ab", "c").
-    hash.update((key.scope.len() as u64).to_le_bytes());
-    hash.update(key.scope.as_bytes());
-    hash.update(key.key.as_bytes());
-    let hash: [u8; 32] = hash.finalize().into();
-    let mut short = [0; KEY_HASH_BYTES];
-    short.copy_from_slice(&hash[..KEY_HASH_BYTES]);
-    short
-}
-
-/// Under which hash a business key of a type is found.
-pub(super) fn business_hash(saga_type: &Arc<str>, key: &Arc<str>) -> KeyHash {
-    let (scope, key) = (saga_type.clone(), key.clone());
-    key_hash(&ClaimKey { kind: ClaimKind::Business, scope, key })
 }
 
 /// The latest time that is stored; it is not this one's worry how far off that is.

@@ -40,7 +40,7 @@ pub(super) const SCHEMA: &str = "
         business_key TEXT,
         error TEXT,
         quarantined TEXT,
-        -- The hashes in `key` that name this saga, one after the other.
+        -- What names this saga in `key`, whole: see `keys.rs`.
         keys BLOB,
         -- The last part of the history in `segment`, when there is more than `events`.
         tail INTEGER,
@@ -56,9 +56,10 @@ pub(super) const SCHEMA: &str = "
     -- Later parts of histories, each naming the one before, appended whichever saga they are of.
     CREATE TABLE segment (n INTEGER PRIMARY KEY, before INTEGER, events BLOB NOT NULL) STRICT;
 
-    -- Idempotency and business keys: who holds them, and whom they have named.
+    -- Idempotency and business keys: who holds them, and whom they have named. As little as can be,
+    -- since this is the one tree that is written all over; the sagas' rows say the rest.
     CREATE TABLE key (
-        hash BLOB NOT NULL, saga INTEGER NOT NULL, held INTEGER NOT NULL, payload_hash BLOB,
+        hash INTEGER NOT NULL, saga INTEGER NOT NULL, held INTEGER NOT NULL,
         PRIMARY KEY (hash, saga)
     ) STRICT, WITHOUT ROWID;
 

@@ -1,9 +1,9 @@
 //! What the journal's writer asks the catalog, on a connection of its own.
 
 use amends_store::{Archived, ClaimKey, Holder, JournalError};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 
-use crate::catalog::{key_hash, saga_bytes, saga_id};
+use crate::catalog::{self, saga_bytes};
 
 pub(super) struct Archive {
     catalog: Connection,
@@ -27,18 +27,7 @@ impl Archived for Archive {
     }
 
     fn holder(&mut self, key: &ClaimKey) -> Result<Option<Holder>, JournalError> {
-        let holder = || -> rusqlite::Result<Option<Holder>> {
-            self.catalog
-                .prepare_cached(
-                    "SELECT saga.id, key.payload_hash FROM key JOIN saga ON saga.n = key.saga
-                     WHERE key.hash = ?1 AND key.held = 1",
-                )?
-                .query_row(params![key_hash(key)], |row| {
-                    Ok(Holder { saga: saga_id(row.get(0)?), payload_hash: row.get(1)? })
-                })
-                .optional()
-        };
-        holder().map_err(unreadable)
+        catalog::holder(&self.catalog, key).map_err(unreadable)
     }
 }
 

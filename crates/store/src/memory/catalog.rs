@@ -10,7 +10,7 @@ use super::{Archive, Content, Disk, Fault, KeptSaga};
 use crate::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Checkpointed, Count,
     Definition, DueCursor, Events, ListCursor, ORPHANS_MAX, Order, Orphan, PAGE_ROWS_MAX, Page,
-    Position, Query, SCAN_ROWS_MAX, ShardId, StoredOrphan, StoredSaga, check_audit,
+    Position, Query, SCAN_ROWS_MAX, SettledClaim, ShardId, StoredOrphan, StoredSaga, check_audit,
 };
 
 pub(super) struct MemoryCatalog {
@@ -242,7 +242,7 @@ impl Content {
         for saga in checkpoint.sagas {
             self.archive.put(saga);
         }
-        for (key, holder) in &settled.claims {
+        for SettledClaim { key, holder, .. } in &settled.claims {
             match holder {
                 Some(holder) => self.archive.claims.insert(key.clone(), holder.clone()),
                 None => self.archive.claims.remove(key),
