@@ -5,6 +5,7 @@ arrive as a POST with a JSON body and both may arrive twice, late, or in the wro
 guard below is what makes that harmless, and it is one transaction:
 
 * the idempotency key was seen before   -> the stored answer again, and nothing is done
+* the same key with another body        -> 400: the protocol is broken, which is no refusal
 * an action whose undo came first       -> refused: the undo left a tombstone (fence `barrier`)
 * an undo of what never ran             -> nothing is done, a tombstone is left, `undone: false`
 * anything else                         -> done, and its answer stored, or neither
@@ -99,7 +100,8 @@ class Ledger:
         if seen:
             sha256, status, body = seen
             if sha256 != command["sha256"]:
-                raise NotACommand("this idempotency key came before with another body")
+                other = failure("KEY_REUSED", "this idempotency key came before with another body")
+                return 400, json.dumps(other), "conflict"
             return status, body, word_for(command, status, body)
 
         done = [row[0] for row in self.db.execute(

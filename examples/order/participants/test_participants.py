@@ -6,6 +6,7 @@ come first, and a stop in the middle of it.
 
 import concurrent.futures
 import contextlib
+import functools
 import http.client
 import json
 import pathlib
@@ -106,6 +107,16 @@ class Service:
         return code
 
 
+def of_each_service(test):
+    """Runs a test for every service, each with a saga of its own."""
+    @functools.wraps(test)
+    def run(self):
+        for service in self.services:
+            with self.subTest(service=service.name):
+                test(self, service, str(uuid.uuid4()))
+    return run
+
+
 class Participants(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -118,54 +129,55 @@ class Participants(unittest.TestCase):
             service.stop()
         cls.folder.cleanup()
 
-    def each_service(self):
-        for service in self.services:
-            with self.subTest(service=service.name):
-                yield service, str(uuid.uuid4())
+    @of_each_service
+    def test_a_repeat_is_told_the_first_answer_and_does_nothing(self, service, saga):
+        first = service.post(service.body(saga))
+        self.assertEqual(first[0], 200)
+        self.assertEqual(service.post(service.body(saga)), first)
+        self.assertEqual(service.effects(saga), (1, 0))
 
-    def test_a_repeat_is_told_the_first_answer_and_does_nothing(self):
-        for service, saga in self.each_service():
-            first = service.post(service.body(saga))
-            self.assertEqual(first[0], 200)
-            self.assertEqual(service.post(service.body(saga)), first)
-            self.assertEqual(service.effects(saga), (1, 0))
+    @of_each_service
+    def test_an_undo_is_done_once_and_a_repeated_action_afterwards_changes_nothing(self, service, saga):
+        first = service.post(service.body(saga))
+        undo = service.body(saga, "compensation")
+        self.assertEqual(service.post(undo), (200, {"undone": True}))
+        self.assertEqual(service.post(undo), (200, {"undone": True}))
+        self.assertEqual(service.post(service.body(saga)), first)
+        self.assertEqual(service.effects(saga), (1, 1))
 
-    def test_an_undo_is_done_once_and_a_repeated_action_afterwards_changes_nothing(self):
-        for service, saga in self.each_service():
-            first = service.post(service.body(saga))
-            undo = service.body(saga, "compensation")
-            self.assertEqual(service.post(undo), (200, {"undone": True}))
-            self.assertEqual(service.post(undo), (200, {"undone": True}))
-            self.assertEqual(service.post(service.body(saga)), first)
-            self.assertEqual(service.effects(saga), (1, 1))
+    @of_each_service
+    def test_a_second_round_of_an_undo_finds_it_undone(self, service, saga):
+        service.post(service.body(saga))
+        service.post(service.body(saga, "compensation"))
+        again = service.body(saga, "compensation", round_=2)
+        self.assertEqual(service.post(again), (200, {"undone": True}))
+        self.assertEqual(service.effects(saga), (1, 1))
 
-    def test_a_second_round_of_an_undo_finds_it_undone(self):
-        for service, saga in self.each_service():
-            service.post(service.body(saga))
-            service.post(service.body(saga, "compensation"))
-            again = service.body(saga, "compensation", round_=2)
-            self.assertEqual(service.post(again), (200, {"undone": True}))
-            self.assertEqual(service.effects(saga), (1, 1))
+    @of_each_service
+    def test_a_second_round_of_an_action_finds_it_done(self, service, saga):
+        first = service.post(service.body(saga))
+        self.assertEqual(service.post(service.body(saga, round_=2)), first)
+        self.assertEqual(service.effects(saga), (1, 0))
 
-    def test_an_undo_that_comes_first_leaves_a_tombstone(self):
-        for service, saga in self.each_service():
-            undo = service.body(saga, "compensation")
-            self.assertEqual(service.post(undo), (200, {"undone": False}))
-            status, answer = service.post(service.body(saga))
-            self.assertEqual((status, answer["error"]["code"]), (409, "ALREADY_UNDONE"))
-            later_round = service.post(service.body(saga, round_=2))
-            self.assertEqual(later_round[0], 409)
-            self.assertEqual(service.effects(saga), (0, 0))
+    @of_each_service
+    def test_an_undo_that_comes_first_leaves_a_tombstone(self, service, saga):
+        undo = service.body(saga, "compensation")
+        self.assertEqual(service.post(undo), (200, {"undone": False}))
+        status, answer = service.post(service.body(saga))
+        self.assertEqual((status, answer["error"]["code"]), (409, "ALREADY_UNDONE"))
+        later_round = service.post(service.body(saga, round_=2))
+        self.assertEqual(later_round[0], 409)
+        self.assertEqual(service.effects(saga), (0, 0))
 
-    def test_a_refusal_has_no_effect_and_stays_a_refusal(self):
-        for service, saga in self.each_service():
-            refused = service.body(saga, **service.bad)
-            for _ in range(2):
-                status, answer = service.post(refused)
-                self.assertEqual((status, answer["error"]["code"]), (422, service.code))
-            self.assertEqual(service.effects(saga), (0, 0))
-            undo = service.body(saga, "compensation", **service.bad)
-            self.assertEqual(service.post(undo), (200, {"undone": False}))
+    @of_each_service
+    def test_a_refusal_has_no_effect_and_stays_a_refusal(self, service, saga):
+        refused = service.body(saga, **service.bad)
+        for _ in range(2):
+            status, answer = service.post(refused)
+            self.assertEqual((status, answer["error"]["code"]), (422, service.code))
+        self.assertEqual(service.effects(saga), (0, 0))
+        undo = service.body(saga, "compensation", **service.bad)
+        self.assertEqual(service.post(undo), (200, {"undone": False}))
 
     def test_a_refusal_half_way_leaves_nothing_behind(self):
         inventory = self.services[0]
@@ -185,62 +197,64 @@ class Participants(unittest.TestCase):
         inventory.post(inventory.body(saga, "compensation", items=items))
         self.assertEqual(inventory.rows(sql, saga), [(1_000_000,)])
 
-    def test_one_key_at_the_same_moment_is_carried_out_once(self):
-        for service, saga in self.each_service():
-            body = service.body(saga)
-            with concurrent.futures.ThreadPoolExecutor(16) as pool:
-                answers = list(pool.map(lambda _: service.post(body), range(48)))
-            self.assertEqual(answers, [answers[0]] * 48)
-            self.assertEqual(answers[0][0], 200)
-            self.assertEqual(service.effects(saga), (1, 0))
+    @of_each_service
+    def test_one_key_at_the_same_moment_is_carried_out_once(self, service, saga):
+        body = service.body(saga)
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _: service.post(body), range(48)))
+        self.assertEqual(answers, [answers[0]] * 48)
+        self.assertEqual(answers[0][0], 200)
+        self.assertEqual(service.effects(saga), (1, 0))
 
-    def test_an_action_and_its_undo_at_the_same_moment_leave_nothing(self):
-        for service, _ in self.each_service():
-            sagas = [str(uuid.uuid4()) for _ in range(16)]
-            bodies = [service.body(s, d) for s in sagas for d in ("action", "compensation")]
-            with concurrent.futures.ThreadPoolExecutor(16) as pool:
-                list(pool.map(service.post, bodies))
-            for saga in sagas:
-                forward, undone = service.effects(saga)
-                self.assertEqual(forward, undone)
+    @of_each_service
+    def test_an_action_and_its_undo_at_the_same_moment_leave_nothing(self, service, _):
+        sagas = [str(uuid.uuid4()) for _ in range(16)]
+        bodies = [service.body(s, d) for s in sagas for d in ("action", "compensation")]
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            list(pool.map(service.post, bodies))
+        for saga in sagas:
+            forward, undone = service.effects(saga)
+            self.assertEqual(forward, undone)
 
-    def test_a_key_with_other_bytes_is_no_answer(self):
-        for service, saga in self.each_service():
-            service.post(service.body(saga))
-            status, _ = service.post(service.body(saga, order_id="another"))
-            self.assertEqual(status, 400)
-            self.assertEqual(service.effects(saga), (1, 0))
+    @of_each_service
+    def test_a_key_with_other_bytes_is_no_answer(self, service, saga):
+        service.post(service.body(saga))
+        status, answer = service.post(service.body(saga, order_id="another"))
+        self.assertEqual((status, answer["error"]["code"]), (400, "KEY_REUSED"))
+        self.assertEqual(service.rows("SELECT answer FROM call WHERE saga_id = ?", saga),
+                         [("completed",), ("conflict",)])
+        self.assertEqual(service.effects(saga), (1, 0))
 
-    def test_what_is_no_command_is_answered_and_changes_nothing(self):
-        for service, saga in self.each_service():
-            body = service.body(saga)
-            self.assertEqual(service.post(body, path="/Nothing")[0], 404)
-            self.assertEqual(service.post(body, path="/" + service.compensation)[0], 400)
-            self.assertEqual(service.post({**body, "saga_id": 7})[0], 400)
-            self.assertEqual(service.post({**body, "direction": "sideways"})[0], 400)
-            wrong_way = {**service.body(saga, "compensation"), "command": body["command"]}
-            self.assertEqual(service.post(wrong_way)[0], 400)
-            self.assertEqual(service.effects(saga), (0, 0))
+    @of_each_service
+    def test_what_is_no_command_is_answered_and_changes_nothing(self, service, saga):
+        body = service.body(saga)
+        self.assertEqual(service.post(body, path="/Nothing")[0], 404)
+        self.assertEqual(service.post(body, path="/" + service.compensation)[0], 400)
+        self.assertEqual(service.post({**body, "saga_id": 7})[0], 400)
+        self.assertEqual(service.post({**body, "direction": "sideways"})[0], 400)
+        wrong_way = {**service.body(saga, "compensation"), "command": body["command"]}
+        self.assertEqual(service.post(wrong_way)[0], 400)
+        self.assertEqual(service.effects(saga), (0, 0))
 
-    def test_a_connection_serves_many_requests(self):
-        for service, _ in self.each_service():
-            with contextlib.closing(service.connect()) as connection:
-                port = connection.sock.getsockname()[1]
-                for _ in range(3):
-                    status, _ = service.post(service.body(str(uuid.uuid4())), connection)
-                    self.assertEqual(status, 200)
-                    self.assertEqual(connection.sock.getsockname()[1], port)
+    @of_each_service
+    def test_a_connection_serves_many_requests(self, service, _):
+        with contextlib.closing(service.connect()) as connection:
+            port = connection.sock.getsockname()[1]
+            for _ in range(3):
+                status, _ = service.post(service.body(str(uuid.uuid4())), connection)
+                self.assertEqual(status, 200)
+                self.assertEqual(connection.sock.getsockname()[1], port)
 
-    def test_the_call_log_tells_every_call_in_order(self):
-        for service, saga in self.each_service():
-            for direction in ("action", "action", "compensation"):
-                service.post(service.body(saga, direction))
-            calls = service.rows("SELECT direction, attempt, status, answer, length(body_sha256),"
-                                 " answered_ns >= arrived_ns FROM call WHERE saga_id = ?"
-                                 " ORDER BY entry", saga)
-            self.assertEqual(calls, [("action", 1, 200, "completed", 64, 1),
-                                     ("action", 1, 200, "completed", 64, 1),
-                                     ("compensation", 1, 200, "undone", 64, 1)])
+    @of_each_service
+    def test_the_call_log_tells_every_call_in_order(self, service, saga):
+        for direction in ("action", "action", "compensation"):
+            service.post(service.body(saga, direction))
+        calls = service.rows("SELECT direction, attempt, status, answer, length(body_sha256),"
+                             " answered_ns >= arrived_ns FROM call WHERE saga_id = ?"
+                             " ORDER BY entry", saga)
+        self.assertEqual(calls, [("action", 1, 200, "completed", 64, 1),
+                                 ("action", 1, 200, "completed", 64, 1),
+                                 ("compensation", 1, 200, "undone", 64, 1)])
 
 
 class Stop(unittest.TestCase):
