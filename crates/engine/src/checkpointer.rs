@@ -24,12 +24,13 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             _ = ticks.tick() => {}
             _ = stop.changed() => {}
         }
-        if *stop.borrow() {
-            return;
-        }
+        let last = *stop.borrow();
         if let Err(error) = checkpoint(&shared).await {
             // Nothing is lost: the journal holds it, and starts are pushed back when it grows.
             tracing::warn!(%error, "the checkpoint failed and is tried again");
+        }
+        if last {
+            return;
         }
         if let Err(error) = expire(&shared).await {
             tracing::warn!(%error, "closed sagas could not be deleted");
@@ -38,7 +39,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 }
 
 /// Takes one checkpoint.
-pub async fn checkpoint(shared: &Arc<Shared>) -> Result<(), CatalogError> {
+async fn checkpoint(shared: &Arc<Shared>) -> Result<(), CatalogError> {
     let store = &shared.store;
     let last = store.journal.size().last;
     let collected = collect(shared).await;

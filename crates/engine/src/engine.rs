@@ -15,6 +15,7 @@ use crate::handle::{Handle, Health};
 use crate::metrics::Metrics;
 use crate::options::{CATALOG_BEHIND_BYTES_MAX, OUTAGE_AFTER, Options, TRANSITIONS_KEPT};
 use crate::recovery;
+use crate::request::Unavailable;
 use crate::shard::message::{Inlets, Internal};
 use crate::shard::{Fatal, shard_of};
 use crate::transition::Transition;
@@ -33,6 +34,7 @@ pub struct Engine {
     tasks: JoinSet<Result<(), Fatal>>,
     helpers: JoinSet<()>,
     stop: watch::Sender<bool>,
+    stop_helpers: watch::Sender<bool>,
 }
 
 /// Why an engine did not start, or did not go on.
@@ -103,17 +105,18 @@ impl Engine {
         });
         recovery::definitions(&shared).await?;
         let (stop, stopped) = watch::channel(false);
+        let (stop_helpers, helpers_stopped) = watch::channel(false);
         let shards = recovery::shards(&shared).await?;
         let mut tasks = JoinSet::new();
         for shard in shards {
             tasks.spawn(shard.run(stopped.clone()));
         }
         let mut helpers = JoinSet::new();
-        helpers.spawn(checkpointer::run(Arc::clone(&shared), stopped.clone()));
-        helpers.spawn(recovery::due_sagas(Arc::clone(&shared), stopped.clone()));
-        helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), stopped));
+        helpers.spawn(checkpointer::run(Arc::clone(&shared), helpers_stopped.clone()));
+        helpers.spawn(recovery::due_sagas(Arc::clone(&shared), helpers_stopped.clone()));
+        helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), helpers_stopped));
         shared.ready.send_replace(true);
-        Ok(Self { handle: Handle { shared }, tasks, helpers, stop })
+        Ok(Self { handle: Handle { shared }, tasks, helpers, stop, stop_helpers })
     }
 
     /// The handle; clones of it may outlive the engine, and are told so.
@@ -138,12 +141,11 @@ impl Engine {
     pub async fn stop(mut self) {
         let shared = Arc::clone(&self.handle.shared);
         shared.ready.send_replace(false);
-        if let Err(error) = checkpointer::checkpoint(&shared).await {
-            tracing::warn!(%error, "the last checkpoint failed; the journal holds the rest");
-        }
+        // The helpers first: the last checkpoint needs the shards.
+        self.stop_helpers.send_replace(true);
+        while self.helpers.join_next().await.is_some() {}
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
-        while self.helpers.join_next().await.is_some() {}
         shared.store.close().await;
     }
 }
@@ -189,6 +191,11 @@ impl Shared {
     /// What is wrong with the journal, if anything is.
     pub fn journal_trouble(&self) -> Option<String> {
         self.trouble.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Why a shard no longer answers.
+    pub fn stopped(&self) -> Unavailable {
+        self.journal_trouble().map_or(Unavailable::Stopped, Unavailable::JournalFailed)
     }
 
     pub fn journal_fails(&self, error: &JournalError) {

@@ -183,7 +183,8 @@ impl Handle {
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        self.shared.shard_of(saga).request(request(reply)).await?;
-        answer.await.map_err(|_| Unavailable::Stopped)
+        let inlets = self.shared.shard_of(saga);
+        inlets.requests.send(request(reply)).await.map_err(|_| self.shared.stopped())?;
+        answer.await.map_err(|_| self.shared.stopped())
     }
 }

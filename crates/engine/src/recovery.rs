@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amends_core::{SagaId, Time};
 use amends_definition::{Surroundings, check};
-use amends_store::{DueCursor, Position, ShardId};
+use amends_store::{DueCursor, Position, ShardId, StoredSaga};
 use tokio::sync::watch;
 
 use crate::engine::{Error, Shared};
@@ -80,8 +80,12 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
         count += 1;
     }
     for (saga, tail) in tails {
-        let whole = with_tail(shared, saga, &tail).await?;
-        shards[shard_of(saga).0 as usize].take_back(saga, whole);
+        let stored = shared.store.catalog.read(saga.0).await?;
+        let shard = &mut shards[shard_of(saga).0 as usize];
+        match with_tail(stored, &tail) {
+            Ok(whole) => shard.take_back(saga, whole),
+            Err(why) => shard.quarantine(saga, why),
+        }
         count += 1;
     }
     if count > 0 {
@@ -113,29 +117,21 @@ async fn tails(
     }
 }
 
-async fn with_tail(shared: &Arc<Shared>, saga: SagaId, tail: &Tail) -> Result<Whole, Error> {
-    let stored = if tail.first_seq == 1 { None } else { shared.store.catalog.read(saga.0).await? };
+fn with_tail(stored: Option<StoredSaga>, tail: &Tail) -> Result<Whole, String> {
     // A row may be newer than the catalog's position: then the tail is in it already.
     let held = stored.as_ref().map_or(0, |stored| stored.row.seq);
     let after = tail.first_seq - 1;
     if held > after {
-        let missing = skip(&tail.bytes, held - after);
-        return Ok(reading::whole(stored.as_ref(), held, missing));
+        // Checkpoints end with a decision, so what is held already is left out frame by frame.
+        let rest = crate::persist::after(&tail.bytes, held - after);
+        let rest = rest.ok_or("the journal's events do not follow those of the catalog")?;
+        return Ok(reading::whole(stored.as_ref(), held, rest));
     }
     Ok(reading::whole(stored.as_ref(), after, &tail.bytes))
 }
 
-/// What follows the first `events` of these bytes. Checkpoints end with a decision, so frames are
-/// left out whole.
-fn skip(bytes: &[u8], events: u64) -> &[u8] {
-    crate::persist::after(bytes, events).unwrap_or(&[])
-}
-
 /// The live sagas that have something to do soon.
-async fn due_soon(
-    shared: &Arc<Shared>,
-    shard: ShardId,
-) -> Result<Vec<amends_store::StoredSaga>, Error> {
+async fn due_soon(shared: &Arc<Shared>, shard: ShardId) -> Result<Vec<StoredSaga>, Error> {
     let until = (shared.clock.now() + DUE_WINDOW).0;
     let (mut due, mut after) = (Vec::new(), None);
     loop {

@@ -25,7 +25,7 @@ pub async fn reply(shared: &Arc<Shared>, reply_in: ReplyIn) -> Result<Receipt, R
     let callback = Callback { saga, reply_in, reply };
     shared.shard_of(saga).callbacks.try_send(callback).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded { retry_after_secs: 1 },
-        mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
+        mpsc::error::TrySendError::Closed(_) => shared.stopped(),
     })?;
-    answer.await.map_err(|_| Unavailable::Stopped)?
+    answer.await.map_err(|_| shared.stopped())?
 }

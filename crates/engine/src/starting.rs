@@ -47,9 +47,9 @@ async fn begin(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError
     let new = NewSaga { started: Box::new(started), deployed, claims, reply };
     shared.shard_of(saga_id).starts.try_send(new).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded { retry_after_secs: 1 },
-        mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
+        mpsc::error::TrySendError::Closed(_) => shared.stopped(),
     })?;
-    match answer.await.map_err(|_| Unavailable::Stopped)? {
+    match answer.await.map_err(|_| shared.stopped())? {
         Ok(snapshot) => Ok(Started { snapshot, existing: false }),
         Err(StartFailure::Unavailable(why)) => Err(why.into()),
         Err(StartFailure::Claimed(claimed)) => taken(shared, &start, claimed).await,

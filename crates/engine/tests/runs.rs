@@ -9,9 +9,9 @@ use amends_core::saga::{State, Status};
 use amends_definition::{Surroundings, check};
 use amends_engine::{
     Ask, AskError, Binder, Carrier, Deployment, Engine, Handle, Options, SagaVerb, Start,
-    StartError,
+    StartError, Unavailable,
 };
-use amends_store::memory::Disk;
+use amends_store::memory::{Disk, Fault};
 use amends_transport::{Answer, CommandView, Fail, InProcess, Transport};
 use serde_json::json;
 
@@ -220,6 +220,65 @@ async fn many_sagas_end_and_are_found_in_the_catalog() {
     let counts = second.handle().counts().await.unwrap();
     let ended: u64 = counts.iter().map(|count| count.sagas).sum();
     assert_eq!(ended, 500);
+    second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_acceptance_and_loses_nothing() {
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let engine = engine(&disk, &ledger, ORDER).await;
+    let handle = engine.handle();
+    disk.fail_next(Fault::JournalFull);
+    let waiting = tokio::spawn({
+        let handle = handle.clone();
+        async move { handle.start(order(json!({"order_id": "held"}))).await }
+    });
+    // The first start is in the batch that found no room. Those after it are told so.
+    let told = async {
+        loop {
+            if !handle.health().ready {
+                let other = json!({"order_id": "refused"});
+                let error = handle.start(order(other)).await.err();
+                if matches!(error, Some(StartError::Unavailable(Unavailable::JournalFailed(_)))) {
+                    return;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
+    let saga = waiting.await.unwrap().unwrap().snapshot.saga;
+    assert_eq!(saga.state, State::Completed);
+    assert!(handle.health().ready, "there is room again");
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_ends_the_engine_and_what_was_acknowledged_is_there_afterwards() {
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let mut first = engine(&disk, &ledger, ORDER).await;
+    let handle = first.handle();
+    let hangs = json!({"order_id": "x", "hang": "Payment.Charge"});
+    let kept = Start { wait: None, ..order(hangs) };
+    let kept = handle.start(kept).await.unwrap().snapshot.saga.id;
+    // Which batch meets the fault is the scheduler's choice: no start may be acknowledged and lost.
+    disk.fail_next(Fault::Torn);
+    let mut acknowledged = vec![kept];
+    for n in 0..100 {
+        let start = Start { wait: None, ..order(json!({"order_id": n.to_string()})) };
+        match handle.start(start).await {
+            Ok(started) => acknowledged.push(started.snapshot.saga.id),
+            Err(StartError::Unavailable(_)) => break,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    let why = first.broken().await.to_string();
+    assert!(why.contains("journal"), "{why}");
+    drop(first);
+    let second = engine(&disk, &ledger, ORDER).await;
+    for id in acknowledged {
+        assert!(second.handle().get(id).await.unwrap().is_some(), "{id} was acknowledged");
+    }
     second.stop().await;
 }
 

@@ -31,8 +31,13 @@ impl Shard {
     /// The catalog holds these sagas up to these events.
     pub(super) fn held(&mut self, sagas: Vec<(SagaId, u64)>) {
         for (saga, seq) in sagas {
-            if self.archive.get(&saga).is_some_and(|archived| archived.row.seq == seq) {
-                self.archive.remove(&saga);
+            if let Some(archived) = self.archive.get_mut(&saga) {
+                if archived.row.seq == seq {
+                    self.archive.remove(&saga);
+                } else if let Some(rest) = after(archived, seq) {
+                    // It was collected while it ran, and has ended since.
+                    *archived = Arc::new(rest);
+                }
             } else if let Some(live) = self.sagas.get_mut(&saga) {
                 live.now_held(seq);
                 self.park(saga);
@@ -96,6 +101,16 @@ impl Desk {
             quarantined: None,
         }
     }
+}
+
+/// The same without the events up to `seq`, where it has any of them.
+fn after(archived: &Checkpointed, seq: u64) -> Option<Checkpointed> {
+    let held = (seq + 1).checked_sub(archived.events.first_seq).filter(|held| *held > 0)?;
+    let rest = crate::persist::after(&archived.events.bytes, held)?;
+    let bytes = archived.events.bytes.slice_ref(rest);
+    let count = (archived.row.seq - seq) as u32;
+    let events = Events { first_seq: seq + 1, count, bytes };
+    Some(Checkpointed { row: archived.row.clone(), events })
 }
 
 /// When the saga has something to do by itself: at once where a command of it is owed, or out with

@@ -6,7 +6,7 @@ use amends_store::{Appended, JournalError};
 use amends_transport::Receipt as Delivered;
 
 use super::batch::{Effect, Sealed};
-use super::message::StartFailure;
+use super::message::{Request, StartFailure};
 use super::{Fatal, Flight, Shard};
 use crate::options::FULL_RETRY_EVERY;
 use crate::request::{Receipt, Unavailable};
@@ -39,14 +39,20 @@ impl Shard {
     /// The disk is full: nothing new is acknowledged, and the same batch is tried again.
     async fn try_again(&mut self, flight: Flight, error: &JournalError) {
         self.desk.shared.journal_fails(error);
+        let why = Unavailable::JournalFailed(error.to_string());
         let retry = tokio::time::sleep(FULL_RETRY_EVERY);
         tokio::pin!(retry);
         loop {
+            // Answers and timers wait: what they bring about could not be written down. They are
+            // bounded by what is out.
             tokio::select! {
                 () = &mut retry => break,
                 Some(new) = self.outlets.starts.recv() => {
-                    let why = Unavailable::JournalFailed(error.to_string());
-                    let _ = new.reply.send(Err(StartFailure::Unavailable(why)));
+                    let _ = new.reply.send(Err(StartFailure::Unavailable(why.clone())));
+                }
+                Some(request) = self.outlets.requests.recv() => self.request_in_trouble(request, &why),
+                Some(callback) = self.outlets.callbacks.recv() => {
+                    let _ = callback.reply.send(Err(why.clone().into())); // it is brought again
                 }
             }
         }
@@ -56,6 +62,24 @@ impl Shard {
         self.flight = Some(Flight { appending, ..flight });
         // The time that the disk was full was ours.
         self.read_clock();
+    }
+
+    /// Reads go on while nothing can be written, from what is durable; verbs do not.
+    fn request_in_trouble(&mut self, request: Request, why: &Unavailable) {
+        let durable = |saga| {
+            let live = self.sagas.get(&saga);
+            live.is_none_or(|live| live.durable_seq == live.saga.seq)
+        };
+        // A caller that went away is no error.
+        match request {
+            Request::Ask { reply, .. } => drop(reply.send(Err(why.clone().into()))),
+            Request::Get { saga, reply } if !durable(saga) => drop(reply.send(Err(why.clone()))),
+            Request::History { saga, reply } if !durable(saga) => {
+                drop(reply.send(Err(why.clone())));
+            }
+            Request::Wait { reply, .. } => drop(reply.send(Err(why.clone()))),
+            readable => self.request(readable),
+        }
     }
 
     fn release(&mut self, sealed: Sealed, appended: &Appended) {

@@ -24,7 +24,7 @@ use crate::stuck::stuck_since;
 /// What waits for a saga that is being read from the catalog.
 pub enum Todo {
     Ask { ask: Ask, at_seq: Option<u64>, reply: oneshot::Sender<Result<Snapshot, AskError>> },
-    Callback(Callback),
+    Callback(Box<Callback>),
     Deliver(Delivery),
     Wait(oneshot::Sender<Result<Option<Snapshot>, Unavailable>>),
 }
@@ -89,7 +89,7 @@ impl Shard {
         self.desk.pending.inputs += 1;
         match self.sagas.contains_key(&callback.saga) {
             true => self.call_back(callback),
-            false => self.load(callback.saga, Todo::Callback(callback)),
+            false => self.load(callback.saga, Todo::Callback(Box::new(callback))),
         }
     }
 
@@ -285,7 +285,8 @@ impl Shard {
             tokio::spawn(async move {
                 let stored = shared.store.catalog.read(saga.0).await;
                 let stored = stored.map_err(|error| Unavailable::CatalogFailed(error.to_string()));
-                shared.tell(saga, Internal::Loaded { saga, stored });
+                shared
+                    .tell(saga, Internal::Loaded { saga, stored: stored.map(|s| s.map(Box::new)) });
             });
         }
     }
@@ -297,11 +298,11 @@ impl Shard {
         tokio::spawn(async move { reading::answer(&shared, saga, archived, reading).await });
     }
 
-    fn loaded(&mut self, saga: SagaId, stored: Result<Option<StoredSaga>, Unavailable>) {
+    fn loaded(&mut self, saga: SagaId, stored: Result<Option<Box<StoredSaga>>, Unavailable>) {
         self.loads = self.loads.saturating_sub(1);
         let todos = self.loading.remove(&saga).unwrap_or_default();
         let whole = stored.map(|stored| match self.archive.remove(&saga) {
-            Some(archived) => Some(reading::whole_of_archive(stored.as_ref(), &archived)),
+            Some(archived) => Some(reading::whole_of_archive(stored.as_deref(), &archived)),
             None => stored.map(|stored| reading::whole(Some(&stored), 0, &[])),
         });
         let missing = match whole {
@@ -324,7 +325,7 @@ impl Shard {
     fn carry_on(&mut self, saga: SagaId, todo: Todo) {
         match todo {
             Todo::Ask { ask, at_seq, reply } => self.ask(saga, ask, at_seq, reply),
-            Todo::Callback(callback) => self.call_back(callback),
+            Todo::Callback(callback) => self.call_back(*callback),
             Todo::Deliver(delivery) => self.deliver(saga, delivery),
             Todo::Wait(reply) => self.wait(saga, reply),
         }
@@ -338,7 +339,7 @@ impl Shard {
             (Todo::Ask { reply, .. }, Some(why)) => drop(reply.send(Err(why.into()))),
             (Todo::Wait(reply), None) => drop(reply.send(Ok(None))),
             (Todo::Wait(reply), Some(why)) => drop(reply.send(Err(why))),
-            (Todo::Callback(callback), None) => self.orphan(callback),
+            (Todo::Callback(callback), None) => self.orphan(*callback),
             (Todo::Callback(callback), Some(why)) => {
                 drop(callback.reply.send(Err(why.into())));
             }

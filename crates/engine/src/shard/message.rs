@@ -62,7 +62,7 @@ pub enum StartFailure {
 /// What the engine's own tasks tell a shard.
 pub enum Internal {
     /// A saga was read from the catalog.
-    Loaded { saga: SagaId, stored: Result<Option<StoredSaga>, Unavailable> },
+    Loaded { saga: SagaId, stored: Result<Option<Box<StoredSaga>>, Unavailable> },
     /// Parked sagas that are due soon.
     Due(Vec<StoredSaga>),
     /// The checkpointer wants what the catalog does not hold.
@@ -117,10 +117,4 @@ pub struct Inlets {
     pub callbacks: mpsc::Sender<Callback>,
     pub starts: mpsc::Sender<NewSaga>,
     pub internal: mpsc::UnboundedSender<Internal>,
-}
-
-impl Inlets {
-    pub async fn request(&self, request: Request) -> Result<(), Unavailable> {
-        self.requests.send(request).await.map_err(|_| Unavailable::Stopped)
-    }
 }

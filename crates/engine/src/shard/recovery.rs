@@ -29,7 +29,7 @@ impl Shard {
         }
     }
 
-    fn quarantine(&self, saga: SagaId, why: String) {
+    pub fn quarantine(&self, saga: SagaId, why: String) {
         tracing::error!(saga_id = %saga, why, "a saga cannot be read and is left alone");
         self.desk.shared.metrics.unreadable();
         let shared = Arc::clone(&self.desk.shared);
