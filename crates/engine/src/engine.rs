@@ -46,6 +46,9 @@ pub enum Error {
     /// The catalog.
     #[error("the catalog: {0}")]
     Catalog(#[from] CatalogError),
+    /// A newer version of amends wrote to the store.
+    #[error("{0}; nothing was changed")]
+    Newer(crate::persist::DecodeError),
     /// A part of the engine broke off; what is durable is safe.
     #[error("a part of the engine broke off: {0}; restart it, what is durable is recovered")]
     Broken(String),

@@ -55,17 +55,35 @@ pub fn whole_of_archive(stored: Option<&StoredSaga>, archived: &Checkpointed) ->
     whole(stored, archived.events.first_seq.saturating_sub(1), &archived.events.bytes)
 }
 
+/// Why a saga cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// A newer version of amends wrote it: this build must not go on with its sagas.
+    #[error("{0}")]
+    Newer(persist::DecodeError),
+    /// It alone is damaged, or unknown.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+impl From<persist::DecodeError> for Unreadable {
+    fn from(error: persist::DecodeError) -> Self {
+        if error.is_newer() { Self::Newer(error) } else { Self::Damaged(error.to_string()) }
+    }
+}
+
 /// The state that a history adds up to.
-pub fn replay(bytes: &[u8]) -> Result<Saga, String> {
+pub fn replay(bytes: &[u8]) -> Result<Saga, Unreadable> {
+    let damaged = |why: &str| Unreadable::Damaged(why.to_owned());
     let mut events = persist::decode(bytes);
-    let first = events.next().ok_or("its history is empty")?;
-    let (at, Event::Started(started)) = first.map_err(|error| error.to_string())? else {
-        return Err("its history does not begin with the start".to_owned());
+    let first = events.next().ok_or_else(|| damaged("its history is empty"))?;
+    let (at, Event::Started(started)) = first? else {
+        return Err(damaged("its history does not begin with the start"));
     };
     let mut saga = Saga::started(&started, at);
     for event in events {
-        let (at, event) = event.map_err(|error| error.to_string())?;
-        saga.apply(at, &event).map_err(|error| error.to_string())?;
+        let (at, event) = event?;
+        saga.apply(at, &event).map_err(|error| damaged(&error.to_string()))?;
     }
     Ok(saga)
 }
@@ -123,7 +141,7 @@ pub async fn answer(
 }
 
 fn snapshot(shared: &Arc<Shared>, bytes: &[u8]) -> Result<Snapshot, String> {
-    let saga = replay(bytes)?;
+    let saga = replay(bytes).map_err(|error| error.to_string())?;
     let deployed = shared
         .registry
         .version(&saga.pinned.saga_type, saga.pinned.version)

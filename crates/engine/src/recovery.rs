@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::engine::{Error, Shared};
 use crate::options::DUE_WINDOW;
-use crate::reading::{self, Whole};
+use crate::reading::{self, Unreadable, Whole};
 use crate::shard::message::Internal;
 use crate::shard::{SHARDS, Shard, shard_of, ways};
 
@@ -73,20 +73,24 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
         .map(|(build, id, epoch)| build(Arc::clone(shared), id, epoch))
         .collect();
     let mut count = 0_u64;
-    for stored in due.iter().filter(|stored| !tails.contains_key(&SagaId(stored.row.saga))) {
-        let saga = SagaId(stored.row.saga);
-        let whole = reading::whole(Some(stored), 0, &[]);
-        shards[shard_of(saga).0 as usize].take_back(saga, whole);
+    let mut revive = |saga, whole: Result<Whole, String>| {
+        let shard = &mut shards[shard_of(saga).0 as usize];
         count += 1;
+        match whole.map_err(Unreadable::Damaged).and_then(|whole| shard.revive(saga, whole)) {
+            Ok(()) => Ok(()),
+            Err(Unreadable::Newer(error)) => Err(Error::Newer(error)),
+            Err(Unreadable::Damaged(why)) => {
+                shard.quarantine(saga, why);
+                Ok(())
+            }
+        }
+    };
+    for stored in due.iter().filter(|stored| !tails.contains_key(&SagaId(stored.row.saga))) {
+        revive(SagaId(stored.row.saga), Ok(reading::whole(Some(stored), 0, &[])))?;
     }
     for (saga, tail) in tails {
         let stored = shared.store.catalog.read(saga.0).await?;
-        let shard = &mut shards[shard_of(saga).0 as usize];
-        match with_tail(stored, &tail) {
-            Ok(whole) => shard.take_back(saga, whole),
-            Err(why) => shard.quarantine(saga, why),
-        }
-        count += 1;
+        revive(saga, with_tail(stored, &tail))?;
     }
     if count > 0 {
         tracing::info!(sagas = count, "sagas recovered");

@@ -12,21 +12,24 @@ use amends_core::{Direction, Input, SagaId};
 use super::live::Live;
 use super::{Desk, Shard};
 use crate::options::OUTAGE_AFTER;
-use crate::reading::{self, Whole};
+use crate::reading::{self, Unreadable, Whole};
 
 impl Shard {
     /// Takes a saga into memory. One that cannot be read is quarantined, and the others go on.
-    pub fn take_back(&mut self, saga: SagaId, whole: Whole) {
-        if self.sagas.contains_key(&saga) {
-            return;
+    pub(super) fn take_back(&mut self, saga: SagaId, whole: Whole) {
+        if let Err(unreadable) = self.revive(saga, whole) {
+            self.quarantine(saga, unreadable.to_string());
         }
-        match revive(&self.desk, whole) {
-            Ok(mut live) => {
-                self.desk.wake(&mut live);
-                self.sagas.insert(saga, live);
-            }
-            Err(why) => self.quarantine(saga, why),
+    }
+
+    /// The same, for a caller that stops at what a newer version wrote.
+    pub fn revive(&mut self, saga: SagaId, whole: Whole) -> Result<(), Unreadable> {
+        if !self.sagas.contains_key(&saga) {
+            let mut live = revived(&self.desk, whole)?;
+            self.desk.wake(&mut live);
+            self.sagas.insert(saga, live);
         }
+        Ok(())
     }
 
     pub fn quarantine(&self, saga: SagaId, why: String) {
@@ -41,12 +44,12 @@ impl Shard {
     }
 }
 
-fn revive(desk: &Desk, whole: Whole) -> Result<Live, String> {
+fn revived(desk: &Desk, whole: Whole) -> Result<Live, Unreadable> {
     let saga = reading::replay(&whole.bytes)?;
     let registry = &desk.shared.registry;
     let deployed = registry
         .version(&saga.pinned.saga_type, saga.pinned.version)
-        .ok_or_else(|| registry.unknown(&saga.pinned))?;
+        .ok_or_else(|| Unreadable::Damaged(registry.unknown(&saga.pinned)))?;
     Ok(Live::held(saga, deployed, whole.held_seq, whole.unsaved))
 }
 
