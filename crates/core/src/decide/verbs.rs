@@ -99,9 +99,12 @@ impl Decision<'_> {
         let unknown = rules::action_open(state) || state.settled == Settled::GivenUp;
         let open = unknown && !rules::undo_begun(state);
         let unfenced = asked.is_some_and(|action| action.terms.fence() == Fence::None);
+        // A success on the far side of the turn would hold the point of no return, and with it
+        // every undo, for good.
+        let forward = self.saga.turned.is_none();
         let fits = match step.kind {
-            Kind::Pivot => asked.is_some(),
-            Kind::Retriable => resolution != Resolution::Refused,
+            Kind::Pivot => forward && asked.is_some(),
+            Kind::Retriable => forward && resolution != Resolution::Refused,
             Kind::Compensatable => unfenced && step.compensation().is_some(),
             Kind::BestEffort => false,
         };
@@ -236,6 +239,12 @@ impl Decision<'_> {
     fn acknowledge(&mut self, run: RunRef, act: Act) -> Result<(), Refusal> {
         let (at, direction, reason) = (Some(run), Direction::Action, Reason::Contradicted);
         if !self.saga.attention.iter().any(|a| a.is(at, direction, reason)) {
+            return Err(Refusal::VerbDoesNotFit);
+        }
+        // While the contradiction stops the undo it is the only thing that says so.
+        let owes =
+            |(at, run): (RunRef, &Run)| rules::owes_undo(self.saga, self.def.step(at.step), run);
+        if rules::point_of_no_return(self.def, self.saga) && self.saga.runs().any(owes) {
             return Err(Refusal::VerbDoesNotFit);
         }
         self.record(Event::AttentionCleared { run: at, direction, reason, act: Some(act) });
