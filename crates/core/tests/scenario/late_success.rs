@@ -144,6 +144,10 @@ fn a_late_success_of_a_refused_pivot_stops_the_undo_and_calls_a_person() {
     saga.room_for_all().reply("a", completed("1")).room_for_all().event("p", refused("NO"));
     saga.event("p", completed("after all")).expect_attention(["p Contradicted"]);
     saga.sent_clear().run_to(600).expect_sent([]).expect_state(State::Compensating);
+    // Acknowledged now, nothing would say any more that the undo is stopped.
+    saga.refuses(Ask::Acknowledge("p"), Refusal::VerbDoesNotFit).ask(Ask::Skip("undo a"));
+    saga.ask(Ask::Acknowledge("p")).expect("failed: a compensated, p completed");
+    saga.expect_attention([]).expect_exceptions(["a Skipped"]);
 }
 
 #[test]

@@ -164,6 +164,17 @@ fn resolve_fits_only_an_open_pivot_a_retriable_step_or_one_without_a_fence() {
 }
 
 #[test]
+fn resolve_of_a_pivot_or_retriable_step_after_the_turn() {
+    let mut saga = World::of([step("a"), pivot("p")]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().reply("p", not_sent());
+    saga.ask(Ask::Cancel).refuses(Ask::Completed("p"), VerbDoesNotFit);
+    saga.refuses(Ask::Refused("p"), VerbDoesNotFit);
+    let mut saga = World::of([step("a"), retriable("r")]);
+    saga.room_for_all().reply("a", completed("1")).ask(Ask::Cancel);
+    saga.refuses(Ask::Completed("r"), VerbDoesNotFit);
+}
+
+#[test]
 fn resolve_comes_once() {
     let mut saga = World::of([step("a").fence(Fence::None).within(10), step("b")]);
     saga.run_to(10).ask(Ask::Completed("a")).refuses(Ask::Refused("a"), VerbDoesNotFit);
