@@ -1,9 +1,11 @@
 //! The time: the wall clock at start plus monotonic time, so that a clock that is set back or
-//! forward fires no timer early or twice (section 5, time).
+//! forward fires no timer early or twice (section 5, time). Monotonic time is the runtime's, which a
+//! test may pause: a saga of weeks then takes no time.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_core::Time;
+use tokio::time::Instant;
 
 /// A clock. Copies tell the same time.
 #[derive(Clone, Copy, Debug)]

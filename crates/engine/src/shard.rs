@@ -287,10 +287,10 @@ impl Shard {
     fn wake_at(&self) -> tokio::time::Instant {
         let timer = self.desk.timers.first().map(|(at, _)| *at);
         let lanes = self.desk.lanes.iter().filter_map(Lane::room_at).min();
-        // Looked at once a second in any case, so that an engine that was stopped notices.
-        let latest = self.desk.now + amends_core::Millis::secs(1);
+        // Looked at from time to time in any case, so that an engine that was stopped notices.
+        let latest = self.desk.now + amends_core::Millis(OUTAGE_AFTER.0 / 2);
         let at = timer.into_iter().chain(lanes).fold(latest, Time::min);
-        self.desk.shared.clock.instant(at).into()
+        self.desk.shared.clock.instant(at)
     }
 
     /// May new sagas be taken?

@@ -1,19 +1,15 @@
 //! Sagas run, fail, compensate and survive a crash, on the in-memory store with in-process
 //! participants that keep a ledger.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+mod shop;
+
 use std::time::Duration;
 
 use amends_core::saga::{State, Status};
-use amends_definition::{Surroundings, check};
-use amends_engine::{
-    Ask, AskError, Binder, Carrier, Deployment, Engine, Handle, Options, SagaVerb, Start,
-    StartError, Unavailable,
-};
+use amends_engine::{AskError, SagaVerb, Start, StartError, Unavailable};
 use amends_store::memory::{Disk, Fault};
-use amends_transport::{Answer, CommandView, Fail, InProcess, Transport};
 use serde_json::json;
+use shop::{Ledger, begin, end, engine, look, order, run, verb};
 
 const ORDER: &str = r#"
 saga: Order
@@ -34,83 +30,6 @@ services:
   Shipping: { fence: barrier }
 "#;
 
-/// What the participants did: by saga and command, in order.
-#[derive(Clone, Default)]
-struct Ledger(Arc<Mutex<Vec<(String, String)>>>);
-
-impl Ledger {
-    fn note(&self, command: &CommandView) {
-        let entry = (command.saga_id(), command.command().to_owned());
-        self.0.lock().unwrap().push(entry);
-    }
-
-    fn of(&self, saga: &str) -> Vec<String> {
-        let all = self.0.lock().unwrap();
-        all.iter().filter(|(id, _)| id == saga).map(|(_, command)| command.clone()).collect()
-    }
-}
-
-struct Local(Arc<dyn Transport>);
-
-impl Binder for Local {
-    fn bind(&self, _: &str, _: &amends_definition::Binding) -> Option<Carrier> {
-        Some(Carrier { transport: Arc::clone(&self.0), answers_by_message: false })
-    }
-}
-
-/// Participants that refuse where the data says so: `{"refuse": "Payment.Charge"}`.
-fn participants(ledger: &Ledger) -> Arc<dyn Binder> {
-    let mut transport = InProcess::new(tokio::runtime::Handle::current());
-    for command in [
-        "Inventory.Reserve",
-        "Inventory.Release",
-        "Payment.Charge",
-        "Payment.Refund",
-        "Shipping.Create",
-        "Shipping.Cancel",
-    ] {
-        let ledger = ledger.clone();
-        transport = transport.handle(command, move |command: CommandView| {
-            let ledger = ledger.clone();
-            async move {
-                let data: HashMap<String, serde_json::Value> = command.data_as()?;
-                if data.get("refuse").is_some_and(|refuse| refuse == command.command()) {
-                    return Err(Fail::refused_with("NO", "refused as asked"));
-                }
-                if data.get("hang").is_some_and(|hang| hang == command.command()) {
-                    std::future::pending::<()>().await;
-                }
-                ledger.note(&command);
-                Ok(Answer::from(json!({ "done": command.command() })))
-            }
-        });
-    }
-    Arc::new(Local(Arc::new(transport)))
-}
-
-async fn engine(disk: &Disk, ledger: &Ledger, definition: &str) -> Engine {
-    let engine =
-        Engine::start(Options::default(), disk.open(), participants(ledger)).await.unwrap();
-    let checked = check(definition.as_bytes(), "order.yaml", &Surroundings::none());
-    let compiled = checked.compiled.unwrap_or_else(|| panic!("{:?}", checked.findings));
-    engine.handle().deploy(vec![Deployment { compiled }]).await.unwrap();
-    engine
-}
-
-fn order(data: serde_json::Value) -> Start {
-    Start {
-        saga_type: "Order".into(),
-        version: None,
-        data: data.to_string().into(),
-        idempotency_key: None,
-        wait: Some(Duration::from_secs(20)),
-    }
-}
-
-async fn run(handle: &Handle, data: serde_json::Value) -> Arc<amends_core::Saga> {
-    handle.start(order(data)).await.unwrap().snapshot.saga
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_completes_step_by_step() {
     let ledger = Ledger::default();
@@ -118,7 +37,7 @@ async fn an_order_completes_step_by_step() {
     let saga = run(&engine.handle(), json!({"order_id": "o-1"})).await;
     assert_eq!(saga.state, State::Completed);
     assert!(saga.runs().all(|(_, run)| run.status == Status::Completed));
-    let did = ledger.of(&saga.id.to_string());
+    let did = ledger.done(saga.id);
     assert_eq!(did, ["Inventory.Reserve", "Payment.Charge", "Shipping.Create"]);
     engine.stop().await;
 }
@@ -136,9 +55,9 @@ async fn a_refusal_undoes_what_was_done_in_reverse() {
             vec!["Inventory.Reserve", "Payment.Charge", "Payment.Refund", "Inventory.Release"],
         ),
     ] {
-        let saga = run(&handle, json!({"order_id": refused, "refuse": refused})).await;
+        let saga = run(&handle, json!({"order_id": refused, refused: "refuse"})).await;
         assert_eq!((saga.state, saga.clean()), (State::Failed, true), "{refused}");
-        assert_eq!(ledger.of(&saga.id.to_string()), did, "{refused}");
+        assert_eq!(ledger.done(saga.id), did, "{refused}");
     }
     engine.stop().await;
 }
@@ -164,14 +83,13 @@ async fn a_business_key_is_held_until_the_saga_ends() {
     let ledger = Ledger::default();
     let engine = engine(&Disk::new(), &ledger, ORDER).await;
     let handle = engine.handle();
-    let hangs = Start { wait: None, ..order(json!({"order_id": "x", "hang": "Payment.Charge"})) };
-    let held = handle.start(hangs).await.unwrap().snapshot.saga.id;
+    let hangs = json!({"order_id": "x", "Payment.Charge": "hang"});
+    let held = begin(&handle, hangs).await;
     let refused = handle.start(order(json!({"order_id": "x"}))).await.unwrap_err();
     assert_eq!(refused, StartError::KeyInUse { saga_id: held });
-    let cancel = Ask::Verb { verb: SagaVerb::Cancel, by: "me".into(), reason: "test".into() };
+    let cancel = verb(SagaVerb::Cancel);
     handle.ask(held, cancel, None).await.unwrap();
-    let ended = handle.wait(held, Duration::from_secs(20)).await.unwrap().unwrap();
-    assert_eq!(ended.saga.state, State::Failed);
+    assert_eq!(end(&handle, held).await.state, State::Failed);
     let saga = run(&handle, json!({"order_id": "x"})).await;
     assert_eq!(saga.state, State::Completed);
     engine.stop().await;
@@ -181,19 +99,18 @@ async fn a_business_key_is_held_until_the_saga_ends() {
 async fn a_crash_in_the_middle_loses_nothing_and_repeats_no_key() {
     let (disk, ledger) = (Disk::new(), Ledger::default());
     let first = engine(&disk, &ledger, ORDER).await;
-    let hangs = Start { wait: None, ..order(json!({"order_id": "x", "hang": "Payment.Charge"})) };
-    let id = first.handle().start(hangs).await.unwrap().snapshot.saga.id;
+    let hangs = json!({"order_id": "x", "Payment.Charge": "hang"});
+    let id = begin(&first.handle(), hangs).await;
     drop(first); // as a crash would
     let second = engine(&disk, &ledger, ORDER).await;
     let handle = second.handle();
-    let saga = handle.get(id).await.unwrap().expect("it was acknowledged").saga;
-    assert!(!saga.state.ended());
-    let cancel = Ask::Verb { verb: SagaVerb::Cancel, by: "me".into(), reason: "test".into() };
+    assert!(!look(&handle, id).await.state.ended());
+    let cancel = verb(SagaVerb::Cancel);
     handle.ask(id, cancel, None).await.unwrap();
-    let ended = handle.wait(id, Duration::from_secs(20)).await.unwrap().unwrap();
-    assert_eq!(ended.saga.state, State::Failed);
+    let ended = end(&handle, id).await;
+    assert_eq!(ended.state, State::Failed);
     let history = handle.history(id).await.unwrap().unwrap();
-    assert_eq!(history.len() as u64, ended.saga.seq);
+    assert_eq!(history.len() as u64, ended.seq);
     second.stop().await;
 }
 
@@ -204,9 +121,9 @@ async fn many_sagas_end_and_are_found_in_the_catalog() {
     let handle = first.handle();
     let runs = (0..500).map(|n| {
         let handle = handle.clone();
-        let refuse = if n % 10 == 0 { "Shipping.Create" } else { "" };
+        let told = if n % 10 == 0 { "refuse" } else { "do" };
         tokio::spawn(async move {
-            run(&handle, json!({"order_id": format!("o-{n}"), "refuse": refuse})).await.state
+            run(&handle, json!({"order_id": format!("o-{n}"), "Shipping.Create": told})).await.state
         })
     });
     let runs: Vec<_> = runs.collect();
@@ -231,7 +148,7 @@ async fn a_full_disk_stops_acceptance_and_loses_nothing() {
     disk.fail_next(Fault::JournalFull);
     let waiting = tokio::spawn({
         let handle = handle.clone();
-        async move { handle.start(order(json!({"order_id": "held"}))).await }
+        async move { run(&handle, json!({"order_id": "held"})).await }
     });
     // The first start is in the batch that found no room. Those after it are told so.
     let told = async {
@@ -247,7 +164,7 @@ async fn a_full_disk_stops_acceptance_and_loses_nothing() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
-    let saga = waiting.await.unwrap().unwrap().snapshot.saga;
+    let saga = waiting.await.unwrap();
     assert_eq!(saga.state, State::Completed);
     assert!(handle.health().ready, "there is room again");
     engine.stop().await;
@@ -258,14 +175,13 @@ async fn a_failed_sync_ends_the_engine_and_what_was_acknowledged_is_there_afterw
     let (disk, ledger) = (Disk::new(), Ledger::default());
     let mut first = engine(&disk, &ledger, ORDER).await;
     let handle = first.handle();
-    let hangs = json!({"order_id": "x", "hang": "Payment.Charge"});
-    let kept = Start { wait: None, ..order(hangs) };
-    let kept = handle.start(kept).await.unwrap().snapshot.saga.id;
+    let hangs = json!({"order_id": "x", "Payment.Charge": "hang"});
+    let kept = begin(&handle, hangs).await;
     // Which batch meets the fault is the scheduler's choice: no start may be acknowledged and lost.
     disk.fail_next(Fault::Torn);
     let mut acknowledged = vec![kept];
     for n in 0..100 {
-        let start = Start { wait: None, ..order(json!({"order_id": n.to_string()})) };
+        let start = order(json!({"order_id": n.to_string()}));
         match handle.start(start).await {
             Ok(started) => acknowledged.push(started.snapshot.saga.id),
             Err(StartError::Unavailable(_)) => break,
@@ -291,7 +207,7 @@ async fn what_is_not_there_is_said() {
     assert!(matches!(error, StartError::UnknownType { known: Some(_), .. }), "{error}");
     let nobody = amends_core::SagaId(7);
     assert!(handle.get(nobody).await.unwrap().is_none());
-    let ask = Ask::Verb { verb: SagaVerb::Pause, by: "me".into(), reason: "test".into() };
+    let ask = verb(SagaVerb::Pause);
     assert_eq!(handle.ask(nobody, ask, None).await.unwrap_err(), AskError::NoSuchSaga(nobody));
     let not_json = handle.start(Start { data: "[1]".into(), ..order(json!({})) }).await;
     assert!(matches!(not_json, Err(StartError::BadData(_))));

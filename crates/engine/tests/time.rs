@@ -1,0 +1,288 @@
+//! Sagas and time: retries, time-outs, deadlines of days, parking, dead letters. The runtime's clock
+//! is paused, so that a wait takes no time and the same test is the same every time.
+
+mod shop;
+
+use std::time::Duration;
+
+use amends_core::saga::{ExceptionReason, Reason, State, Status};
+use amends_engine::{Ask, AskError, Handle, ReplyIn, SagaVerb};
+use amends_store::memory::Disk;
+use bytes::Bytes;
+use serde_json::json;
+use shop::{Ledger, begin, deployment, end, engine, look, run, verb};
+
+const ORDER: &str = r#"
+saga: Order
+steps:
+  - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
+  - { name: pay, action: Payment.Charge, compensation: Payment.Refund }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: barrier }
+"#;
+
+const APPROVAL: &str = r#"
+saga: Order
+steps:
+  - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
+  - name: approve
+    signal: approval
+    deadline: 3d
+    on_deadline: refuse
+    refuse_when: "${ signal.approved == false }"
+  - { name: pay, action: Payment.Charge, compensation: Payment.Refund }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: barrier }
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_tried_again_with_the_same_key_and_bytes() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let saga = run(&engine.handle(), json!({"Payment.Charge": "busy 3"})).await;
+    assert_eq!(saga.state, State::Completed);
+    let asked: Vec<_> =
+        ledger.asked(saga.id).into_iter().filter(|e| e.command == "Payment.Charge").collect();
+    assert_eq!(asked.len(), 4);
+    assert!(asked.iter().all(|e| e.key == asked[0].key && e.body == asked[0].body));
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_never_answers_is_given_up_and_undone() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let saga = run(&engine.handle(), json!({"Payment.Charge": "hang"})).await;
+    assert_eq!((saga.state, saga.clean()), (State::Failed, true));
+    let did = ledger.done(saga.id);
+    assert_eq!(did, ["Inventory.Reserve", "Payment.Refund", "Inventory.Release"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_after_the_attempts_time_out_still_counts() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let saga = run(&engine.handle(), json!({"Payment.Charge": "late 1"})).await;
+    assert_eq!(saga.state, State::Completed);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_that_does_not_come_in_three_days_refuses() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, APPROVAL).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({})).await;
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0, "it is parked");
+    assert!(!look(&handle, saga).await.state.ended());
+    let ended = end(&handle, saga).await;
+    assert_eq!(ended.state, State::Failed);
+    let days = ended.ended_at.unwrap().since(ended.created_at).0 as f64 / 86_400_000.0;
+    assert!((3.0..3.01).contains(&days), "{days} days");
+    assert_eq!(ledger.done(saga), ["Inventory.Reserve", "Inventory.Release"]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_saga_takes_its_signal() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, APPROVAL).await;
+    let handle = engine.handle();
+    for (body, state) in
+        [(r#"{"approved":true}"#, State::Completed), (r#"{"approved":false}"#, State::Failed)]
+    {
+        let saga = begin(&handle, json!({})).await;
+        tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+        assert_eq!(handle.health().sagas_in_memory, 0, "it is parked");
+        let signal = Ask::Signal { name: "approval".into(), body: body.into() };
+        handle.ask(saga, signal, None).await.unwrap();
+        assert_eq!(end(&handle, saga).await.state, state);
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_saga_survives_a_restart_and_its_deadline_makes_up_for_the_outage() {
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let first = engine(&disk, &ledger, APPROVAL).await;
+    let saga = begin(&first.handle(), json!({})).await;
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    drop(first);
+    let second = engine(&disk, &ledger, APPROVAL).await;
+    let ended = end(&second.handle(), saga).await;
+    assert_eq!(ended.state, State::Failed);
+    assert_eq!(ledger.done(saga), ["Inventory.Reserve", "Inventory.Release"]);
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_fails_for_ever_is_a_dead_letter_then_poison_and_a_person_resolves_it() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let handle = engine.handle();
+    let data = json!({"Payment.Charge": "refuse", "Inventory.Release": "busy"});
+    let saga = begin(&handle, data).await;
+    let reasons = attention_until(&handle, saga, Reason::Poison).await;
+    assert!(reasons.contains(&Reason::CompensationFailed), "{reasons:?}");
+    let tries =
+        ledger.asked(saga).iter().filter(|entry| entry.command == "Inventory.Release").count();
+    assert_eq!(tries, 10 + 5, "ten by the undo policy, five by the redriver");
+    let resolve =
+        SagaVerb::Resolve { step: "reserve".into(), completed: Some("null".into()), force: false };
+    handle.ask(saga, verb(resolve), None).await.unwrap();
+    let ended = end(&handle, saga).await;
+    assert_eq!(ended.state, State::Failed);
+    assert_eq!(ended.exceptions[0].reason, ExceptionReason::ByHand);
+    assert!(ended.attention.is_empty());
+    engine.stop().await;
+}
+
+/// Every reason that the saga had attention for until it had this one.
+async fn attention_until(
+    handle: &Handle,
+    saga: amends_core::SagaId,
+    reason: Reason,
+) -> Vec<Reason> {
+    let mut seen = Vec::new();
+    for _ in 0..10_000 {
+        for attention in &look(handle, saga).await.attention {
+            if !seen.contains(&attention.reason) {
+                seen.push(attention.reason);
+            }
+        }
+        if seen.contains(&reason) {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("{reason:?} never came: {seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_command_is_answered_by_callback() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Payment.Charge": "later"})).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert_eq!(look(&handle, saga).await.state, State::Pending, "its time-out has passed");
+    let body = json!({
+        "type": "SagaStepCompleted",
+        "saga_id": saga.to_string(),
+        "step_name": "pay",
+        "result": {"payment_id": "p-1"},
+    });
+    let raw = Bytes::from(body.to_string());
+    let reply = amends_wire::Reply::parse(&(), &raw).unwrap();
+    let source = "callback".to_owned();
+    let reply_in = ReplyIn { reply, token: None, services: None, source, raw };
+    handle.reply(reply_in.clone()).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Completed);
+    let before = look(&handle, saga).await.seq;
+    handle.reply(reply_in).await.expect("a duplicate is taken");
+    assert_eq!(look(&handle, saga).await.seq, before, "and changes nothing");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_saga_sends_nothing_until_it_is_resumed() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Inventory.Reserve": "busy 3"})).await;
+    handle.ask(saga, verb(SagaVerb::Pause), None).await.unwrap();
+    let asked = ledger.asked(saga).len();
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    assert_eq!(ledger.asked(saga).len(), asked);
+    let again = handle.ask(saga, verb(SagaVerb::Pause), None).await.unwrap_err();
+    assert_eq!(again, AskError::Refused(amends_core::Refusal::AlreadyPaused));
+    handle.ask(saga, verb(SagaVerb::Resume), None).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Completed);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_for_each_item_runs_side_by_side_and_is_undone_item_by_item() {
+    let ledger = Ledger::default();
+    let definition = r#"
+saga: Order
+steps:
+  - name: reserve
+    for_each: "${ data.items }"
+    action: Inventory.Reserve
+    compensation: Inventory.Release
+    input: { sku: "${ item }" }
+  - { name: pay, action: Payment.Charge, compensation: Payment.Refund }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: barrier }
+"#;
+    let engine = engine(&Disk::new(), &ledger, definition).await;
+    let handle = engine.handle();
+    let saga = run(&handle, json!({"items": ["a", "b", "c"], "Payment.Charge": "refuse"})).await;
+    assert_eq!(saga.state, State::Failed);
+    let keys: Vec<String> = ledger
+        .asked(saga.id)
+        .into_iter()
+        .filter(|entry| entry.command == "Inventory.Release")
+        .map(|entry| entry.step)
+        .collect();
+    let mut sorted = keys.clone();
+    sorted.sort();
+    assert_eq!(sorted, ["reserve.0", "reserve.1", "reserve.2"]);
+    let none = run(&handle, json!({"items": []})).await;
+    assert_eq!(none.state, State::Completed);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_without_a_transport_asks_for_a_person_and_goes_on_once_it_has_one() {
+    let ledger = Ledger::default();
+    let nobody = ORDER.replace("Payment", "Nobody");
+    let engine = engine(&Disk::new(), &ledger, &nobody).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({})).await;
+    attention_until(&handle, saga, Reason::UnboundService).await;
+    handle.ask(saga, verb(SagaVerb::Cancel), None).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Failed);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_stays_with_the_version_it_was_started_with() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, APPROVAL).await;
+    let handle = engine.handle();
+    let old = begin(&handle, json!({})).await;
+    handle.deploy(vec![deployment(ORDER)]).await.unwrap();
+    assert_eq!(handle.current_versions(), [("Order".into(), 2)]);
+    let new = run(&handle, json!({})).await;
+    assert_eq!((new.pinned.version, new.state), (2, State::Completed));
+    let signal = Ask::Signal { name: "approval".into(), body: r#"{"approved":true}"#.into() };
+    handle.ask(old, signal, None).await.unwrap();
+    let old = end(&handle, old).await;
+    assert_eq!((old.pinned.version, old.state), (1, State::Completed));
+    // The same content again is the same version; a removed file starts nothing more.
+    handle.deploy(vec![deployment(APPROVAL)]).await.unwrap();
+    assert_eq!(handle.current_versions(), [("Order".into(), 1)]);
+    handle.deploy(Vec::new()).await.unwrap();
+    assert!(handle.start(shop::order(json!({}))).await.is_err());
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_down_for_long_fails_the_step_and_not_the_others() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, ORDER).await;
+    let handle = engine.handle();
+    let stuck = begin(&handle, json!({"Payment.Charge": "hang"})).await;
+    let quick = run(&handle, json!({})).await;
+    assert_eq!(quick.state, State::Completed);
+    let ended = end(&handle, stuck).await;
+    assert!(ended.runs().all(|(_, run)| run.status == Status::Compensated));
+    engine.stop().await;
+}
