@@ -1,2 +1,64 @@
-//! The project's own chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
+//! `cargo xtask tidy` checks the shape of the tree.
+
+mod machine;
+mod run;
+mod stages;
+mod summary;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use lexopt::prelude::*;
+
+const USAGE: &str = "\
+cargo xtask test [STAGE...]   set up what the tests need, then run every stage, or these
+cargo xtask stages            list the stages
+cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
+
+fn main() -> ExitCode {
+    match chore() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("xtask: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does the chore that the arguments name: did it end well?
+fn chore() -> anyhow::Result<bool> {
+    let root = root()?;
+    let mut parser = lexopt::Parser::from_env();
+    let mut words = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(word) => words.push(word.string()?),
+            Long("help") | Short('h') => {
+                println!("{USAGE}");
+                return Ok(true);
+            }
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["test", wanted @ ..] => run::test(&root, wanted),
+        ["stages"] => {
+            for stage in stages::STAGES {
+                println!("{:20} {}", stage.name, stage.what);
+            }
+            Ok(true)
+        }
+        ["tidy"] => tidy::print(&root),
+        _ => bail!("what is to be done?\n{USAGE}"),
+    }
+}
+
+/// The root of the repository, wherever in it cargo was called.
+fn root() -> anyhow::Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(here.parent().context("xtask stands at the root of a file system")?.to_owned())
+}

@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// No answer of a healthy service takes so long, on however busy a machine.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
+/// A step's service, name, action and compensation.
+type Step = (Service, &'static str, &'static str, &'static str);
+
 /// An answer, or `None` when the connection closed without one.
 type Answer = Option<(u16, Value)>;
 
@@ -142,7 +145,7 @@ fn until(is_so: impl Fn() -> bool) {
 #[test]
 fn every_worked_saga_runs_through_and_back_and_the_judge_agrees() {
     let all = House::of(&Service::ALL);
-    let story: [(Worked, &[(Service, &str, &str, &str)]); 4] = [
+    let story: [(Worked, &[Step]); 4] = [
         (
             Worked::Order,
             &[

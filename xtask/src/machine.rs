@@ -1,0 +1,117 @@
+//! What the tests need of the machine: what is missing is installed where we may, else named.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+/// A program that some stage calls.
+struct Tool {
+    program: &'static str,
+    debian_package: &'static str,
+    why: &'static str,
+}
+
+const TOOLS: &[Tool] = &[
+    Tool { program: "cc", debian_package: "gcc", why: "SQLite is compiled from its source" },
+    Tool { program: "git", debian_package: "git", why: "tidy asks it which files there are" },
+    Tool {
+        program: "python3",
+        debian_package: "python3",
+        why: "participants are tested in Python",
+    },
+];
+
+/// A part of the Rust toolchain, by the program that it brings.
+const COMPONENTS: &[(&str, &str)] = &[("cargo-fmt", "rustfmt"), ("cargo-clippy", "clippy")];
+
+/// The version that is installed where cargo-deny is missing: two minutes on two cores, once.
+const DENY_VERSION: &str = "0.20.2";
+
+/// Where the list of known holes lives; cargo-deny fetches it from there.
+const ADVISORY_DATABASE: &str = "https://github.com/rustsec/advisory-db";
+
+/// Brings what is missing; each line says what could not be had, and what to do.
+pub(crate) fn prepare() -> Vec<String> {
+    let mut missing = Vec::new();
+    for (program, component) in COMPONENTS.iter().filter(|(program, _)| !on_path(program)) {
+        println!("{program} is missing: rustup component add {component}");
+        if !succeeds(Command::new("rustup").args(["component", "add", component])) {
+            missing.push(format!("{program}: run `rustup component add {component}`"));
+        }
+    }
+    let absent: Vec<&Tool> = TOOLS.iter().filter(|tool| !on_path(tool.program)).collect();
+    if !absent.is_empty() {
+        install(&absent);
+    }
+    for Tool { program, debian_package, why } in absent.iter().filter(|t| !on_path(t.program)) {
+        let way = format!("as root run `apt-get install {debian_package}`");
+        missing.push(format!("{program} ({why}): {way}, or install it as your system does"));
+    }
+    missing
+}
+
+/// cargo-deny: the one on the path, the one we installed before, or a new one.
+pub(crate) fn cargo_deny(root: &Path) -> anyhow::Result<PathBuf> {
+    if on_path("cargo-deny") {
+        return Ok("cargo-deny".into());
+    }
+    let tools = root.join("target").join("tools");
+    let program = tools.join("bin").join("cargo-deny");
+    if !program.exists() {
+        println!("cargo-deny is missing: installing {DENY_VERSION}, once, for some minutes");
+        let mut install = Command::new("cargo");
+        install.args(["install", "cargo-deny", "--locked", "--version", DENY_VERSION, "--root"]);
+        let status = install.arg(&tools).status().context("cargo cannot be run")?;
+        ensure!(status.success(), "cargo-deny could not be installed; see above");
+    }
+    Ok(program)
+}
+
+/// Can the advisory database be fetched from here? The error says why not.
+pub(crate) fn advisory_database_reachable() -> Result<(), String> {
+    let asked = Command::new("git")
+        .args(["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=10"])
+        .args(["ls-remote", "--exit-code", ADVISORY_DATABASE, "HEAD"])
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .output();
+    match asked {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!(
+            "{ADVISORY_DATABASE} cannot be reached: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(e) => Err(format!("git cannot be run: {e}")),
+    }
+}
+
+fn install(tools: &[&Tool]) {
+    if !on_path("apt-get") || !is_root() {
+        return;
+    }
+    let packages = tools.iter().map(|tool| tool.debian_package);
+    let names: Vec<&str> = packages.collect();
+    println!("missing: apt-get install {}", names.join(" "));
+    // What fails here is found missing right afterwards, and named.
+    succeeds(Command::new("apt-get").args(["update", "--quiet"]));
+    succeeds(
+        Command::new("apt-get")
+            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+            .args(names)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    );
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+}

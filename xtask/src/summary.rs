@@ -1,0 +1,162 @@
+//! What the stages came to: counted from what the test programs print, shown as a table.
+
+use std::fmt::Write;
+use std::ops::AddAssign;
+use std::time::Duration;
+
+/// Checks that a stage made: its tests, or itself where it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+/// Counts the tests in the lines that cargo's and Python's test programs end with.
+#[derive(Default)]
+pub(crate) struct Counter {
+    cargo: Counts,
+    python_ran: u64,
+    python_failed: u64,
+}
+
+impl Counter {
+    pub(crate) fn read(&mut self, line: &str) {
+        if let Some(rest) = line.strip_prefix("test result: ") {
+            let count = |what| number_before(rest, what);
+            self.cargo += Counts { passed: count(" passed"), failed: count(" failed") };
+        } else if let Some(rest) = line.strip_prefix("Ran ") {
+            self.python_ran += number_before(rest, " test");
+        } else if let Some(rest) = line.strip_prefix("FAILED (") {
+            let bad = ["failures=", "errors=", "unexpected successes="];
+            self.python_failed += bad.iter().map(|what| number_after(rest, what)).sum::<u64>();
+        }
+    }
+
+    /// Of a stage that ended well or not: one that has no test is a check itself, and one that
+    /// failed has a failure even when no test says so (it did not compile, say).
+    pub(crate) fn counts(&self, ended_well: bool) -> Counts {
+        let mut counts = self.cargo;
+        // A Python test may fail for several of its parts.
+        let failed = self.python_failed.min(self.python_ran);
+        counts += Counts { passed: self.python_ran - failed, failed };
+        if !ended_well && counts.failed == 0 {
+            counts.failed = 1;
+        }
+        if ended_well && counts == Counts::default() {
+            counts.passed = 1;
+        }
+        counts
+    }
+}
+
+fn number_before(text: &str, what: &str) -> u64 {
+    let before = text.split_once(what).map(|(before, _)| before);
+    let digits = before.and_then(|before| before.rsplit(|c: char| !c.is_ascii_digit()).next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+fn number_after(text: &str, what: &str) -> u64 {
+    let after = text.split_once(what).map(|(_, after)| after);
+    let digits = after.and_then(|after| after.split(|c: char| !c.is_ascii_digit()).next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// How a stage ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It ran.
+    Ran(Counts),
+    /// It could not run, and why: neither passed nor failed.
+    NotRun(String),
+}
+
+/// A stage that is over.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) end: End,
+    pub(crate) took: Duration,
+}
+
+/// The table of the stages and the line that counts.
+pub(crate) fn table(rows: &[Row]) -> (String, Counts) {
+    let mut text =
+        format!("{:20} {:8} {:>8} {:>8} {:>10}\n", "stage", "", "passed", "failed", "took");
+    let mut all = Counts::default();
+    for Row { name, end, took } in rows {
+        let took = format!("{:.1} s", took.as_secs_f64());
+        // Writing to a string does not fail.
+        let _ = match end {
+            End::Ran(counts) => {
+                all += *counts;
+                let word = if counts.failed == 0 { "ok" } else { "FAILED" };
+                let Counts { passed, failed } = counts;
+                writeln!(text, "{name:20} {word:8} {passed:>8} {failed:>8} {took:>10}")
+            }
+            End::NotRun(why) => writeln!(text, "{name:20} not run  {why}"),
+        };
+    }
+    let _ = write!(text, "{} passed, {} failed", all.passed, all.failed);
+    (text, all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(lines: &[&str], ended_well: bool) -> (u64, u64) {
+        let mut counter = Counter::default();
+        lines.iter().for_each(|line| counter.read(line));
+        let Counts { passed, failed } = counter.counts(ended_well);
+        (passed, failed)
+    }
+
+    #[test]
+    fn the_tests_of_cargo_are_counted_over_all_its_programs() {
+        let ok = "test result: ok. 45 passed; 0 failed; 0 ignored; 0 measured; 2 filtered out; x";
+        let bad = "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(count(&["running 45 tests", ok, bad], false), (48, 2));
+    }
+
+    #[test]
+    fn the_tests_of_python_are_counted() {
+        assert_eq!(count(&["Ran 16 tests in 3.4s", "", "OK"], true), (16, 0));
+        let bad = "FAILED (failures=1, errors=2)";
+        assert_eq!(count(&["Ran 16 tests in 3.4s", "", bad], false), (13, 3));
+        assert_eq!(count(&["Ran 1 test in 3.4s", "", bad], false), (0, 1));
+    }
+
+    #[test]
+    fn a_stage_without_tests_is_one_check() {
+        assert_eq!(count(&["Finished"], true), (1, 0));
+        assert_eq!(count(&["error: it does not compile"], false), (0, 1));
+    }
+
+    #[test]
+    fn a_failure_that_no_test_tells_counts() {
+        let ok = "test result: ok. 4 passed; 0 failed; 0 ignored";
+        assert_eq!(count(&[ok, "error: another does not compile"], false), (4, 1));
+    }
+
+    #[test]
+    fn the_table_ends_with_the_sum() {
+        let took = Duration::from_millis(1_240);
+        let ran = |passed, failed| End::Ran(Counts { passed, failed });
+        let rows = [
+            Row { name: "tests", end: ran(7, 1), took },
+            Row { name: "tidy", end: ran(1, 0), took },
+            Row { name: "advisories", end: End::NotRun("no network".to_owned()), took },
+        ];
+        let (text, all) = table(&rows);
+        assert_eq!(text.lines().last(), Some("8 passed, 1 failed"));
+        assert_eq!(all, Counts { passed: 8, failed: 1 });
+        assert!(text.contains("advisories           not run  no network"), "{text}");
+        assert!(text.contains("1.2 s"), "{text}");
+    }
+}
