@@ -1,0 +1,9 @@
+//! The `amends` binary: the server, and everything a person asks of it in a terminal.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
