@@ -28,8 +28,7 @@ mod writer;
 
 pub(crate) use keys::holder;
 use reader::Reader;
-pub(crate) use row::saga_bytes;
-use row::saga_id;
+pub(crate) use row::{saga_bytes, saga_id};
 use writer::Writer;
 
 /// A page holds a dozen rows: pages half as large would hang every larger history on a chain of

@@ -70,7 +70,8 @@ pub(crate) fn start(
     let path = folder.journal();
     let mut connection = sqlite::open_writer(&path, &setup)?;
     sqlite::prepare_schema(&mut connection, &path, &setup, origin, SCHEMA)?;
-    let archive = archive::Archive::new(catalog::open_reader(folder)?);
+    let archive = archive::Archive::new(catalog::open_reader(folder)?)
+        .map_err(|source| OpenError::sqlite(&folder.catalog(), source))?;
     let writer = recovery::recover(connection, archive, catalog_position, folder)?;
     let size = writer.size.clone();
     let reader = Reader::new(sqlite::open_reader(&path, &setup)?);

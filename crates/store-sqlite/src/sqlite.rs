@@ -48,15 +48,12 @@ pub(crate) fn open_writer(path: &Path, setup: &Setup) -> Result<Connection, Open
         std::os::unix::fs::OpenOptionsExt::mode(&mut create, 0o600);
         create.open(path).map_err(|source| OpenError::io(path, source))?;
     }
-    let connection = connect(path, setup, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let connection = connect(path, setup)?;
     let set = || -> rusqlite::Result<i32> {
         // Before the first table, else it has no effect.
         connection.pragma_update(None, "page_size", setup.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
-        // On a Mac a plain fsync stops at the drive's cache.
-        connection.pragma_update(None, "fullfsync", true)?;
-        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let limit = setup.bytes_max.map(|bytes| bytes / page_bytes.max(1) as u64);
@@ -72,14 +69,19 @@ pub(crate) fn open_writer(path: &Path, setup: &Setup) -> Result<Connection, Open
     Ok(connection)
 }
 
-/// Opens a connection that only reads.
+/// Opens a connection that only reads. It might write, since whichever connection is closed last
+/// writes the write-ahead file back, so that a closed folder has none.
 pub(crate) fn open_reader(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
-    connect(path, setup, OpenFlags::SQLITE_OPEN_READ_ONLY)
+    let connection = connect(path, setup)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(|source| OpenError::sqlite(path, source))?;
+    Ok(connection)
 }
 
-fn connect(path: &Path, setup: &Setup, mode: OpenFlags) -> Result<Connection, OpenError> {
+fn connect(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
     let open = || -> rusqlite::Result<Connection> {
-        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -88,6 +90,9 @@ fn connect(path: &Path, setup: &Setup, mode: OpenFlags) -> Result<Connection, Op
         // answer, and pages that are written are copied either way.
         connection.query_row("PRAGMA mmap_size = 0", [], |_| Ok(()))?;
         connection.pragma_update(None, "temp_store", "memory")?;
+        // On a Mac a plain fsync stops at the drive's cache.
+        connection.pragma_update(None, "fullfsync", true)?;
+        connection.pragma_update(None, "checkpoint_fullfsync", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         Ok(connection)

@@ -148,7 +148,8 @@ impl Entry {
 /// A batch that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The record that holds it.
+    /// The record that holds it. Of a batch of which nothing was taken, the one up to which the
+    /// answer counts.
     pub position: Position,
     /// The entries that were left out, by their place in the batch. The others are in.
     pub rejected: Vec<(usize, Rejection)>,

@@ -29,6 +29,7 @@ pub(super) fn recover(
 ) -> Result<Writer, OpenError> {
     let path = folder.journal();
     let read = read(&connection, &mut archive, load(&catalog_position), &path)?;
+    archive.end();
     if let Some(torn) = read.torn {
         tracing::warn!(position = torn.0, "the journal's last record is not whole and is cut");
         put_aside(&mut connection, torn).map_err(|source| OpenError::sqlite(&path, source))?;

@@ -130,12 +130,14 @@ impl Writer {
             }
             if let Some(ask) = ask {
                 ask(&mut self);
+                self.archive.end();
             }
         }
     }
 
     fn commit(&mut self, commands: Vec<Command>) {
         let group = self.stage(commands);
+        self.archive.end();
         let written = match &self.broken {
             Some(what) => Err(JournalError::Broken { what: what.clone() }),
             None => self.write(&group).map_err(|error| self.failed(&error)),
@@ -409,6 +411,7 @@ impl Writer {
         rows: &HashMap<u128, u64>,
         settled: &Settled,
     ) {
+        self.archive.has(rows.keys().copied());
         self.admission.forget(position, rows, settled);
     }
 

@@ -26,6 +26,7 @@ pub(super) async fn a_second_start_is_told_the_first(on: &dyn Installation) {
     given.appended(vec![start(1, &[&key])]).await;
     let appended = given.append(vec![start(2, &[&key])]).await.unwrap();
     assert_eq!(appended.rejected, [(0, claimed(ClaimKind::Idempotency, 1))]);
+    assert_eq!(given.replayed(Position::START).await.len(), 1);
     // Nothing of it was written: the saga may still start without the key.
     given.appended(vec![entry(2, 1, 1)]).await;
 }

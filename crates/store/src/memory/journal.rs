@@ -143,6 +143,9 @@ impl Content {
         }
         let position = self.last.next();
         let rejected = self.admission.admit(position, &batch, &mut self.archive)?;
+        if rejected.len() == batch.entries.len() {
+            return Ok(Appended { position: self.last, rejected });
+        }
         let fault = self.fault(&[Fault::JournalFull, Fault::Torn, Fault::Unanswered]);
         if matches!(fault, Some(Fault::JournalFull | Fault::Torn)) {
             self.admission.roll_back();
