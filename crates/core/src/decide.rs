@@ -50,6 +50,8 @@ pub fn decide(
         Input::Unbound { run } => decision.unbound(run)?,
         Input::Answer(answer) => decision.answer(answer)?,
         Input::Signal { name, body } => decision.signal(name, body)?,
+        // A pause makes up for all of its time when it ends.
+        Input::Outage { .. } if decision.saga.paused.is_some() => {}
         Input::Outage { lasted } => decision.record(Event::OutageEnded { lasted }),
         Input::Verb { verb, act } => decision.verb(verb, act)?,
     }

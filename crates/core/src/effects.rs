@@ -60,8 +60,7 @@ pub fn next_due(def: &Definition, saga: &Saga, now: Time) -> Option<Time> {
     }
     let deadline = saga.deadline.filter(|&deadline| {
         let open = saga.turned.is_none() && !saga.state.ended();
-        // Past it, and held by the point of no return, it has said all it has to say.
-        open && (deadline > now || !rules::point_of_no_return(def, saga))
+        open && (deadline > now || saga_deadline_armed(def, saga))
     });
     let timers =
         saga.runs().flat_map(|(at, run)| [action_timer(def, saga, at, run), undo_timer(run, now)]);
@@ -103,6 +102,19 @@ pub(crate) fn step_timers_run(def: &Definition, saga: &Saga, at: RunRef, run: &R
     // After the turn only what is asked on has a time left to run out: it is what settles it.
     saga.turned.is_none()
         || (step.compensation().is_some() && rules::may_have_left(run) && !rules::quiet(step, run))
+}
+
+/// Is the saga's own deadline to turn it when its time comes? Not past the point of no return, where
+/// it is attention and no more, and not while a step waits for our room.
+pub(crate) fn saga_deadline_armed(def: &Definition, saga: &Saga) -> bool {
+    let waits_for_room = || {
+        let before = |owed: Owed| saga.deadline.is_some_and(|deadline| owed.from < deadline);
+        owed(def, saga).any(before)
+    };
+    saga.turned.is_none()
+        && !saga.state.ended()
+        && !rules::point_of_no_return(def, saga)
+        && !waits_for_room()
 }
 
 /// Is the step's deadline to fire when its time comes? Not while the step waits for our room, not

@@ -201,6 +201,11 @@ pub enum Event {
         /// For how long.
         lasted: Millis,
     },
+    /// The saga's own deadline moved, because a step of it waited for us.
+    DeadlineMoved {
+        /// To when.
+        deadline: Time,
+    },
     /// A deadline was moved by a person.
     Extended {
         /// Which run's, or the saga's own.

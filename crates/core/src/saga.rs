@@ -155,7 +155,7 @@ pub struct Run {
     pub settled: Settled,
     /// The result, once a success was heard, also late.
     pub result: Option<Payload>,
-    /// The last error.
+    /// The last error of its action.
     pub error: Option<Fault>,
     /// The first answer that broke the protocol, until a proper one comes.
     pub contract: Option<Arc<str>>,
@@ -324,6 +324,8 @@ pub struct Undo {
     pub second_round: bool,
     /// How far the redriver has come.
     pub letter: Letter,
+    /// The last error of its sendings.
+    pub error: Option<Fault>,
 }
 
 /// How an undo ended.

@@ -79,7 +79,8 @@ impl Decision<'_> {
         if state.settled == Settled::Succeeded {
             return;
         }
-        if state.by.is_some() && state.undo.is_none() {
+        let skipped = state.status == Status::Skipped;
+        if state.by.is_some() && state.undo.is_none() && !skipped {
             return self.contradicts_refusal(run);
         }
         let kind = self.def.step(run.step).kind;

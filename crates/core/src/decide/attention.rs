@@ -58,6 +58,13 @@ impl Decision<'_> {
             self.wanted_by_action(at, run, &mut wanted);
             self.wanted_by_undo(at, run, &mut wanted);
         }
+        if self.saga.paused.is_some() {
+            // A pause fires no timer: what time alone would raise waits for the resume.
+            wanted.retain(|&(run, direction, reason)| {
+                let by_time = matches!(reason, Reason::Overdue | Reason::UndoSlow);
+                !by_time || self.saga.attention.iter().any(|a| a.is(run, direction, reason))
+            });
+        }
         wanted
     }
 

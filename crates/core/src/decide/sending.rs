@@ -95,20 +95,37 @@ impl Decision<'_> {
             Direction::Action => self.moved_deadline(run, from, timeout),
             Direction::Compensation => None,
         };
+        let saga_deadline = self.moved_saga_deadline(run, from, timeout);
         let until = self.at() + timeout;
         let attempt = attempts + 1;
         let command = CommandRef { run, direction, round };
         self.record(Event::Sent { command, attempt, until, deadline, terms });
+        if let Some(deadline) = saga_deadline {
+            self.record(Event::DeadlineMoved { deadline });
+        }
         Ok(())
     }
 
     /// Where the deadline moves to because the step waited for us: for room, or out an outage.
     fn moved_deadline(&self, run: RunRef, from: Time, timeout: Millis) -> Option<Time> {
         let state = self.saga.run(run)?;
+        self.moved(state.deadline, state.floats, from, timeout)
+    }
+
+    /// The same of the saga's own deadline, while that may still turn it.
+    fn moved_saga_deadline(&self, run: RunRef, from: Time, timeout: Millis) -> Option<Time> {
+        let may_turn =
+            self.saga.turned.is_none() && !rules::point_of_no_return(self.def, self.saga);
+        let deadline = self.saga.deadline.filter(|_| may_turn)?;
+        self.moved(deadline, self.saga.run(run)?.floats, from, timeout)
+    }
+
+    fn moved(&self, deadline: Time, floats: bool, from: Time, timeout: Millis) -> Option<Time> {
         let waited = self.at().since(from);
-        let ours = state.floats || waited >= ROOM_WAIT_NOTED || state.deadline <= self.at();
-        let moved = (state.deadline + waited).max(self.at() + timeout);
-        (ours && moved > state.deadline).then_some(moved)
+        let passed_meanwhile = from < deadline && deadline <= self.at();
+        let ours = floats || waited >= ROOM_WAIT_NOTED || passed_meanwhile;
+        let moved = (deadline + waited).max(self.at() + timeout);
+        (ours && moved > deadline).then_some(moved)
     }
 
     pub(super) fn unbound(&mut self, run: RunRef) -> Result<(), Refusal> {

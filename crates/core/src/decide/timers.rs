@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::definition::{Kind, OnDeadline, Work};
-use crate::effects::{deadline_armed, step_timers_run};
+use crate::effects::{deadline_armed, saga_deadline_armed, step_timers_run};
 use crate::event::{CommandRef, Ending, Event};
 use crate::ids::{Direction, RunRef};
 use crate::rules;
@@ -59,9 +59,7 @@ impl Decision<'_> {
 
     fn saga_deadline(&mut self) {
         let passed = self.saga.deadline.is_some_and(|deadline| deadline <= self.at());
-        let open = self.saga.turned.is_none() && !self.saga.state.ended();
-        // Past the point of no return it is attention, and no more.
-        if passed && open && !rules::point_of_no_return(self.def, self.saga) {
+        if passed && saga_deadline_armed(self.def, self.saga) {
             self.record(Event::Turned { cause: Cause::Deadline });
         }
     }

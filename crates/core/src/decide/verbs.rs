@@ -93,6 +93,9 @@ impl Decision<'_> {
         force: bool,
         act: Act,
     ) -> Result<(), Refusal> {
+        if self.saga.run(run).is_none() && self.resolves_expression(run, &resolution) {
+            self.ready(run.step, false, alloc::vec![None]);
+        }
         let state = self.run(run)?;
         let step = self.def.step(run.step);
         let asked = state.action.as_ref();
@@ -119,6 +122,18 @@ impl Decision<'_> {
         self.except(run, ExceptionReason::ByHand, &act);
         self.record(Event::ActionResolved { run, result, act });
         Ok(())
+    }
+
+    /// A retriable step whose expression failed past the point of no return has no run yet: done by
+    /// hand, it gets one.
+    fn resolves_expression(&self, run: RunRef, resolution: &Resolution) -> bool {
+        let known = run.step.get() < self.def.steps().len();
+        known
+            && self.expression_failed(run)
+            && self.def.step(run.step).kind == Kind::Retriable
+            && *resolution != Resolution::Refused
+            && self.saga.turned.is_none()
+            && !self.saga.state.ended()
     }
 
     fn skip_action(&mut self, run: RunRef, force: bool, act: Act) -> Result<(), Refusal> {

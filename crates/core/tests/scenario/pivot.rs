@@ -94,9 +94,17 @@ fn the_saga_s_deadline_after_it_is_attention_until_it_is_extended() {
 
 #[test]
 fn the_saga_s_deadline_before_it_turns_the_saga() {
+    let mut saga = World::within(5, order());
+    saga.room_for_all().tick_to(4).expect_state(State::Started);
+    saga.expect_due(Some(5_000)).tick_to(5).expect_state(State::Compensating);
+}
+
+#[test]
+fn the_saga_s_deadline_does_not_fire_while_a_step_waits_for_our_room() {
     let mut saga = World::within(30, order());
-    saga.room_for_all().reply("a", completed("1")).tick_to(29).expect_state(State::Pending);
-    saga.expect_due(Some(30_000)).tick_to(30).expect_state(State::Compensating);
+    saga.room_for_all().reply("a", completed("1")).tick_to(40).expect_state(State::Pending);
+    // The pivot waited since 0: the deadline moves by as long, and it has its time.
+    saga.room_for_all().reply("p", refused("NO")).expect_state(State::Compensating);
 }
 
 #[test]

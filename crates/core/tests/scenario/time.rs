@@ -153,3 +153,18 @@ fn a_saga_without_a_deadline_has_no_global_one() {
     saga.room_for_all().expect_due(Some(1_000_000_000)).tick_to(999_999);
     saga.expect("started: a executing");
 }
+
+#[test]
+fn an_outage_during_a_pause_is_made_up_for_once() {
+    let mut saga = World::of([step("a").within(10)]);
+    saga.room_for_all().ask(Ask::Pause).tick_to(100).outage(50).ask(Ask::Resume);
+    saga.expect_deadline("a", 110);
+}
+
+#[test]
+fn time_alone_raises_no_attention_during_a_pause() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().reply("b", refused("NO"));
+    saga.room_for_all().ask(Ask::Pause).tick_to(300).reply("undo a", transient());
+    saga.expect_attention([]).ask(Ask::Resume).expect_attention([]);
+}

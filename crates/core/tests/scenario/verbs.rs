@@ -227,3 +227,30 @@ fn extend_moves_the_saga_s_deadline_later() {
     saga.room_for_all().ask(Ask::ExtendSaga(200)).tick_to(199).expect_state(State::Started);
     saga.tick_to(200).expect_state(State::Compensating);
 }
+
+// What is heard of a step that a person went on without.
+
+#[test]
+fn a_late_success_of_a_skipped_step_is_on_record_and_changes_nothing_else() {
+    let mut saga = forward();
+    saga.tick_to(20).ask(Ask::Skip("r")).event("r", completed("late"));
+    saga.expect("pending: p completed, r skipped, s executing").expect_attention([]);
+    saga.expect_result("r", "late");
+}
+
+#[test]
+fn an_undo_s_error_is_kept_apart_from_its_action_s() {
+    let mut saga = undoing(step("a"));
+    saga.reply("undo a", unknown());
+    assert_eq!(saga.step("a").error, None);
+    assert!(saga.step("a").undo.as_ref().is_some_and(|undo| undo.error.is_some()));
+}
+
+#[test]
+fn a_retriable_step_whose_expression_failed_is_done_by_hand() {
+    let mut saga = World::of([pivot("p"), retriable("r").when()]);
+    saga.room_for_all().reply("p", completed("1"));
+    saga.evaluated("r", amends_core::input::Evaluation::Failed(fault("NO")));
+    saga.expect_attention(["r Expression"]).ask(Ask::Completed("r"));
+    saga.expect("completed: p completed, r completed").expect_attention([]);
+}

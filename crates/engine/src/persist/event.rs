@@ -116,5 +116,6 @@ events! {
             act: Maybe(ACT),
         }
         34 Proven { run: RUN, reason: EXCEPTION }
+        35 DeadlineMoved { deadline: DEADLINE }
     }
 }

@@ -179,6 +179,7 @@ fn by_hand() -> Vec<Labelled> {
         ("ActionSkipped full", vec![skipped(THIRD)]),
         ("UndoSettledByHand lean", vec![settled(ONLY, false)]),
         ("UndoSettledByHand full", vec![settled(THIRD, true)]),
+        ("DeadlineMoved", vec![Event::DeadlineMoved { deadline: AT }]),
         ("AttentionCleared lean", vec![cleared(None, Direction::Action, None)]),
         ("AttentionCleared full", vec![cleared(Some(THIRD), Direction::Compensation, Some(act()))]),
     ]

@@ -96,6 +96,7 @@ strategies! {
     AttentionCleared { run: of(run()), direction: code(), reason: code(), act: of(act()) }
     Excepted { 0: exception() }
     Proven { run: run(), reason: code() }
+    DeadlineMoved { deadline: time() }
 }
 
 /// Near one another as in life, or anywhere at all.
