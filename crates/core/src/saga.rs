@@ -247,6 +247,10 @@ pub struct Attempt {
     pub accepted: bool,
 }
 
+/// The most rounds of a command: a reply address writes the round in two bytes. A retriable step that
+/// is refused so often goes on under its last key.
+pub const ROUNDS_MAX: u32 = 65_535;
+
 /// The most attempts whose numbers are kept apart. A command with more unanswered sendings than
 /// this is one whose refusals no longer settle anything, so the numbers would not be used.
 pub const ATTEMPTS_TRACKED_MAX: usize = 32;

@@ -6,7 +6,7 @@ use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Answer, Outcome, Refusal};
 use crate::mutant::{Mutant, mutated};
 use crate::rules;
-use crate::saga::{Exception, ExceptionReason, Fault, Reason, Run, Sendings, Settled, Status};
+use crate::saga::{Exception, ExceptionROUNDS_MAX, Fault, Reason, Run, Sendings, Settled, Status};
 use crate::time::{Millis, Time};
 
 use super::{Decision, RETRY_AFTER_MAX};
@@ -142,12 +142,12 @@ impl Decision<'_> {
                         self.ends_attempt(command, answer.attempt, ending, fault, None);
                     }
                 }
-                (Kind::Retriable, true) => {
+                (Kind::Retriable, true) if round < ROUNDS_MAX => {
                     let next_at = self.refused(answer, true, Status::Failed, fault);
                     let command = CommandRef { round: round + 1, ..command };
                     self.record(Event::RoundOpened { command, next_at, why: NewRound::Refused });
                 }
-                (Kind::Pivot | Kind::Retriable, false) => {
+                (Kind::Pivot, false) | (Kind::Retriable, _) => {
                     self.ends_attempt(command, answer.attempt, Ending::Transient, fault, None);
                 }
             },

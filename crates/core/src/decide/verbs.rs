@@ -5,7 +5,7 @@ use crate::event::{CommandRef, Event, NewRound};
 use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Refusal, Resolution, Verb};
 use crate::rules;
-use crate::saga::{Act, Cause, Exception, ExceptionReason, Reason, Run, Settled, StepState};
+use crate::saga::{Act, Cause, Exception, ExceptionROUNDS_MAX, Reason, Run, Settled, StepState};
 use crate::time::Time;
 
 use super::Decision;
@@ -188,6 +188,9 @@ impl Decision<'_> {
         self.not_in_flight(state, Direction::Compensation, run, false)?;
         self.not_in_flight(state, Direction::Action, run, false)?;
         let round = state.sendings(Direction::Compensation).map_or(0, |s| s.round) + 1;
+        if round > ROUNDS_MAX {
+            return Err(Refusal::VerbDoesNotFit);
+        }
         let command = CommandRef { run, direction: Direction::Compensation, round };
         let (next_at, why) = (self.at(), NewRound::Edited { body, act });
         self.record(Event::RoundOpened { command, next_at, why });
@@ -224,6 +227,9 @@ impl Decision<'_> {
             return Err(Refusal::VerbDoesNotFit);
         }
         let round = state.sendings(Direction::Action).map_or(0, |s| s.round) + 1;
+        if round > ROUNDS_MAX {
+            return Err(Refusal::VerbDoesNotFit);
+        }
         let command = CommandRef { run, direction: Direction::Action, round };
         let (next_at, why) = (self.at(), NewRound::Edited { body, act });
         self.record(Event::RoundOpened { command, next_at, why });
