@@ -1,3 +1,5 @@
+//! Batches become records.
+
 use super::Installation;
 use super::given::*;
 use crate::{BATCH_BYTES_MAX, Batch, Entry, Events, JournalError, Position, ShardId};

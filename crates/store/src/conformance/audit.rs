@@ -1,3 +1,5 @@
+//! The audit is a chain.
+
 use super::Installation;
 use super::given::*;
 use crate::{Audit, check_audit};

@@ -1,3 +1,5 @@
+//! The catalog takes in what the journal said, no more and no less, once.
+
 use super::Installation;
 use super::given::*;
 use crate::{CatalogError, Checkpoint, Checkpointed, Position, SagaRow};

@@ -1,3 +1,5 @@
+//! A key has one holder at a time.
+
 use super::Installation;
 use super::given::*;
 use crate::{ClaimKey, ClaimKind, Position, Rejection, SagaRow};

@@ -1,3 +1,5 @@
+//! Publishers hold back what they have not had acknowledged.
+
 use super::Installation;
 use super::given::*;
 use crate::{Cursor, JournalError, Position};

@@ -1,3 +1,5 @@
+//! The journal forgets only what is safe elsewhere.
+
 use super::Installation;
 use super::given::*;
 use crate::Position;

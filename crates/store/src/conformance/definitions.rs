@@ -1,3 +1,5 @@
+//! A version is one content for ever.
+
 use super::Installation;
 use super::given::*;
 use crate::{CatalogError, Definition};

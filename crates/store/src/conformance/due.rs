@@ -1,3 +1,5 @@
+//! Recovery finds what is live, and what is due.
+
 use super::Installation;
 use super::given::*;
 use crate::{DueCursor, SagaRow, ShardId, StoredSaga};

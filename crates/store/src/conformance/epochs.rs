@@ -1,3 +1,5 @@
+//! A shard has one owner at a time.
+
 use super::Installation;
 use super::given::*;
 use crate::{Batch, Epoch, JournalError, ShardId, Store};

@@ -1,3 +1,5 @@
+//! Lists find sagas by what their rows say.
+
 use super::Installation;
 use super::given::*;
 use crate::{AttentionFilter, Order, Query, SagaRow};

@@ -1,3 +1,5 @@
+//! Replies without a saga are kept.
+
 use super::Installation;
 use super::given::*;
 use crate::{Orphan, StoredOrphan};

@@ -1,3 +1,5 @@
+//! Pages add up to the list.
+
 use super::Installation;
 use super::given::*;
 use crate::{AttentionFilter, CatalogError, Order, PAGE_ROWS_MAX, Query, SagaRow};

@@ -1,3 +1,5 @@
+//! What was acknowledged outlives the process.
+
 use super::Installation;
 use super::given::*;
 use crate::{Position, Query};

@@ -1,3 +1,5 @@
+//! Records are read back in order and whole.
+
 use super::Installation;
 use super::given::*;
 use crate::{Entry, Events, JournalError, Position, REPLAY_BYTES};

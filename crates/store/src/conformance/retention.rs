@@ -1,3 +1,5 @@
+//! What has expired goes, with all that is its own.
+
 use super::Installation;
 use super::given::*;
 use crate::{Query, SagaRow};

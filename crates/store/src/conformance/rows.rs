@@ -1,3 +1,5 @@
+//! A row comes back as it was written.
+
 use super::Installation;
 use super::given::*;
 use crate::{CatalogError, Checkpointed, Count, Entry, Events, Query, SagaRow};

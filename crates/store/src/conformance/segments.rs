@@ -1,3 +1,5 @@
+//! A history comes back whole, however many parts it came in.
+
 use super::Installation;
 use super::given::*;
 

@@ -1,3 +1,5 @@
+//! An entry is the next of its saga, or nothing.
+
 use super::Installation;
 use super::given::*;
 use crate::{Batch, JournalError, Position, ShardId};
