@@ -1,6 +1,7 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
-//! `cargo xtask tidy` checks the shape of the tree.
+//! `cargo xtask kills` kills the server under load, `cargo xtask tidy` checks the shape of the tree.
 
+mod kills;
 mod machine;
 mod run;
 mod stages;
@@ -16,6 +17,8 @@ use lexopt::prelude::*;
 const USAGE: &str = "\
 cargo xtask test [STAGE...]   set up what the tests need, then run every stage, or these
 cargo xtask stages            list the stages
+cargo xtask kills [--times N] [--seed N]
+                              kill the server N times (200) under load, and judge the ledgers
 cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
 
 fn main() -> ExitCode {
@@ -34,9 +37,12 @@ fn chore() -> anyhow::Result<bool> {
     let root = root()?;
     let mut parser = lexopt::Parser::from_env();
     let mut words = Vec::new();
+    let mut kills = kills::Asked::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) => words.push(word.string()?),
+            Long("times") => kills.times = Some(parser.value()?.parse()?),
+            Long("seed") => kills.seed = Some(parser.value()?.parse()?),
             Long("help") | Short('h') => {
                 println!("{USAGE}");
                 return Ok(true);
@@ -52,6 +58,7 @@ fn chore() -> anyhow::Result<bool> {
             }
             Ok(true)
         }
+        ["kills"] => kills::kill(&root, &kills),
         ["tidy"] => tidy::print(&root),
         _ => bail!("what is to be done?\n{USAGE}"),
     }

@@ -27,7 +27,6 @@ const ROOT: &[&str] = &[
     "LICENSE-MIT",
     "README.md",
     "SECURITY.md",
-    "amends.schema.json",
     "bench",
     "clippy.toml",
     "crates",
