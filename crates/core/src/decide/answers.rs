@@ -6,7 +6,9 @@ use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Answer, Outcome, Refusal};
 use crate::mutant::{Mutant, mutated};
 use crate::rules;
-use crate::saga::{Exception, ExceptionROUNDS_MAX, Fault, Reason, Run, Sendings, Settled, Status};
+use crate::saga::{
+    Exception, ExceptionReason, Fault, ROUNDS_MAX, Reason, Run, Sendings, Settled, Status,
+};
 use crate::time::{Millis, Time};
 
 use super::{Decision, RETRY_AFTER_MAX};

@@ -5,7 +5,9 @@ use crate::event::{CommandRef, Event, NewRound};
 use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Refusal, Resolution, Verb};
 use crate::rules;
-use crate::saga::{Act, Cause, Exception, ExceptionROUNDS_MAX, Reason, Run, Settled, StepState};
+use crate::saga::{
+    Act, Cause, Exception, ExceptionReason, ROUNDS_MAX, Reason, Run, Settled, StepState,
+};
 use crate::time::Time;
 
 use super::Decision;
