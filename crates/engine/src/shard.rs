@@ -32,7 +32,7 @@ use crate::options::{
 use crate::request::Unavailable;
 use batch::{Pending, Sealed};
 use lane::Lane;
-pub use live::Live;
+pub use live::{Live, Waiter};
 use message::{Callback, Inlets, Internal, NewSaga, Request};
 
 /// How many shards an installation has. A saga's shard is a hash of its id, so the number is fixed:

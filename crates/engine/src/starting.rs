@@ -14,6 +14,7 @@ use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::options::DATA_BYTES_MAX;
 use crate::request::{Snapshot, Start, StartError, Started, Unavailable};
+use crate::shard::Waiter;
 use crate::shard::message::{NewSaga, StartFailure};
 
 /// The longest key, business or idempotency, in bytes: keys are indexed and compared.
@@ -21,15 +22,29 @@ pub const KEY_BYTES_MAX: usize = 256;
 
 /// See [`Handle::start`].
 pub async fn start(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError> {
-    let wait = start.wait;
-    let started = begin(shared, start).await?;
-    let Some(timeout) = wait else { return Ok(started) };
+    let Some(timeout) = start.wait else { return begin(shared, start, None).await };
+    let (waiter, end) = oneshot::channel();
+    let Started { snapshot, existing } = begin(shared, start, Some(waiter)).await?;
+    let saga_id = snapshot.saga.id;
+    // A snapshot that is held makes the saga's next decision copy it.
+    drop(snapshot);
     let handle = Handle { shared: Arc::clone(shared) };
-    let ended = handle.wait(started.snapshot.saga.id, timeout).await?;
-    Ok(Started { snapshot: ended.unwrap_or(started.snapshot), ..started })
+    let ended = match existing {
+        true => handle.wait(saga_id, timeout).await?,
+        false => match tokio::time::timeout(timeout, end).await {
+            Ok(ended) => ended.map_err(|_| shared.stopped())??,
+            Err(_) => handle.get(saga_id).await?,
+        },
+    };
+    let gone = || Unavailable::CatalogFailed(format!("saga {saga_id} is not there"));
+    Ok(Started { snapshot: ended.ok_or_else(gone)?, existing })
 }
 
-async fn begin(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError> {
+async fn begin(
+    shared: &Arc<Shared>,
+    start: Start,
+    waiter: Option<Waiter>,
+) -> Result<Started, StartError> {
     let deployed = find(shared, &start)?;
     let business_key = check_data(&deployed, &start)?;
     let saga_id = SagaId(uuid::Uuid::now_v7().as_u128());
@@ -44,7 +59,7 @@ async fn begin(shared: &Arc<Shared>, start: Start) -> Result<Started, StartError
         deadline: deployed.definition.deadline().map(|deadline| now + deadline),
     };
     let (reply, answer) = oneshot::channel();
-    let new = NewSaga { started: Box::new(started), deployed, claims, reply };
+    let new = NewSaga { started: Box::new(started), deployed, claims, waiter, reply };
     shared.shard_of(saga_id).starts.try_send(new).map_err(|error| match error {
         mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded { retry_after_secs: 1 },
         mpsc::error::TrySendError::Closed(_) => shared.stopped(),

@@ -1,11 +1,13 @@
 //! A batch in the making: facts for the journal, and what may leave once they are durable.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use amends_core::SagaId;
 use amends_store::{Batch, Claim, ClaimKey, Entry, Epoch, Events, ShardId};
 use amends_transport::{Outgoing, Transport};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::live::Live;
@@ -43,6 +45,9 @@ pub struct Pending {
     /// Which batch this is, counted from 1.
     number: u64,
     drafts: Vec<Draft>,
+    /// The encoded events of all drafts, in the order in which they were decided: one allocation a
+    /// batch instead of one an entry.
+    bytes: Vec<u8>,
     effects: Vec<Effect>,
     /// Inputs taken for it.
     pub inputs: usize,
@@ -55,11 +60,26 @@ struct Draft {
     saga: SagaId,
     first_seq: u64,
     count: u32,
-    bytes: Vec<u8>,
+    /// Where its events lie in the batch's bytes.
+    first: Range<usize>,
+    /// And those of later decisions, which lie elsewhere.
+    more: Vec<Range<usize>>,
     claims: Vec<Claim>,
     releases: Vec<ClaimKey>,
     /// Who waits for the start.
     start: Option<Starter>,
+}
+
+impl Draft {
+    /// Its events, out of those of the whole batch.
+    fn events(&self, bytes: &Bytes) -> Bytes {
+        if self.more.is_empty() {
+            return bytes.slice(self.first.clone());
+        }
+        let ranges = std::iter::once(&self.first).chain(&self.more);
+        let parts: Vec<&[u8]> = ranges.map(|range| &bytes[range.clone()]).collect();
+        parts.concat().into()
+    }
 }
 
 /// Who waits for a start, and what is said when the saga is taken.
@@ -80,7 +100,14 @@ pub struct Sealed {
 
 impl Pending {
     pub fn new() -> Self {
-        Self { number: 1, drafts: Vec::new(), effects: Vec::new(), inputs: 0, starts: 0 }
+        Self {
+            number: 1,
+            drafts: Vec::new(),
+            bytes: Vec::new(),
+            effects: Vec::new(),
+            inputs: 0,
+            starts: 0,
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -89,11 +116,13 @@ impl Pending {
 
     /// Adds the encoded events of one decision.
     pub fn add(&mut self, live: &mut Live, first_seq: u64, count: u32, events: &[u8]) {
+        let range = self.bytes.len()..self.bytes.len() + events.len();
+        self.bytes.extend_from_slice(events);
         match live.entry.filter(|(number, _)| *number == self.number) {
             Some((_, index)) => {
                 let draft = &mut self.drafts[index];
                 draft.count += count;
-                draft.bytes.extend_from_slice(events);
+                draft.more.push(range);
             }
             None => {
                 live.entry = Some((self.number, self.drafts.len()));
@@ -101,7 +130,8 @@ impl Pending {
                     saga: live.id(),
                     first_seq,
                     count,
-                    bytes: events.to_vec(),
+                    first: range,
+                    more: Vec::new(),
                     claims: Vec::new(),
                     releases: Vec::new(),
                     start: None,
@@ -148,18 +178,20 @@ impl Pending {
     /// Closes the batch and begins the next.
     pub fn seal(&mut self, shard: ShardId, epoch: Epoch) -> (Batch, Sealed) {
         let drafts = mem::take(&mut self.drafts);
+        let room = self.bytes.len();
+        let bytes = Bytes::from(mem::replace(&mut self.bytes, Vec::with_capacity(room)));
         let mut entries = Vec::with_capacity(drafts.len());
         let mut sagas = Vec::with_capacity(drafts.len());
         let mut starts = Vec::new();
         for draft in drafts.into_iter().filter(|draft| draft.count > 0) {
-            if let Some(start) = draft.start {
-                starts.push((entries.len(), start));
-            }
             let events = Events {
                 first_seq: draft.first_seq,
                 count: draft.count,
-                bytes: draft.bytes.into(),
+                bytes: draft.events(&bytes),
             };
+            if let Some(start) = draft.start {
+                starts.push((entries.len(), start));
+            }
             sagas.push((draft.saga, events.last_seq()));
             let (claims, releases) = (draft.claims, draft.releases);
             entries.push(Entry { saga: draft.saga.0, events, claims, releases });

@@ -38,7 +38,7 @@ impl Desk {
             let Some(binding) = deployed.binding(run.step, direction) else {
                 let moment = self.moment();
                 let input = Input::Unbound { run };
-                let _ = decide(&deployed.definition, &mut live.saga, moment, input, facts);
+                let _ = decide(&deployed.definition, live.saga_mut(), moment, input, facts);
                 continue;
             };
             if self.lane(binding.lane).take(now) {
@@ -86,7 +86,7 @@ impl Desk {
     ) -> bool {
         let input = Input::Room { run, direction, terms: binding.terms };
         let moment = self.moment();
-        let decided = decide(&deployed.definition, &mut live.saga, moment, input, facts);
+        let decided = decide(&deployed.definition, live.saga_mut(), moment, input, facts);
         let sendings = live.saga.run(run).and_then(|state| state.sendings(direction));
         let open = sendings.and_then(|sendings| sendings.open);
         let (Ok(()), Some(open)) = (decided, open) else {

@@ -195,11 +195,12 @@ impl Shard {
         if let Some(why) = self.refuses_starts() {
             return drop(new.reply.send(Err(StartFailure::Unavailable(why))));
         }
-        let NewSaga { started, deployed, claims, reply } = new;
+        let NewSaga { started, deployed, claims, waiter, reply } = new;
         let moment = self.desk.moment();
         let (saga, facts) = start(&deployed.definition, *started, moment);
         let id = saga.id;
         let mut live = Live::new(saga, deployed);
+        live.waiters.extend(waiter);
         self.desk.begin(&mut live, facts);
         let snapshot = live.snapshot();
         self.desk.pending.claim(&live, claims, Starter { reply, snapshot });

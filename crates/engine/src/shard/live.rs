@@ -14,7 +14,8 @@ pub type Waiter = oneshot::Sender<Result<Option<Snapshot>, Unavailable>>;
 
 /// See the module.
 pub struct Live {
-    pub saga: Saga,
+    /// Shared with the snapshots taken of it: a decision that finds one still held moves a copy.
+    pub saga: Arc<Saga>,
     pub deployed: Arc<Deployed>,
     /// Up to here its events are durable.
     pub durable_seq: u64,
@@ -54,7 +55,7 @@ impl Live {
     pub fn held(saga: Saga, deployed: Arc<Deployed>, held_seq: u64, unsaved: Vec<u8>) -> Self {
         let durable_seq = saga.seq;
         Self {
-            saga,
+            saga: Arc::new(saga),
             deployed,
             durable_seq,
             held_seq,
@@ -71,8 +72,13 @@ impl Live {
         self.saga.id
     }
 
+    /// The saga, to be moved.
+    pub fn saga_mut(&mut self) -> &mut Saga {
+        Arc::make_mut(&mut self.saga)
+    }
+
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { saga: Arc::new(self.saga.clone()), deployed: Arc::clone(&self.deployed) }
+        Snapshot { saga: Arc::clone(&self.saga), deployed: Arc::clone(&self.deployed) }
     }
 
     /// Keeps the encoded events of one decision for the next checkpoint.

@@ -9,6 +9,7 @@ use amends_core::saga::State;
 use amends_store::{Checkpointed, Claim, Rejection, StoredSaga};
 use tokio::sync::{mpsc, oneshot};
 
+use super::live::Waiter;
 use crate::deployed::Deployed;
 use crate::handle::HistoryItem;
 use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
@@ -47,6 +48,8 @@ pub struct NewSaga {
     pub started: Box<StartedEvent>,
     pub deployed: Arc<Deployed>,
     pub claims: Vec<Claim>,
+    /// Who waits for its end.
+    pub waiter: Option<Waiter>,
     pub reply: oneshot::Sender<Result<Snapshot, StartFailure>>,
 }
 

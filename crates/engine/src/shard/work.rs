@@ -31,7 +31,7 @@ impl Desk {
         self.move_on(live, |desk, live, facts| {
             let deployed = Arc::clone(&live.deployed);
             let moment = desk.moment();
-            decided = decide(&deployed.definition, &mut live.saga, moment, input, facts);
+            decided = decide(&deployed.definition, live.saga_mut(), moment, input, facts);
             desk.free_places(live, sign);
         });
         decided
@@ -94,7 +94,7 @@ impl Desk {
             let input = Input::Evaluated { step, value };
             let moment = self.moment();
             // A step that became unreachable through the evaluation before is no longer owed.
-            let _ = decide(&deployed.definition, &mut live.saga, moment, input, facts);
+            let _ = decide(&deployed.definition, live.saga_mut(), moment, input, facts);
         }
         !steps.is_empty()
     }
