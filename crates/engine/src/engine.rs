@@ -1,6 +1,6 @@
 //! The engine as a whole: its parts are set up, recovered, run and stopped here.
 
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use amends_core::{Millis, SagaId, Time};
@@ -13,16 +13,13 @@ use crate::clock::Clock;
 use crate::deployed::{Binder, Registry};
 use crate::handle::{Handle, Health};
 use crate::metrics::Metrics;
-use crate::options::{CATALOG_BEHIND_BYTES_MAX, OUTAGE_AFTER, Options, TRANSITIONS_KEPT};
+use crate::options::{CATALOG_BEHIND_BYTES_MAX, Options, TRANSITIONS_KEPT};
+use crate::outages::{self, Outages};
 use crate::recovery;
 use crate::request::Unavailable;
 use crate::shard::message::{Inlets, Internal};
 use crate::shard::{Fatal, shard_of};
 use crate::transition::Transition;
-
-/// How many outages are remembered: each is at least [`OUTAGE_AFTER`], and one that is forgotten
-/// only takes its time from the oldest parked sagas.
-const OUTAGES_KEPT: usize = 1_000;
 
 /// How long a list waits for a position before it answers with what there is.
 const POSITION_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -74,14 +71,7 @@ pub struct Shared {
     trouble: RwLock<Option<String>>,
     ready: watch::Sender<bool>,
     catalog: watch::Sender<Position>,
-    outages: Mutex<Vec<Outage>>,
-}
-
-/// A time in which the engine did nothing.
-#[derive(Clone, Copy, Debug)]
-struct Outage {
-    ended: Time,
-    lasted: Millis,
+    pub outages: Outages,
 }
 
 impl Engine {
@@ -103,7 +93,7 @@ impl Engine {
             trouble: RwLock::default(),
             ready: watch::Sender::new(false),
             catalog,
-            outages: Mutex::default(),
+            outages: Outages::default(),
             store,
         });
         recovery::definitions(&shared).await?;
@@ -116,6 +106,7 @@ impl Engine {
         }
         let mut helpers = JoinSet::new();
         helpers.spawn(checkpointer::run(Arc::clone(&shared), helpers_stopped.clone()));
+        helpers.spawn(outages::signs_of_life(Arc::clone(&shared), helpers_stopped.clone()));
         helpers.spawn(recovery::due_sagas(Arc::clone(&shared), helpers_stopped.clone()));
         helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), helpers_stopped));
         shared.ready.send_replace(true);
@@ -233,24 +224,17 @@ impl Shared {
     }
 
     /// Notes that the engine did nothing for a while until now.
-    pub fn outage(&self, ended: Time, lasted: Millis) {
-        let mut outages = self.outages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Every shard notices the same one.
-        if outages.last().is_some_and(|last| ended.since(last.ended) < OUTAGE_AFTER) {
+    pub fn outage(self: &Arc<Self>, ended: Time, lasted: Millis) {
+        if !self.outages.note(ended, lasted) {
             return;
         }
-        tracing::warn!(lasted_ms = lasted.0, "the engine was stopped; deadlines make up for it");
-        if outages.len() == OUTAGES_KEPT {
-            outages.remove(0);
-        }
-        outages.push(Outage { ended, lasted });
-    }
-
-    /// How much of the time since then the engine did nothing.
-    pub fn outages_since(&self, since: Time) -> Millis {
-        let outages = self.outages.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let missed = outages.iter().filter(|outage| outage.ended > since);
-        Millis(missed.map(|outage| outage.lasted.0.min(outage.ended.since(since).0)).sum())
+        tracing::warn!(lasted_ms = lasted.0, "the engine did nothing; deadlines make up for it");
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = shared.outages.keep(&*shared.store.catalog).await {
+                tracing::warn!(%error, "an outage could not be kept");
+            }
+        });
     }
 
     /// How the engine is.

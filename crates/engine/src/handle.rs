@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::{Event, SagaId, Time};
-use amends_store::{AuditEntry, CatalogError, Count, Page, Position, Query, StoredOrphan};
+use amends_store::{Audit, AuditEntry, CatalogError, Count, Page, Position, Query, StoredOrphan};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::deployed::{DeployError, Deployed, Deployment};
@@ -89,9 +89,29 @@ impl Handle {
         ask: Ask,
         at_seq: Option<u64>,
     ) -> Result<Snapshot, AskError> {
-        self.request(saga, |reply| Request::Ask { saga, ask, at_seq, reply })
-            .await
-            .map_err(AskError::from)?
+        let audit = self.audit(saga, &ask);
+        let asked = self.request(saga, |reply| Request::Ask { saga, ask, at_seq, reply });
+        let snapshot = asked.await.map_err(AskError::from)??;
+        if let Some(audit) = audit
+            && let Err(error) = self.shared.store.catalog.append_audit(audit).await
+        {
+            // The saga's own history has who and why; the audit is the list over all sagas.
+            tracing::error!(saga_id = %saga, %error, "an act could not be added to the audit");
+        }
+        Ok(snapshot)
+    }
+
+    /// What the audit says of a verb. A signal is business, not an operator's act.
+    fn audit(&self, saga: SagaId, ask: &Ask) -> Option<Audit> {
+        let Ask::Verb { verb, by, reason } = ask else { return None };
+        let detail = serde_json::json!({ "reason": &**reason, "step": verb.step() });
+        Some(Audit {
+            at: self.shared.clock.now().0,
+            actor: by.to_string(),
+            action: verb.name().to_owned(),
+            saga: Some(saga.0),
+            detail: detail.to_string().into(),
+        })
     }
 
     /// Takes a reply that came by itself; answers when it is durable.

@@ -13,6 +13,7 @@ mod evaluation;
 mod handle;
 mod metrics;
 pub mod options;
+mod outages;
 pub mod persist;
 mod reading;
 mod recovery;

@@ -55,7 +55,8 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
         builders.push((build, ShardId(number), epoch));
     }
     shared.set_inlets(inlets);
-    let mut last_alive = Time::default();
+    let alive = shared.outages.restore(&*shared.store.catalog).await?;
+    let mut last_alive = alive.unwrap_or_default();
     let tails = tails(shared, &mut last_alive).await?;
     let mut due = Vec::new();
     for number in 0..SHARDS {

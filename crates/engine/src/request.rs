@@ -202,6 +202,36 @@ pub enum SagaVerb {
     },
 }
 
+impl SagaVerb {
+    /// Its name in the API, the CLI and the audit.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Retry { .. } => "retry",
+            Self::Resolve { .. } => "resolve",
+            Self::Skip { .. } => "skip",
+            Self::Edit { .. } => "edit",
+            Self::Extend { .. } => "extend",
+            Self::Acknowledge { .. } => "acknowledge",
+        }
+    }
+
+    /// The step it is about, if it is about one.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::Cancel | Self::Pause | Self::Resume | Self::Extend { step: None, .. } => None,
+            Self::Retry { step }
+            | Self::Resolve { step, .. }
+            | Self::Skip { step, .. }
+            | Self::Edit { step, .. }
+            | Self::Extend { step: Some(step), .. }
+            | Self::Acknowledge { step } => Some(step),
+        }
+    }
+}
+
 /// Why what was asked was not done. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {

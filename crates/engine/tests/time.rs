@@ -286,3 +286,19 @@ async fn a_service_that_is_down_for_long_fails_the_step_and_not_the_others() {
     assert!(ended.runs().all(|(_, run)| run.status == Status::Compensated));
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_did_is_in_the_audit_and_in_the_saga_s_history() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, APPROVAL).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({})).await;
+    handle.ask(saga, verb(SagaVerb::Pause), None).await.unwrap();
+    handle.ask(saga, verb(SagaVerb::Pause), None).await.unwrap_err();
+    handle.ask(saga, verb(SagaVerb::Resume), None).await.unwrap();
+    let audits = handle.audits(Some(saga), 0, 10).await.unwrap();
+    let acts: Vec<_> = audits.iter().map(|entry| entry.audit.action.as_str()).collect();
+    assert_eq!(acts, ["pause", "resume"], "what was refused is not an act");
+    assert!(audits.iter().all(|entry| entry.audit.actor == "me"));
+    engine.stop().await;
+}

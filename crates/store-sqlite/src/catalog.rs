@@ -7,6 +7,7 @@ use amends_store::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
     Orphan, Page, Position, Query, ShardId, StoredOrphan, StoredSaga,
 };
+use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -207,6 +208,16 @@ impl Catalog for SqliteCatalog {
 
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, CatalogError>> {
         ask(&self.points, Reader::definitions)
+    }
+
+    fn put_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), CatalogError>> {
+        let name = name.to_owned();
+        ask(&self.writer, move |writer| writer.put_note(&name, &note))
+    }
+
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, CatalogError>> {
+        let name = name.to_owned();
+        ask(&self.points, move |reader| reader.note(&name))
     }
 
     fn put_orphan(&self, orphan: Orphan) -> BoxFuture<'_, Result<u64, CatalogError>> {

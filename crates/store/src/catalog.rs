@@ -317,6 +317,12 @@ pub trait Catalog: Send + Sync {
     /// All versions, by type and version.
     fn definitions(&self) -> BoxFuture<'_, Result<Vec<Definition>, CatalogError>>;
 
+    /// Keeps something that is about no saga, under a name, in place of what was there.
+    fn put_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), CatalogError>>;
+
+    /// What was last kept under a name.
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, CatalogError>>;
+
     /// Keeps a reply whose saga is gone; answers its number.
     fn put_orphan(&self, orphan: Orphan) -> BoxFuture<'_, Result<u64, CatalogError>>;
 

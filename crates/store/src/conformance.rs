@@ -205,6 +205,7 @@ macro_rules! __with_behaviours {
             a_version_with_other_content_is_refused
             definitions_are_listed_by_type_and_version
             a_definition_outlives_reopening
+            a_note_is_the_last_one_kept_and_outlives_reopening
         }
         retention {
             an_expired_saga_is_deleted_with_its_history

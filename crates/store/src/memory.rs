@@ -75,6 +75,7 @@ struct Content {
     cursors: BTreeMap<String, Position>,
     archive: Archive,
     definitions: BTreeMap<(Arc<str>, u32), Definition>,
+    notes: BTreeMap<String, Bytes>,
     orphans: BTreeMap<u64, Orphan>,
     orphans_taken: u64,
     audits: Vec<AuditEntry>,

@@ -57,7 +57,7 @@ impl Desk {
     /// A saga is in memory again: it makes up for an outage, hears that its exchanges are gone, and
     /// goes on.
     pub fn wake(&mut self, live: &mut Live) {
-        let lasted = self.shared.outages_since(live.saga.updated_at);
+        let lasted = self.shared.outages.since(live.saga.updated_at);
         let waits = !live.saga.state.ended() && live.saga.paused.is_none();
         if lasted > OUTAGE_AFTER && waits {
             // It refuses nothing.

@@ -1,4 +1,4 @@
-//! Definitions, orphan replies and the audit.
+//! Definitions, notes, orphan replies and the audit.
 
 use amends_store::{
     Audit, AuditBreak, AuditEntry, CatalogError, Definition, ORPHANS_MAX, Orphan, PAGE_ROWS_MAX,
@@ -37,6 +37,17 @@ impl Writer {
                     Ok(())
                 }
             }
+        })
+    }
+
+    pub(super) fn put_note(&mut self, name: &str, note: &[u8]) -> Result<(), CatalogError> {
+        self.transact(|transaction, _| {
+            transaction.execute(
+                "INSERT INTO note (name, note) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+                params![name, note],
+            )?;
+            Ok(())
         })
     }
 
@@ -107,6 +118,15 @@ impl Reader {
         self.connection
             .prepare_cached(&format!("{DEFINITION} ORDER BY saga_type, version"))
             .and_then(|mut all| all.query_map([], definition)?.collect())
+            .map_err(unreadable)
+    }
+
+    pub(super) fn note(&mut self, name: &str) -> Result<Option<Bytes>, CatalogError> {
+        let note = |row: &Row<'_>| row.get::<_, Vec<u8>>(0);
+        self.connection
+            .prepare_cached("SELECT note FROM note WHERE name = ?1")
+            .and_then(|mut one| one.query_row([name], note).optional())
+            .map(|note| note.map(Bytes::from))
             .map_err(unreadable)
     }
 

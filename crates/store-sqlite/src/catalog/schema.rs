@@ -76,6 +76,8 @@ pub(super) const SCHEMA: &str = "
         PRIMARY KEY (saga_type, version)
     ) STRICT;
 
+    CREATE TABLE note (name TEXT PRIMARY KEY, note BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
     -- AUTOINCREMENT: a number that was given once is never given again.
     CREATE TABLE orphan (
         number INTEGER PRIMARY KEY AUTOINCREMENT, received_at INTEGER NOT NULL,

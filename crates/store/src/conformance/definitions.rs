@@ -1,4 +1,4 @@
-//! A version is one content for ever.
+//! A version is one content for ever; a note is the last one kept.
 
 use super::Installation;
 use super::given::*;
@@ -61,4 +61,16 @@ pub(super) async fn a_definition_outlives_reopening(on: &dyn Installation) {
     given.archived(vec![row(1, 1)]).await;
     let given = given.reopened().await;
     assert_eq!(given.store.catalog.definitions().await, Ok(vec![definition("Order", 1)]));
+}
+
+pub(super) async fn a_note_is_the_last_one_kept_and_outlives_reopening(on: &dyn Installation) {
+    let given = opened(on).await;
+    let catalog = &given.store.catalog;
+    assert_eq!(catalog.note("alive").await, Ok(None));
+    catalog.put_note("alive", Bytes::from_static(b"1")).await.unwrap();
+    catalog.put_note("alive", Bytes::from_static(b"2")).await.unwrap();
+    catalog.put_note("other", Bytes::from_static(b"3")).await.unwrap();
+    let given = given.reopened().await;
+    let noted = given.store.catalog.note("alive").await;
+    assert_eq!(noted, Ok(Some(Bytes::from_static(b"2"))));
 }

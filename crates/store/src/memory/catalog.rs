@@ -115,6 +115,19 @@ impl Catalog for MemoryCatalog {
         self.with(|content| Ok(content.definitions.values().cloned().collect()))
     }
 
+    fn put_note(&self, name: &str, note: Bytes) -> BoxFuture<'_, Result<(), CatalogError>> {
+        let name = name.to_owned();
+        self.with(|content| {
+            content.notes.insert(name, note);
+            Ok(())
+        })
+    }
+
+    fn note(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, CatalogError>> {
+        let name = name.to_owned();
+        self.with(move |content| Ok(content.notes.get(&name).cloned()))
+    }
+
     fn put_orphan(&self, orphan: Orphan) -> BoxFuture<'_, Result<u64, CatalogError>> {
         self.with(|content| {
             if content.orphans.len() as u64 >= ORPHANS_MAX {

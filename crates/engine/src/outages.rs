@@ -1,0 +1,142 @@
+//! Outages: the times in which the engine did nothing, for which deadlines make up (section 5,
+//! time).
+//!
+//! A saga that is parked makes up for those it slept through when it is read back, so they are kept
+//! in the catalog, as is the engine's last sign of life, from which the next start sees how long it
+//! was away.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use amends_core::{Millis, Time};
+use amends_store::{Catalog, CatalogError};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use crate::engine::Shared;
+use crate::options::OUTAGE_AFTER;
+
+/// How many outages are remembered: each is at least [`OUTAGE_AFTER`], and one that is forgotten
+/// only takes its time from sagas that have slept since before it.
+const OUTAGES_KEPT: usize = 1_000;
+
+/// How often a sign of life is left: often enough that a restart is not taken for an outage.
+const ALIVE_EVERY: Duration = Duration::from_millis(OUTAGE_AFTER.0 / 2);
+
+/// The catalog's names for what is kept.
+const ALIVE: &str = "alive";
+const OUTAGES: &str = "outages";
+
+/// See the module.
+#[derive(Default)]
+pub struct Outages(Mutex<Vec<Outage>>);
+
+/// A time in which the engine did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outage {
+    ended: Time,
+    lasted: Millis,
+}
+
+impl Outages {
+    /// Takes back what is kept, and the last sign of life.
+    pub async fn restore(&self, catalog: &dyn Catalog) -> Result<Option<Time>, CatalogError> {
+        let kept = catalog.note(OUTAGES).await?.unwrap_or_default();
+        *self.lock() = read(&kept);
+        let alive = catalog.note(ALIVE).await?.unwrap_or_default();
+        Ok(std::str::from_utf8(&alive).ok().and_then(|text| text.parse().ok()).map(Time))
+    }
+
+    /// Notes that the engine did nothing for a while until now. Says whether that is news: every
+    /// shard notices the same outage.
+    pub fn note(&self, ended: Time, lasted: Millis) -> bool {
+        let mut outages = self.lock();
+        if outages.last().is_some_and(|last| ended.since(last.ended) < OUTAGE_AFTER) {
+            return false;
+        }
+        if outages.len() == OUTAGES_KEPT {
+            outages.remove(0);
+        }
+        outages.push(Outage { ended, lasted });
+        true
+    }
+
+    /// How much of the time since then the engine did nothing.
+    pub fn since(&self, since: Time) -> Millis {
+        let missed = |outage: &Outage| outage.lasted.0.min(outage.ended.since(since).0);
+        Millis(self.lock().iter().map(missed).sum())
+    }
+
+    /// Keeps them.
+    pub async fn keep(&self, catalog: &dyn Catalog) -> Result<(), CatalogError> {
+        let text = write(&self.lock());
+        catalog.put_note(OUTAGES, text).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Outage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A line an outage: when it ended, and how long it lasted, in milliseconds.
+fn write(outages: &[Outage]) -> Bytes {
+    let line = |outage: &Outage| format!("{} {}\n", outage.ended.0, outage.lasted.0);
+    outages.iter().map(line).collect::<String>().into()
+}
+
+/// What cannot be read is forgotten: it only takes its time from sagas that slept through it.
+fn read(text: &[u8]) -> Vec<Outage> {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let outage = |line: &str| {
+        let (ended, lasted) = line.split_once(' ')?;
+        Some(Outage { ended: Time(ended.parse().ok()?), lasted: Millis(lasted.parse().ok()?) })
+    };
+    text.lines().filter_map(outage).collect()
+}
+
+/// Leaves signs of life, until told to stop.
+pub async fn signs_of_life(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(ALIVE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stop.changed() => {}
+        }
+        let last = *stop.borrow();
+        let now = Bytes::from(shared.clock.now().0.to_string());
+        if let Err(error) = shared.store.catalog.put_note(ALIVE, now).await {
+            tracing::warn!(%error, "no sign of life could be left");
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_back_and_damage_is_left_out() {
+        let kept = vec![
+            Outage { ended: Time(10_000), lasted: Millis(6_000) },
+            Outage { ended: Time(90_000), lasted: Millis(7_000) },
+        ];
+        assert_eq!(read(&write(&kept)), kept);
+        assert_eq!(read(b"10000 6000\nnonsense\n90000 7000\n1"), kept);
+    }
+
+    #[test]
+    fn a_saga_makes_up_for_what_it_slept_through_only() {
+        let outages = Outages::default();
+        assert!(outages.note(Time(20_000), Millis(10_000)));
+        assert!(!outages.note(Time(20_100), Millis(10_000)), "the next shard notices it too");
+        assert!(outages.note(Time(60_000), Millis(8_000)));
+        assert_eq!(outages.since(Time(0)), Millis(18_000));
+        assert_eq!(outages.since(Time(15_000)), Millis(5_000 + 8_000), "it moved in the middle");
+        assert_eq!(outages.since(Time(20_000)), Millis(8_000));
+        assert_eq!(outages.since(Time(60_000)), Millis(0));
+    }
+}
