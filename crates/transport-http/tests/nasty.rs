@@ -1,13 +1,13 @@
 //! Peers that do not behave: what is unknown, what was never sent, and what is a breach.
 
-mod common;
+mod peers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use amends_transport_http::{ANSWER_BYTES_MAX, HttpService, Options};
 use amends_wire::Outcome;
-use common::{Sender, action, answering, json, request, server, undo, within};
+use peers::{Sender, action, answering, json, request, server, undo, within};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -258,7 +258,7 @@ async fn what_a_peer_echoes_of_our_secrets_is_hidden() {
         if let Some((head, _)) = request(&mut stream).await {
             let echo: String = ["authorization", "x-key", "amends-reply-to"]
                 .iter()
-                .filter_map(|name| common::header(&head, name))
+                .filter_map(|name| peers::header(&head, name))
                 .collect::<Vec<_>>()
                 .join(" | ");
             let _ = stream

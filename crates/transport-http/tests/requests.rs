@@ -1,6 +1,6 @@
 //! What arrives: path, headers, signature, body; over plain HTTP and over TLS.
 
-mod common;
+mod peers;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,9 +9,9 @@ use amends_transport_http::{HttpService, Options};
 use amends_wire::Outcome;
 use amends_wire::signature::{Secret, Signed};
 use bytes::Bytes;
-use common::{Sender, action, header, json, request, server};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use peers::{Sender, action, header, json, request, server};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;

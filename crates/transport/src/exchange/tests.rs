@@ -1,3 +1,5 @@
+//! Each exchange has one ending, whatever becomes of its future.
+
 use super::*;
 use amends_wire::Direction;
 use std::future::{pending, ready};

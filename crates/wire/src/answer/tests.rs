@@ -1,3 +1,5 @@
+//! What an answer over HTTP means, row by row.
+
 use super::*;
 use proptest::prelude::*;
 

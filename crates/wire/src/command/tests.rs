@@ -1,3 +1,5 @@
+//! Command bodies against golden files, and their keys.
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::Value;

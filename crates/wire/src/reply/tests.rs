@@ -1,3 +1,5 @@
+//! Replies as they come: plain, in envelopes, and broken.
+
 use super::*;
 use crate::json::NESTING_MAX;
 use base64::Engine as _;

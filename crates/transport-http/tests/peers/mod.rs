@@ -1,4 +1,4 @@
-//! What the tests have in common: servers that do as they are told, and sendings to them.
+//! The peers of the tests: servers that do as they are told, and sendings to them.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::future::Future;
