@@ -1,0 +1,127 @@
+//! How the engine says no, as problems: the one place where its errors get codes.
+
+use amends_core::Refusal;
+use amends_engine::{AskError, DeployError, ReplyError, StartError, Unavailable};
+use amends_store::CatalogError;
+
+use crate::problem::{Code, Problem};
+
+impl From<Unavailable> for Problem {
+    fn from(why: Unavailable) -> Self {
+        let detail = why.to_string();
+        match why {
+            Unavailable::Overloaded { retry_after_secs } => {
+                Self::new(Code::Overloaded, detail).retry_after(retry_after_secs)
+            }
+            Unavailable::CatalogBehind { retry_after_secs } => {
+                Self::new(Code::CatalogBehind, detail).retry_after(retry_after_secs)
+            }
+            Unavailable::JournalFailed(_) => Self::new(Code::JournalFailed, detail),
+            Unavailable::CatalogFailed(_) => Self::new(Code::CatalogFailed, detail),
+            Unavailable::Stopped => Self::new(
+                Code::Stopping,
+                "the engine has stopped: nothing was done, try again when the server is back",
+            ),
+        }
+    }
+}
+
+impl From<StartError> for Problem {
+    fn from(why: StartError) -> Self {
+        let detail = why.to_string();
+        match why {
+            StartError::UnknownType { .. } => Self::new(
+                Code::UnknownSagaType,
+                format!("{detail}; GET /v1/definitions lists the types there are"),
+            ),
+            StartError::UnknownVersion { .. } => Self::new(Code::UnknownVersion, detail),
+            StartError::Retired(_) => Self::new(Code::Retired, detail),
+            StartError::BadData(_) => Self::new(Code::BadData, detail),
+            StartError::TooLarge { .. } => Self::new(Code::TooLarge, detail),
+            StartError::IdempotencyConflict { saga_id } => {
+                Self::new(Code::IdempotencyConflict, detail).about(saga_id)
+            }
+            StartError::KeyInUse { saga_id } => Self::new(
+                Code::KeyInUse,
+                format!("{detail}; look at that one, or wait for its end"),
+            )
+            .about(saga_id),
+            StartError::Unavailable(why) => why.into(),
+        }
+    }
+}
+
+impl From<AskError> for Problem {
+    fn from(why: AskError) -> Self {
+        let detail = why.to_string();
+        match why {
+            AskError::NoSuchSaga(saga) => no_such_saga(&saga.to_string()),
+            AskError::NoSuchStep(_) => Self::new(
+                Code::NoSuchStep,
+                format!("{detail}; GET the saga to see the names of its steps"),
+            ),
+            AskError::Moved { seq } => Self::new(Code::Moved, detail).at_seq(seq),
+            AskError::Refused(refusal) => Self::new(refusal_code(refusal), detail),
+            AskError::Unavailable(why) => why.into(),
+        }
+    }
+}
+
+impl From<ReplyError> for Problem {
+    fn from(why: ReplyError) -> Self {
+        let detail = why.to_string();
+        match why {
+            ReplyError::MadeUp(_) => Self::new(Code::MadeUpReply, detail),
+            ReplyError::ForeignService { .. } => Self::new(Code::ForeignService, detail),
+            ReplyError::Unavailable(why) => why.into(),
+        }
+    }
+}
+
+impl From<CatalogError> for Problem {
+    fn from(why: CatalogError) -> Self {
+        let code = match why {
+            CatalogError::Malformed { .. } => Code::BadQuery,
+            _ => Code::CatalogFailed,
+        };
+        Self::new(code, why.to_string())
+    }
+}
+
+impl From<DeployError> for Problem {
+    fn from(why: DeployError) -> Self {
+        let detail = why.to_string();
+        match why {
+            DeployError::Conflict { .. } | DeployError::Twice(_) => {
+                Self::new(Code::DefinitionConflict, detail)
+            }
+            DeployError::Unsupported { .. } => Self::new(Code::DefinitionRejected, detail),
+            DeployError::Catalog(why) => why.into(),
+        }
+    }
+}
+
+/// There is no saga under this name.
+pub fn no_such_saga(id: &str) -> Problem {
+    Problem::new(
+        Code::NoSuchSaga,
+        format!("there is no saga {id}: it never was, or it was deleted after its retention"),
+    )
+}
+
+const fn refusal_code(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::NoSuchStep => Code::NoSuchStep,
+        Refusal::NeverSent | Refusal::NoSuchAttempt | Refusal::NotOwed => Code::NotOwed,
+        Refusal::TooLate => Code::TooLate,
+        Refusal::Ended => Code::Ended,
+        Refusal::AlreadyCompensating => Code::AlreadyCompensating,
+        Refusal::AlreadyPaused => Code::AlreadyPaused,
+        Refusal::NotPaused => Code::NotPaused,
+        Refusal::UnknownSignal => Code::UnknownSignal,
+        Refusal::SignalTaken => Code::SignalTaken,
+        Refusal::VerbDoesNotFit => Code::VerbDoesNotFit,
+        Refusal::AttemptInFlight => Code::AttemptInFlight,
+        Refusal::NotLater => Code::NotLater,
+    }
+}

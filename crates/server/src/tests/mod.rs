@@ -1,0 +1,13 @@
+//! The API against a real engine, on the in-memory store with in-process participants.
+
+mod access;
+mod acting;
+mod bench;
+mod describing;
+mod hostile;
+mod listing;
+mod reading;
+mod replying;
+mod serving;
+mod starting;
+mod streaming;
