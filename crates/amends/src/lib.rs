@@ -8,3 +8,58 @@
 //! |---|---|
 //! | `cli` (default) | the `amends` binary and what only it needs |
 //! | `sqlite` | sagas that outlive the process, in a data folder |
+//!
+//! # A saga in a program
+//!
+//! ```
+//! use amends::{Call, Engine, Fence, Refused, Saga, Undo};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let order = Saga::named("Order")
+//!     .service("Stock", Fence::Settle) // both answer a repeated command as they did at first
+//!     .service("Bank", Fence::Settle)
+//!     .step("reserve", |step| step.action("Stock.Reserve").compensation("Stock.Release"))
+//!     .step("pay", |step| step.action("Bank.Charge").compensation("Bank.Refund"));
+//!
+//! let engine = Engine::builder()
+//!     .action("Stock.Reserve", |_: Call<Order>| async { Ok("reservation 7") })
+//!     .compensation("Stock.Release", |_: Undo<Order, String>| async { Ok(()) })
+//!     .action("Bank.Charge", |call: Call<Order>| async move {
+//!         match call.data.amount {
+//!             0..=100 => Ok("receipt 12"),
+//!             _ => Err(Refused::code("LIMIT").because("more than the account holds").into()),
+//!         }
+//!     })
+//!     .compensation("Bank.Refund", |_: Undo<Order, String>| async { Ok(()) })
+//!     .saga(order)
+//!     .in_memory()
+//!     .start()
+//!     .await?;
+//!
+//! let ended = engine.run("Order", &Order { amount: 250 }, Duration::from_secs(10)).await?;
+//! assert!(!ended.completed() && ended.clean()); // refused by the bank, and the stock released
+//! engine.stop().await;
+//! # Ok(())
+//! # }
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Order {
+//!     amount: u32,
+//! }
+//! ```
+
+mod embed;
+
+pub use amends_core::definition::{Fence, Kind};
+pub use amends_core::saga::{State, Status};
+pub use amends_core::{Millis, SagaId};
+pub use amends_definition::{GroupBuilder, Saga, SignalBuilder, StepBuilder};
+pub use amends_engine::{
+    Ask, AskError, DeployError, Handle, Options, SagaVerb, Snapshot, Unavailable,
+};
+pub use embed::{
+    BuildError, Builder, Call, Engine, Failure, Missing, NotNow, PlanError, Refused, StartError,
+    Undo, UndoEnd, VERSIONS_MAX, View,
+};
