@@ -41,13 +41,11 @@ pub fn whole(stored: Option<&StoredSaga>, after: u64, tail: &[u8]) -> Whole {
     let Some(stored) = stored else {
         return Whole { bytes: Bytes::copy_from_slice(tail), held_seq, unsaved: tail.to_vec() };
     };
-    if tail.is_empty() || held_seq > after {
-        // A checkpoint brings all that was collected, so the catalog holds the tail by now.
-        let bytes = stored.events.bytes.clone();
-        return Whole { bytes, held_seq, unsaved: Vec::new() };
-    }
-    let bytes = [&stored.events.bytes, tail].concat().into();
-    Whole { bytes, held_seq, unsaved: tail.to_vec() }
+    // The catalog may hold a part of the tail by now, or all of it. A checkpoint ends with a
+    // decision, and so with a frame.
+    let rest = persist::after(tail, held_seq.saturating_sub(after)).unwrap_or_default();
+    let bytes = [&stored.events.bytes, rest].concat().into();
+    Whole { bytes, held_seq, unsaved: rest.to_vec() }
 }
 
 /// The same for an ended saga that the catalog does not hold to its end yet.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amends_core::{SagaId, Time};
 use amends_definition::{Surroundings, check};
-use amends_store::{DueCursor, Position, ShardId, StoredSaga};
+use amends_store::{DueCursor, Events, Position, ShardId, StoredSaga};
 use tokio::sync::watch;
 
 use crate::engine::{Error, Shared};
@@ -41,6 +41,7 @@ pub async fn definitions(shared: &Arc<Shared>) -> Result<(), Error> {
 /// What the journal holds of one saga beyond the catalog.
 struct Tail {
     first_seq: u64,
+    count: u32,
     bytes: Vec<u8>,
 }
 
@@ -73,25 +74,25 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
         .into_iter()
         .map(|(build, id, epoch)| build(Arc::clone(shared), id, epoch))
         .collect();
-    let mut count = 0_u64;
-    let mut revive = |saga, whole: Result<Whole, String>| {
-        let shard = &mut shards[shard_of(saga).0 as usize];
-        count += 1;
-        match whole.map_err(Unreadable::Damaged).and_then(|whole| shard.revive(saga, whole)) {
-            Ok(()) => Ok(()),
-            Err(Unreadable::Newer(error)) => Err(Error::Newer(error)),
-            Err(Unreadable::Damaged(why)) => {
-                shard.quarantine(saga, why);
-                Ok(())
-            }
-        }
-    };
+    let count = due.len() + tails.len();
     for stored in due.iter().filter(|stored| !tails.contains_key(&SagaId(stored.row.saga))) {
-        revive(SagaId(stored.row.saga), Ok(reading::whole(Some(stored), 0, &[])))?;
+        let saga = SagaId(stored.row.saga);
+        let shard = &mut shards[shard_of(saga).0 as usize];
+        match shard.revive(saga, reading::whole(Some(stored), 0, &[])) {
+            Ok(()) => {}
+            Err(Unreadable::Newer(error)) => return Err(Error::Newer(error)),
+            Err(Unreadable::Damaged(why)) => shard.quarantine(saga, why),
+        }
     }
     for (saga, tail) in tails {
         let stored = shared.store.catalog.read(saga.0).await?;
-        revive(saga, with_tail(stored, &tail))?;
+        let shard = &mut shards[shard_of(saga).0 as usize];
+        let whole = with_tail(stored.as_ref(), &tail).map_err(Unreadable::Damaged);
+        match whole.and_then(|whole| shard.revive(saga, whole)) {
+            Ok(()) => {}
+            Err(Unreadable::Newer(error)) => return Err(Error::Newer(error)),
+            Err(Unreadable::Damaged(why)) => shard.keep_unreadable(saga, stored, tail.into(), why),
+        }
     }
     if count > 0 {
         tracing::info!(sagas = count, "sagas recovered");
@@ -111,9 +112,12 @@ async fn tails(
         let Some(last) = records.last() else { return Ok(tails) };
         after = last.position;
         for entry in records.into_iter().flat_map(|record| record.batches).flat_map(|b| b.entries) {
-            let tail = tails
-                .entry(SagaId(entry.saga))
-                .or_insert_with(|| Tail { first_seq: entry.events.first_seq, bytes: Vec::new() });
+            let tail = tails.entry(SagaId(entry.saga)).or_insert_with(|| Tail {
+                first_seq: entry.events.first_seq,
+                count: 0,
+                bytes: Vec::new(),
+            });
+            tail.count += entry.events.count;
             tail.bytes.extend_from_slice(&entry.events.bytes);
             if let Some(Ok((at, _))) = crate::persist::decode(&entry.events.bytes).next() {
                 *last_alive = (*last_alive).max(at);
@@ -122,17 +126,23 @@ async fn tails(
     }
 }
 
-fn with_tail(stored: Option<StoredSaga>, tail: &Tail) -> Result<Whole, String> {
+impl From<Tail> for Events {
+    fn from(tail: Tail) -> Self {
+        Self { first_seq: tail.first_seq, count: tail.count, bytes: tail.bytes.into() }
+    }
+}
+
+fn with_tail(stored: Option<&StoredSaga>, tail: &Tail) -> Result<Whole, String> {
     // A row may be newer than the catalog's position: then the tail is in it already.
-    let held = stored.as_ref().map_or(0, |stored| stored.row.seq);
+    let held = stored.map_or(0, |stored| stored.row.seq);
     let after = tail.first_seq - 1;
     if held > after {
         // Checkpoints end with a decision, so what is held already is left out frame by frame.
         let rest = crate::persist::after(&tail.bytes, held - after);
         let rest = rest.ok_or("the journal's events do not follow those of the catalog")?;
-        return Ok(reading::whole(stored.as_ref(), held, rest));
+        return Ok(reading::whole(stored, held, rest));
     }
-    Ok(reading::whole(stored.as_ref(), after, &tail.bytes))
+    Ok(reading::whole(stored, after, &tail.bytes))
 }
 
 /// The live sagas that have something to do soon.
@@ -157,13 +167,13 @@ pub async fn due_sagas(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             _ = stop.changed() => return,
         }
         for (number, inlets) in (0..).zip(shared.inlets()) {
-            match due_soon(&shared, ShardId(number)).await {
-                Ok(due) if due.is_empty() => {}
-                Ok(due) => {
-                    let _ = inlets.internal.send(Internal::Due(due)); // the engine is stopping
-                }
-                Err(error) => tracing::warn!(%error, "due sagas could not be read"),
-            }
+            let tell = |message| drop(inlets.internal.send(message)); // the engine may be stopping
+            tell(Internal::DueRead);
+            let due = due_soon(&shared, ShardId(number)).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "due sagas could not be read");
+                Vec::new()
+            });
+            tell(Internal::Due(due));
         }
     }
 }

@@ -16,7 +16,7 @@ pub mod message;
 mod recovery;
 mod work;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use amends_core::{Moment, SagaId, Time};
@@ -64,6 +64,10 @@ pub struct Shard {
     /// Sagas to read as soon as fewer are being read.
     to_load: VecDeque<SagaId>,
     loads: usize,
+    /// Those of them that are to be read again.
+    outdated: HashSet<SagaId>,
+    /// Sagas that left memory since the reading of those due soon began, while it is under way.
+    left_while_due: Option<HashSet<SagaId>>,
     /// Ended sagas that the catalog does not hold yet.
     archive: HashMap<SagaId, Arc<Checkpointed>>,
     /// The checkpointer waits for what the catalog does not hold.
@@ -168,6 +172,8 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             loading: HashMap::new(),
             to_load: VecDeque::new(),
             loads: 0,
+            outdated: HashSet::new(),
+            left_while_due: None,
             archive: HashMap::new(),
             collect: None,
             flight: None,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use amends_core::saga::{State, Status};
 use amends_engine::{AskError, SagaVerb, Start, StartError, Unavailable};
 use amends_store::memory::{Disk, Fault};
+use amends_store::{Batch, Entry, Events, ShardId};
+use bytes::Bytes;
 use serde_json::json;
 use shop::{Ledger, begin, end, engine, look, order, run, verb};
 
@@ -212,4 +214,30 @@ async fn what_is_not_there_is_said() {
     let not_json = handle.start(Start { data: "[1]".into(), ..order(json!({})) }).await;
     assert!(matches!(not_json, Err(StartError::BadData(_))));
     engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_nobody_can_read_is_kept_whole_and_holds_up_no_other() {
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let first = engine(&disk, &ledger, ORDER).await;
+    let good = begin(&first.handle(), json!({"order_id": "x", "Payment.Charge": "hang"})).await;
+    drop(first);
+    let damaged = 0xbad_u128;
+    let store = disk.open();
+    let shard = ShardId(0);
+    let epoch = store.journal.acquire(shard).await.unwrap();
+    let events = Events { first_seq: 1, count: 1, bytes: Bytes::from_static(b"\x01nonsense") };
+    let (claims, releases) = (Vec::new(), Vec::new());
+    let entry = Entry { saga: damaged, events, claims, releases };
+    store.journal.append(Batch { shard, epoch, entries: vec![entry] }).await.unwrap();
+    store.close().await;
+
+    let second = engine(&disk, &ledger, ORDER).await;
+    let handle = second.handle();
+    handle.ask(good, verb(SagaVerb::Cancel), None).await.unwrap();
+    assert_eq!(end(&handle, good).await.state, State::Failed);
+    second.stop().await;
+    let kept = disk.open().catalog.read(damaged).await.unwrap().expect("it is kept");
+    assert_eq!(kept.events.bytes, Bytes::from_static(b"\x01nonsense"));
+    assert!(kept.row.quarantined.is_some());
 }

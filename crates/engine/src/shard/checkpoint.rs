@@ -22,7 +22,7 @@ impl Shard {
         self.read_clock();
         let mut sagas: Vec<Checkpointed> =
             self.archive.values().map(|archived| Checkpointed::clone(archived)).collect();
-        for live in self.sagas.values_mut().filter(|live| live.unsaved()) {
+        for live in self.sagas.values().filter(|live| live.unsaved()) {
             sagas.push(self.desk.collected(live));
         }
         let _ = reply.send(sagas); // the engine is stopping
@@ -38,6 +38,7 @@ impl Shard {
                     // It was collected while it ran, and has ended since.
                     *archived = Arc::new(rest);
                 }
+                self.outdate(saga);
             } else if let Some(live) = self.sagas.get_mut(&saga) {
                 live.now_held(seq);
                 self.park(saga);
@@ -57,13 +58,25 @@ impl Shard {
             && let Some(live) = self.sagas.remove(&saga)
         {
             self.leave_timers(&live);
+            self.outdate(saga);
+        }
+    }
+
+    /// What is being read of this saga from the catalog may be older than what has just left memory
+    /// because the catalog holds it.
+    fn outdate(&mut self, saga: SagaId) {
+        if self.loading.contains_key(&saga) {
+            self.outdated.insert(saga);
+        }
+        if let Some(left) = &mut self.left_while_due {
+            left.insert(saga);
         }
     }
 }
 
 impl Desk {
     /// The saga's row and the events that the catalog lacks.
-    pub fn collected(&self, live: &mut Live) -> Checkpointed {
+    pub fn collected(&self, live: &Live) -> Checkpointed {
         let bytes = live.collect();
         let first_seq = live.held_seq + 1;
         let count = (live.saga.seq - live.held_seq) as u32;

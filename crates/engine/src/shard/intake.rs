@@ -1,6 +1,7 @@
 //! What comes in: deliveries, callbacks, questions, verbs, starts. Each finds its saga, in memory
 //! or by way of the catalog, and becomes an input of the machine.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use amends_core::input::Answer;
@@ -210,10 +211,13 @@ impl Shard {
     pub(super) fn internal(&mut self, message: Internal) {
         match message {
             Internal::Loaded { saga, stored } => self.loaded(saga, stored),
+            Internal::DueRead => self.left_while_due = Some(HashSet::new()),
             Internal::Due(stored) => {
+                let left = self.left_while_due.take().unwrap_or_default();
                 for stored in stored {
                     let saga = SagaId(stored.row.saga);
-                    if !self.archive.contains_key(&saga) {
+                    // One that has left meanwhile has ended, or is due at some other time.
+                    if !self.archive.contains_key(&saga) && !left.contains(&saga) {
                         self.take_back(saga, reading::whole(Some(&stored), 0, &[]));
                     }
                 }
@@ -301,6 +305,10 @@ impl Shard {
 
     fn loaded(&mut self, saga: SagaId, stored: Result<Option<Box<StoredSaga>>, Unavailable>) {
         self.loads = self.loads.saturating_sub(1);
+        if self.outdated.remove(&saga) {
+            self.to_load.push_back(saga);
+            return self.load_more();
+        }
         let todos = self.loading.remove(&saga).unwrap_or_default();
         let whole = stored.map(|stored| match self.archive.remove(&saga) {
             Some(archived) => Some(reading::whole_of_archive(stored.as_deref(), &archived)),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::deployed::Deployed;
+use crate::persist;
 use crate::request::{Snapshot, Unavailable};
 
 /// Whoever waits for the end of a saga.
@@ -23,8 +24,6 @@ pub struct Live {
     pub held_seq: u64,
     /// The events after those the catalog holds, encoded.
     unsaved: Vec<u8>,
-    /// Where in `unsaved` the checkpoint under way ends, and with which event.
-    collected: Option<(usize, u64)>,
     /// When the shard's timers call it.
     pub due: Option<Time>,
     /// Its commands that wait for room or are out.
@@ -60,7 +59,6 @@ impl Live {
             durable_seq,
             held_seq,
             unsaved,
-            collected: None,
             due: None,
             places: Vec::new(),
             waiters: Vec::new(),
@@ -92,17 +90,18 @@ impl Live {
     }
 
     /// The events that the catalog lacks, for a checkpoint.
-    pub fn collect(&mut self) -> Bytes {
-        self.collected = Some((self.unsaved.len(), self.saga.seq));
+    pub fn collect(&self) -> Bytes {
         Bytes::copy_from_slice(&self.unsaved)
     }
 
-    /// The catalog holds it up to this event.
+    /// The catalog holds it up to this event, also when it left memory and came back while the
+    /// checkpoint was under way.
     pub fn now_held(&mut self, seq: u64) {
-        if let Some((end, collected)) = self.collected.filter(|(_, collected)| *collected == seq) {
-            self.unsaved.drain(..end);
-            self.held_seq = collected;
-            self.collected = None;
+        let Some(held) = seq.checked_sub(self.held_seq).filter(|held| *held > 0) else { return };
+        // A checkpoint ends with a decision, and so with a frame.
+        if let Some(rest) = persist::after(&self.unsaved, held) {
+            self.unsaved.drain(..self.unsaved.len() - rest.len());
+            self.held_seq = seq;
         }
     }
 

@@ -66,7 +66,9 @@ pub enum StartFailure {
 pub enum Internal {
     /// A saga was read from the catalog.
     Loaded { saga: SagaId, stored: Result<Option<Box<StoredSaga>>, Unavailable> },
-    /// Parked sagas that are due soon.
+    /// The sagas that are due soon are being read from the catalog.
+    DueRead,
+    /// They have been: those that are parked come back.
     Due(Vec<StoredSaga>),
     /// The checkpointer wants what the catalog does not hold.
     Collect(oneshot::Sender<Vec<Checkpointed>>),

@@ -6,13 +6,19 @@
 use std::sync::Arc;
 
 use amends_core::input::{Answer, Outcome};
-use amends_core::saga::Fault;
+use amends_core::saga::{Fault, State};
 use amends_core::{Direction, Input, SagaId};
+
+use amends_store::{Checkpointed, Events, SagaRow, StoredSaga};
 
 use super::live::Live;
 use super::{Desk, Shard};
+use crate::convert;
 use crate::options::OUTAGE_AFTER;
 use crate::reading::{self, Unreadable, Whole};
+
+/// The type in the row of a saga whose own nobody can read.
+const UNREADABLE: &str = "(unreadable)";
 
 impl Shard {
     /// Takes a saga into memory. One that cannot be read is quarantined, and the others go on.
@@ -30,6 +36,44 @@ impl Shard {
             self.sagas.insert(saga, live);
         }
         Ok(())
+    }
+
+    /// Keeps a saga whole that the journal has and nobody can read, for a person to look at: the
+    /// journal is cut one day, and other sagas go on.
+    pub fn keep_unreadable(
+        &mut self,
+        saga: SagaId,
+        stored: Option<StoredSaga>,
+        tail: Events,
+        why: String,
+    ) {
+        tracing::error!(saga_id = %saga, why, "a saga cannot be read and is left alone");
+        self.desk.shared.metrics.unreadable();
+        let now = self.desk.now.0;
+        let unknown = || SagaRow {
+            saga: saga.0,
+            shard: self.desk.id,
+            saga_type: UNREADABLE.into(),
+            definition_version: 0,
+            definition_hash: [0; 32],
+            state: convert::state_out(State::Pending),
+            paused: false,
+            live: true,
+            seq: 0,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+            due_at: None,
+            close_at: None,
+            expires_at: None,
+            business_key: None,
+            attention: 0,
+            error: None,
+            quarantined: None,
+        };
+        let held = stored.map_or_else(unknown, |stored| stored.row);
+        let row = SagaRow { seq: tail.last_seq(), quarantined: Some(why), ..held };
+        self.archive.insert(saga, Arc::new(Checkpointed { row, events: tail }));
     }
 
     pub fn quarantine(&self, saga: SagaId, why: String) {

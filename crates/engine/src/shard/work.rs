@@ -258,9 +258,9 @@ impl Shard {
             return self.wake_waiters(saga);
         }
         self.wake_waiters(saga);
-        if let Some(mut live) = self.sagas.remove(&saga) {
+        if let Some(live) = self.sagas.remove(&saga) {
             self.leave_timers(&live);
-            let row = self.desk.collected(&mut live);
+            let row = self.desk.collected(&live);
             self.archive.insert(saga, Arc::new(row));
         }
     }

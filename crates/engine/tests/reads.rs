@@ -1,0 +1,282 @@
+//! Sagas are read back from the catalog while checkpoints go on: what is read may be older than
+//! what has just left memory. The runtime's clock is paused, and the catalog waits when told to.
+
+mod shop;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amends_core::saga::{Saga, State};
+use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn};
+use amends_store::memory::Disk;
+use amends_store::{
+    Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
+    Orphan, Page, Position, Query, ShardId, Store, StoredOrphan, StoredSaga,
+};
+use bytes::Bytes;
+use serde_json::json;
+use shop::{Ledger, deployment, look, participants, run};
+use tokio::sync::watch;
+
+const ORDER: &str = r#"
+saga: Order
+steps:
+  - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
+  - { name: pay, action: Payment.Charge, compensation: Payment.Refund }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: barrier }
+"#;
+
+/// Longer than a few checkpoints take to come.
+const CHECKPOINTS: Duration = Duration::from_secs(5);
+
+/// A catalog whose readings wait with what they have read, and whose checkpoints wait before they
+/// write, while their gates are shut.
+struct Gated {
+    inner: Arc<dyn Catalog>,
+    reads: watch::Receiver<bool>,
+    checkpoints: watch::Receiver<bool>,
+}
+
+struct Gates {
+    reads: watch::Sender<bool>,
+    checkpoints: watch::Sender<bool>,
+}
+
+async fn pass(gate: &watch::Receiver<bool>) {
+    let _ = gate.clone().wait_for(|open| *open).await; // a gate that is gone is open
+}
+
+type Done<'a, T> = BoxFuture<'a, Result<T, CatalogError>>;
+
+impl Catalog for Gated {
+    fn checkpoint(&self, checkpoint: Checkpoint) -> Done<'_, Position> {
+        Box::pin(async move {
+            pass(&self.checkpoints).await;
+            self.inner.checkpoint(checkpoint).await
+        })
+    }
+
+    fn position(&self) -> Position {
+        self.inner.position()
+    }
+
+    fn read(&self, saga: u128) -> Done<'_, Option<StoredSaga>> {
+        Box::pin(async move {
+            let read = self.inner.read(saga).await;
+            pass(&self.reads).await;
+            read
+        })
+    }
+
+    fn list(&self, query: Query) -> Done<'_, Page> {
+        self.inner.list(query)
+    }
+
+    fn counts(&self) -> Done<'_, Vec<Count>> {
+        self.inner.counts()
+    }
+
+    fn due(
+        &self,
+        shard: ShardId,
+        until: u64,
+        after: Option<DueCursor>,
+        limit: usize,
+    ) -> Done<'_, Vec<StoredSaga>> {
+        Box::pin(async move {
+            let due = self.inner.due(shard, until, after, limit).await;
+            pass(&self.reads).await;
+            due
+        })
+    }
+
+    fn live(
+        &self,
+        shard: ShardId,
+        after: Option<DueCursor>,
+        limit: usize,
+    ) -> Done<'_, Vec<StoredSaga>> {
+        self.inner.live(shard, after, limit)
+    }
+
+    fn put_definition(&self, definition: Definition) -> Done<'_, ()> {
+        self.inner.put_definition(definition)
+    }
+
+    fn definition(&self, saga_type: &str, version: u32) -> Done<'_, Option<Definition>> {
+        self.inner.definition(saga_type, version)
+    }
+
+    fn definitions(&self) -> Done<'_, Vec<Definition>> {
+        self.inner.definitions()
+    }
+
+    fn put_note(&self, name: &str, note: Bytes) -> Done<'_, ()> {
+        self.inner.put_note(name, note)
+    }
+
+    fn note(&self, name: &str) -> Done<'_, Option<Bytes>> {
+        self.inner.note(name)
+    }
+
+    fn put_orphan(&self, orphan: Orphan) -> Done<'_, u64> {
+        self.inner.put_orphan(orphan)
+    }
+
+    fn orphans(&self, after: u64, limit: usize) -> Done<'_, Vec<StoredOrphan>> {
+        self.inner.orphans(after, limit)
+    }
+
+    fn remove_orphan(&self, number: u64) -> Done<'_, bool> {
+        self.inner.remove_orphan(number)
+    }
+
+    fn append_audit(&self, audit: Audit) -> Done<'_, AuditEntry> {
+        self.inner.append_audit(audit)
+    }
+
+    fn audits(&self, saga: Option<u128>, after: u64, limit: usize) -> Done<'_, Vec<AuditEntry>> {
+        self.inner.audits(saga, after, limit)
+    }
+
+    fn expire(&self, now: u64, limit: usize) -> Done<'_, Vec<u128>> {
+        self.inner.expire(now, limit)
+    }
+
+    fn quarantine(&self, saga: u128, reason: &str) -> Done<'_, ()> {
+        self.inner.quarantine(saga, reason)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+
+/// An engine on a gated catalog, after its first checkpoint.
+async fn gated(ledger: &Ledger) -> (Engine, Gates, Arc<dyn Catalog>) {
+    let Store { journal, catalog: inner } = Disk::new().open();
+    let gates = Gates { reads: watch::Sender::new(true), checkpoints: watch::Sender::new(true) };
+    let gated = Gated {
+        inner: Arc::clone(&inner),
+        reads: gates.reads.subscribe(),
+        checkpoints: gates.checkpoints.subscribe(),
+    };
+    let store = Store { journal, catalog: Arc::new(gated) };
+    let engine = Engine::start(Options::default(), store, participants(ledger)).await.unwrap();
+    engine.handle().deploy(vec![deployment(ORDER)]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    (engine, gates, inner)
+}
+
+/// A late reply that says that the payment was made after all.
+fn paid_after_all(saga: &Saga) -> ReplyIn {
+    let body = json!({
+        "type": "SagaStepCompleted",
+        "saga_id": saga.id.to_string(),
+        "step_name": "pay",
+        "result": {"payment_id": "p-1"},
+    });
+    let raw = Bytes::from(body.to_string());
+    let reply = amends_wire::Reply::parse(&(), &raw).unwrap();
+    ReplyIn { reply, token: None, services: None, source: "callback".to_owned(), raw }
+}
+
+fn reply(
+    handle: &Handle,
+    saga: &Saga,
+) -> tokio::task::JoinHandle<Result<Receipt, amends_engine::ReplyError>> {
+    let (handle, reply_in) = (handle.clone(), paid_after_all(saga));
+    tokio::spawn(async move { handle.reply(reply_in).await })
+}
+
+/// The catalog holds a saga as the engine knows it.
+async fn agrees(handle: &Handle, catalog: &dyn Catalog, saga: &Saga) {
+    let seq = look(handle, saga.id).await.seq;
+    let stored = catalog.read(saga.id.0).await.unwrap().expect("it was checkpointed");
+    assert_eq!(stored.row.seq, seq);
+    let history = handle.history(saga.id).await.unwrap().unwrap();
+    let places: Vec<u64> = history.iter().map(|item| item.seq).collect();
+    assert_eq!(places, (1..=seq).collect::<Vec<_>>());
+}
+
+/// The reading begins before the checkpoint that holds the end and comes back after it.
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_is_checkpointed_while_it_is_read_is_read_again() {
+    let ledger = Ledger::default();
+    let (engine, gates, catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    let saga = run(&handle, json!({"Payment.Charge": "refuse"})).await;
+    gates.reads.send_replace(false);
+    let replied = reply(&handle, &saga);
+    tokio::time::sleep(CHECKPOINTS).await;
+    assert!(!replied.is_finished(), "it is being read");
+    gates.reads.send_replace(true);
+    assert_eq!(replied.await.unwrap().unwrap(), Receipt::Taken);
+    let after = look(&handle, saga.id).await;
+    assert!(after.seq > saga.seq, "the late success is recorded: {after:?}");
+    tokio::time::sleep(CHECKPOINTS).await;
+    agrees(&handle, &*catalog, &saga).await;
+    engine.stop().await;
+}
+
+/// It ends, is collected, comes back for a late success, and only then is its end held.
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_comes_back_during_its_checkpoint_is_checkpointed_on() {
+    let ledger = Ledger::default();
+    let (engine, gates, catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    let saga = run(&handle, json!({"Payment.Charge": "refuse"})).await;
+    gates.checkpoints.send_replace(false);
+    tokio::time::sleep(CHECKPOINTS).await;
+    assert_eq!(reply(&handle, &saga).await.unwrap().unwrap(), Receipt::Taken);
+    let after = look(&handle, saga.id).await;
+    assert!(after.seq > saga.seq, "the late success is recorded: {after:?}");
+    gates.checkpoints.send_replace(true);
+    tokio::time::sleep(CHECKPOINTS).await;
+    agrees(&handle, &*catalog, &saga).await;
+    engine.stop().await;
+}
+
+/// It is collected while it runs and ends before that is held: the catalog then holds a part of
+/// what is kept of its end.
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_ends_during_its_checkpoint_is_read_to_its_end() {
+    let ledger = Ledger::default();
+    let (engine, gates, catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    gates.checkpoints.send_replace(false);
+    let saga = run(&handle, json!({"Payment.Charge": "late 1"})).await;
+    assert_eq!(saga.state, State::Completed);
+    gates.reads.send_replace(false);
+    let replied = reply(&handle, &saga);
+    tokio::time::sleep(CHECKPOINTS).await;
+    gates.checkpoints.send_replace(true);
+    tokio::time::sleep(CHECKPOINTS).await;
+    gates.reads.send_replace(true);
+    assert_eq!(replied.await.unwrap().unwrap(), Receipt::Taken);
+    assert_eq!(look(&handle, saga.id).await.state, State::Completed);
+    tokio::time::sleep(CHECKPOINTS).await;
+    agrees(&handle, &*catalog, &saga).await;
+    engine.stop().await;
+}
+
+/// What is due soon is read, and ends before the reading comes back.
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_ends_while_what_is_due_is_read_stays_ended() {
+    let ledger = Ledger::default();
+    let (engine, gates, catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    let saga = shop::begin(&handle, json!({"Payment.Charge": "late 1"})).await;
+    // Long enough to be in the catalog as it runs, and for the next reading of what is due.
+    gates.reads.send_replace(false);
+    let saga = shop::end(&handle, saga).await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    gates.reads.send_replace(true);
+    tokio::time::sleep(CHECKPOINTS).await;
+    assert_eq!(reply(&handle, &saga).await.unwrap().unwrap(), Receipt::Taken);
+    tokio::time::sleep(CHECKPOINTS).await;
+    agrees(&handle, &*catalog, &saga).await;
+    engine.stop().await;
+}
