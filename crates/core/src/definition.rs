@@ -8,6 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::ids::{StepIx, StepSet};
+use crate::mutant::{Mutant, mutated};
 use crate::time::Millis;
 
 /// The most steps of a definition: a set of steps is one machine word.
@@ -301,7 +302,8 @@ impl Definition {
                 continue;
             }
             for step in self.indices().filter(|&s| self.step(s).can_turn()) {
-                if !self.ancestors(point).contains(step) {
+                let before = self.ancestors(point).contains(step);
+                if !before && !mutated(Mutant::UndoAfterPivot) {
                     wrong.push(IllFormed::TurnsTooLate { step, point });
                 }
             }

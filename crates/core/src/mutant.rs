@@ -16,8 +16,8 @@ pub enum Mutant {
     UndoBeforeAcknowledgement,
     /// Take a cancel while the pivot is in flight.
     CancelInFlightPivot,
-    /// Send the second round of an undo under the first round's number.
-    SecondRoundUnderFirstKey,
+    /// Take a compensatable step beside or after the point of no return for well-formed.
+    UndoAfterPivot,
     /// Turn the saga when the pivot's outcome is unknown.
     UnknownPivotTurns,
     /// Count answers to call a refusal settled.

@@ -1,0 +1,275 @@
+//! The laws: `semantics.md` section 6, judged by what the participants really did and not by what
+//! the machine believes.
+
+use amends_core::definition::Fence;
+use amends_core::event::Event;
+use amends_core::input::{Answer, Input, Moment, Outcome};
+use amends_core::saga::{ExceptionReason, Reason, Run, Settled, State, StepState};
+use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
+use stateright::Property;
+
+use crate::model::{RUNS, Scene};
+use crate::shape::Role;
+use crate::world::{Ledger, Leg, NOW, Packet, World};
+
+macro_rules! laws {
+    ($($law:ident: $words:literal,)*) => {
+        /// A law of `semantics.md` section 6.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Law { $(#[doc = $words] $law,)* }
+
+        impl Law {
+            /// Its number and what it says.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$law => concat!(stringify!($law), ": ", $words),)* }
+            }
+        }
+
+        /// One property for each law that is judged when a move is made.
+        pub fn properties() -> Vec<Property<Scene>> {
+            vec![$(Property::always(Law::$law.name(), |_, world: &World| {
+                world.broken != Some(Law::$law)
+            }),)*]
+        }
+    };
+}
+
+laws! {
+    S1: "failed and clean: every effect is undone, once",
+    S2: "completed: every effect stands, once",
+    S3: "at most one end",
+    S4: "one effect each way, and the same bytes under one key",
+    S5: "no command without a durable intent",
+    S7: "no undo of a step that may still be settled by asking",
+    S8: "no undo before those of the steps that depend on it",
+    S9: "undoing what never ran changes nothing",
+    S11: "no undo while the point of no return is held",
+    S12: "no first command after the decision",
+    S13: "a success that nobody may undo is a person's",
+    S15: "a made-up reply changes nothing",
+    S16: "any input twice is once",
+    S17: "the state rebuilt is the state before the crash",
+    S21: "one attention for each step, direction and reason",
+    S22: "no timer early, none twice, no due time earlier",
+    L1: "an end or a person is reachable",
+}
+
+const MOMENT: Moment = Moment { at: NOW, jitter: 0 };
+
+/// What these facts, which led from one state to another, break.
+pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga) -> Option<Law> {
+    let mut replayed = before.clone();
+    let fits = facts.iter().all(|event| replayed.apply(NOW, event).is_ok());
+    if !fits || replayed != *after {
+        return Some(Law::S17);
+    }
+    if before.state.ended() && after.state != before.state {
+        return Some(Law::S3);
+    }
+    let first_sending = |event: &Event| match event {
+        Event::Sent { command, .. } if command.direction == Direction::Action => before
+            .run(command.run)
+            .and_then(|run| run.sendings(Direction::Action))
+            .is_none_or(|sendings| !sendings.intent),
+        _ => false,
+    };
+    if before.turned.is_some() && facts.iter().any(first_sending) {
+        return Some(Law::S12);
+    }
+    let pairs = || after.runs().filter_map(|(at, run)| Some((before.run(at)?, run)));
+    if pairs().any(|(was, is)| other_bytes(was, is)) {
+        return Some(Law::S4);
+    }
+    let earlier = pairs().any(|(was, is)| is.deadline < was.deadline);
+    let saga_earlier = match (before.deadline, after.deadline) {
+        (Some(was), Some(is)) => is < was,
+        (was, is) => was != is,
+    };
+    (earlier || saga_earlier).then_some(Law::S22)
+}
+
+/// Does a round, once it has its intent, carry anything else than it did?
+fn other_bytes(was: &Run, is: &Run) -> bool {
+    [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
+        let (Some(before), Some(after)) = (was.sendings(direction), is.sendings(direction)) else {
+            return false;
+        };
+        let original = |run: &Run| run.undo.as_ref().and_then(|undo| undo.original_result.clone());
+        let carries = direction == Direction::Compensation && original(was) != original(is);
+        let differs = before.body != after.body || before.terms != after.terms || carries;
+        before.round == after.round && before.intent && differs
+    })
+}
+
+/// What sending the undo of this run now would break.
+pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> {
+    let saga = &world.saga;
+    if !past_settling(scene, saga, run) {
+        return Some(Law::S7);
+    }
+    let rules_out = |other: RunRef, ledger: &Ledger| {
+        ledger.twin || excused(saga, other) || saga.run(other).is_none()
+    };
+    for (at, ledger) in ledgers(world) {
+        if rules_out(at, ledger) {
+            continue;
+        }
+        let may_still_act = world.packets.iter().any(|packet| {
+            let remembered = ledger.answer(Direction::Action, packet.round).is_some();
+            packet.run == at && packet.may_act() && !remembered && !ledger.tombstone
+        }) && ledger.done == 0;
+        if scene.decisive(at) && (ledger.done > 0 || may_still_act) {
+            return Some(Law::S11);
+        }
+        let depends = scene.def.descendants(run.step).contains(at.step);
+        let undoable = scene.shape.steps[at.step.get()].role == Role::Compensatable;
+        if depends && undoable && (ledger.done > ledger.undone || may_still_act) {
+            return Some(Law::S8);
+        }
+    }
+    None
+}
+
+/// Has asking on told, or stopped? A barrier needs no asking; transients leave nothing to ask.
+fn past_settling(scene: &Scene, saga: &Saga, at: RunRef) -> bool {
+    let fenced = scene.shape.steps[at.step.get()].fence == Some(Fence::Barrier);
+    let Some(run) = saga.run(at).filter(|run| !fenced && run.undo.is_none()) else { return true };
+    let asked = run.action.as_ref();
+    let told = run.settled == Settled::Succeeded || asked.is_none_or(|a| a.doubtful.is_empty());
+    // Without a fence only an answer will do.
+    told || (scene.shape.steps[at.step.get()].fence.is_none_or(|fence| fence != Fence::None)
+        && run.settled == Settled::GivenUp)
+}
+
+/// What the arrival of this packet at its participant shows to be broken.
+pub fn broken_by_arrival(world: &World, packet: &Packet) -> Option<Law> {
+    let sendings = world.saga.run(packet.run).and_then(|run| run.sendings(packet.direction));
+    let durable = sendings.is_some_and(|sendings| {
+        packet.round <= sendings.round && packet.attempt <= sendings.attempts
+    });
+    (!durable).then_some(Law::S5)
+}
+
+/// What a tick short of the next due time would break.
+pub fn broken_by_early_timer(scene: &Scene, world: &World, wait: Millis) -> Option<Law> {
+    let mut early = world.clone();
+    early.pass(Millis(wait.0 - 1));
+    tick_says_something(scene, &mut early.saga).then_some(Law::S22)
+}
+
+/// What a second tick at the same time would break.
+pub fn broken_by_second_tick(scene: &Scene, world: &World) -> Option<Law> {
+    let mut saga = world.saga.clone();
+    let again = tick_says_something(scene, &mut saga);
+    let spins = effects::next_due(&scene.def, &saga, NOW).is_some_and(|due| due <= NOW);
+    (again || spins).then_some(Law::S22)
+}
+
+fn tick_says_something(scene: &Scene, saga: &mut Saga) -> bool {
+    let mut facts = Vec::new();
+    let taken = decide(&scene.def, saga, MOMENT, Input::Tick, &mut facts);
+    taken.is_err() || !facts.is_empty()
+}
+
+/// What is broken in a state, whatever led there.
+pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
+    let saga = &world.saga;
+    let same = |a: &amends_core::saga::Attention, b: &amends_core::saga::Attention| {
+        (a.run, a.direction, a.reason) == (b.run, b.direction, b.reason)
+    };
+    let twice = |(i, a)| saga.attention[..i].iter().any(|b| same(a, b));
+    if saga.attention.iter().enumerate().any(twice) {
+        return Some(Law::S21);
+    }
+    let owes = rules::live(&scene.def, saga);
+    for (at, ledger) in ledgers(world) {
+        let role = scene.shape.steps[at.step.get()].role;
+        if ledger.undone > ledger.done {
+            return Some(Law::S9);
+        }
+        let promised = scene.shape.steps[at.step.get()].fence.is_some() || !ledger.twin;
+        if ledger.undone > 1 || (ledger.done > 1 && promised) {
+            return Some(Law::S4);
+        }
+        if excused(saga, at) {
+            continue;
+        }
+        let quiet = !world.packets.iter().any(|packet| packet.run == at);
+        let standing = ledger.done != ledger.undone;
+        if saga.state == State::Failed && !owes && quiet && role == Role::Compensatable && standing
+        {
+            return Some(Law::S1);
+        }
+        // A person may have seen and dismissed it.
+        let acknowledged = world.left.verbs < scene.left.verbs;
+        let forward_only = matches!(role, Role::Pivot | Role::Retriable);
+        if saga.turned.is_some()
+            && forward_only
+            && quiet
+            && ledger.done > 0
+            && !acknowledged
+            && !seen_by_person(saga, at)
+        {
+            return Some(Law::S13);
+        }
+        let ran = saga.run(at).is_some();
+        let needed = forward_only || role == Role::Compensatable;
+        let done = ledger.undone == 0 && ledger.done >= 1;
+        if saga.state == State::Completed && ran && needed && !done {
+            return Some(Law::S2);
+        }
+    }
+    let skipped = |at: StepIx| {
+        matches!(saga.steps[at.get()], StepState::Skipped { .. } | StepState::Runs { .. })
+    };
+    let every = scene.def.indices().all(skipped);
+    (saga.state == State::Completed && !every).then_some(Law::S2)
+}
+
+/// The ledgers of the runs.
+fn ledgers(world: &World) -> impl Iterator<Item = (RunRef, &Ledger)> {
+    world.ledgers.iter().enumerate().map(|(i, ledger)| {
+        (RunRef { step: StepIx((i / RUNS) as u8), run: (i % RUNS) as u8 }, ledger)
+    })
+}
+
+/// Does the saga say that it does not vouch for this run?
+fn excused(saga: &Saga, at: RunRef) -> bool {
+    saga.exceptions.iter().any(|exception| exception.run == at)
+}
+
+fn seen_by_person(saga: &Saga, at: RunRef) -> bool {
+    saga.attention.iter().any(|a| a.run == Some(at) && a.reason == Reason::Contradicted)
+}
+
+/// S15: replies to what was never sent, by every name they could give it.
+pub fn forged_changes_nothing(scene: &Scene, world: &World) -> bool {
+    let mut saga = world.saga.clone();
+    let mut facts = Vec::new();
+    let mut refused = |run: RunRef, direction, round, attempt| {
+        let outcome = Outcome::Completed { result: scene.result.clone(), undone: Some(true) };
+        let answer = Answer { run, direction, round, attempt, own_exchange: false, outcome };
+        decide(&scene.def, &mut saga, MOMENT, Input::Answer(answer), &mut facts).is_err()
+    };
+    let beyond = RunRef::only(StepIx(scene.shape.steps.len() as u8));
+    let runs = world.saga.runs().map(|(at, _)| at).chain([beyond]);
+    runs.into_iter().all(|run| {
+        [Direction::Action, Direction::Compensation].into_iter().all(|direction| {
+            let sendings = world.saga.run(run).and_then(|run| run.sendings(direction));
+            let Some(sendings) = sendings else { return refused(run, direction, None, None) };
+            refused(run, direction, Some(sendings.round + 1), None)
+                && refused(run, direction, Some(sendings.round), Some(sendings.attempts + 1))
+                && refused(run, direction, Some(0), None)
+        })
+    })
+}
+
+/// Is a run unproven?
+pub fn unproven(saga: &Saga) -> bool {
+    saga.exceptions.iter().any(|exception| exception.reason == ExceptionReason::Unproven)
+}
+
+/// Is a job, or an answer to one, under way?
+pub fn is_callback(packet: &Packet) -> bool {
+    matches!(packet.leg, Leg::Job | Leg::Callback(_))
+}

@@ -1,0 +1,16 @@
+//! Exhaustive exploration of the saga machine that is shipped.
+//!
+//! The engine is `amends_core::decide` itself; network, participants, crashes, cancels and time
+//! are [`model`]led around it, and `stateright` tries every order of what may happen.
+
+pub mod groups;
+pub mod laws;
+pub mod marks;
+pub mod model;
+pub mod participant;
+pub mod report;
+pub mod rest;
+pub mod shape;
+pub mod stage;
+pub mod traps;
+pub mod world;

@@ -1,0 +1,241 @@
+//! `cargo run --release -p amends-explore`: explores every group, then springs every trap.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use amends_explore::groups::{self, Broken, Spec, Tally};
+use amends_explore::model::{Menu, Wire};
+use amends_explore::report::{Floor, trace};
+use amends_explore::shape::Policy;
+use amends_explore::world::Left;
+use amends_explore::{marks, traps};
+
+const HELP: &str = "\
+amends-explore: every state of every small saga
+
+  --group NAME       only this group (one, undo, verbs, expressions, two, three)
+  --plan             say what would be explored, and explore nothing
+  --deep             one more fault in each group; takes hours
+  --no-traps         do not spring the traps
+  --traps            only spring the traps
+  --trace            print the counterexample of each trap
+  --raise-floor      write what was explored to floor.txt
+  --shape SHAPE      only this shape, such as cB,cS<0,pU<01; with any of
+    --wire exchange|named|plain, --policy plain|one-timeout|max-attempts|saga-deadline,
+    --faults N, --crashes N, --cancels N, --verbs N, --trap WORDS
+";
+
+#[derive(Default)]
+struct Options {
+    group: Option<String>,
+    deep: bool,
+    plan: bool,
+    no_traps: bool,
+    only_traps: bool,
+    trace: bool,
+    raise_floor: bool,
+    shape: Option<String>,
+    trap: Option<String>,
+    wire: Option<Wire>,
+    policy: Option<Policy>,
+    left: [Option<u8>; 4],
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}\n\n{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    if options.plan {
+        for group in groups::all(options.deep) {
+            println!("{:12} {:6} scenes: {}", group.name, group.scenes.len(), group.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let done = match &options.shape {
+        Some(shape) => one_shape(&options, shape),
+        None => everything(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options() -> Result<Option<Options>, String> {
+    let mut options = Options::default();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--help" | "-h" => return Ok(None),
+            "--group" => options.group = Some(value()?),
+            "--plan" => options.plan = true,
+            "--deep" => options.deep = true,
+            "--no-traps" => options.no_traps = true,
+            "--traps" => options.only_traps = true,
+            "--trace" => options.trace = true,
+            "--raise-floor" => options.raise_floor = true,
+            "--shape" => options.shape = Some(value()?),
+            "--trap" => options.trap = Some(value()?),
+            "--wire" => {
+                options.wire = Some(match value()?.as_str() {
+                    "exchange" => Wire::Exchange,
+                    "named" => Wire::Named,
+                    "plain" => Wire::Plain,
+                    other => return Err(format!("there is no wire `{other}`")),
+                });
+            }
+            "--policy" => {
+                options.policy = Some(match value()?.as_str() {
+                    "plain" => Policy::Plain,
+                    "one-timeout" => Policy::OneTimeout,
+                    "max-attempts" => Policy::MaxAttempts,
+                    "saga-deadline" => Policy::SagaDeadline,
+                    other => return Err(format!("there is no policy `{other}`")),
+                });
+            }
+            "--faults" | "--crashes" | "--cancels" | "--verbs" => {
+                let number = value()?.parse().map_err(|e| format!("{word}: {e}"))?;
+                let names = ["--faults", "--crashes", "--cancels", "--verbs"];
+                let at = names.iter().position(|&name| name == word).unwrap_or(0);
+                options.left[at] = Some(number);
+            }
+            other => return Err(format!("there is no option `{other}`")),
+        }
+    }
+    Ok(Some(options))
+}
+
+fn one_shape(options: &Options, shape: &str) -> Result<(), String> {
+    let shape: amends_explore::shape::Shape = shape.parse()?;
+    let [faults, crashes, cancels, verbs] = options.left;
+    let left = Left {
+        faults: faults.unwrap_or(2),
+        crashes: crashes.unwrap_or(1),
+        cancels: cancels.unwrap_or(1),
+        verbs: verbs.unwrap_or(0),
+    };
+    if let Some(words) = &options.trap {
+        let trap = traps::ALL.iter().find(|(_, name)| name.contains(words.as_str()));
+        let (trap, name) = trap.ok_or_else(|| format!("there is no trap `{words}`"))?;
+        println!("with a trap: {name}");
+        traps::set(Some(*trap));
+    }
+    let wires = options.wire.map_or(Wire::ALL.to_vec(), |wire| vec![wire]);
+    let policies = options.policy.map_or(vec![Policy::Plain], |policy| vec![policy]);
+    for wire in wires {
+        for &policy in &policies {
+            let menu = Menu::Everything;
+            let spec = Spec { shape: shape.clone(), policy, wire, left, menu };
+            if let Err(wrong) = shape.define(policy) {
+                return Err(format!("{shape} is not well-formed: {wrong:?}"));
+            }
+            let begun = Instant::now();
+            let (tally, broken) = groups::explore_one(&spec);
+            let seconds = begun.elapsed().as_secs_f64();
+            println!("{shape} {policy:?} {wire:?}: {}", counted(&tally, seconds));
+            if let Some(broken) = broken {
+                return Err(trace(&broken));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn everything(options: &Options) -> Result<(), String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("floor.txt");
+    let mut floor = Floor::parse(&fs::read_to_string(&path).unwrap_or_default())?;
+    let whole = options.group.is_none() && !options.only_traps;
+    if !options.only_traps {
+        let mut total = Tally::default();
+        let begun = Instant::now();
+        for group in groups::all(options.deep) {
+            if options.group.as_ref().is_some_and(|name| name != group.name) {
+                continue;
+            }
+            let tally = explore_group(&group)?;
+            total.add(tally);
+            if options.raise_floor {
+                floor.raise(group.name, &tally);
+            } else if let Some(fell) = floor.below(group.name, &tally) {
+                return Err(fell);
+            }
+        }
+        println!("{:12} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
+    }
+    if whole {
+        let missing = marks::missing();
+        if !missing.is_empty() {
+            return Err(format!("never seen in the whole run: {}", missing.join("; ")));
+        }
+        println!("{} marks, each seen", marks::ALL.len());
+    }
+    if !options.no_traps && options.group.is_none() {
+        spring(options)?;
+    }
+    if options.raise_floor {
+        fs::write(&path, floor.text()).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn explore_group(group: &groups::Group) -> Result<Tally, String> {
+    let begun = Instant::now();
+    let explored = groups::explore(&group.scenes);
+    let seconds = begun.elapsed().as_secs_f64();
+    match explored {
+        Ok(tally) => {
+            println!("{:12} {}  ({})", group.name, counted(&tally, seconds), group.about);
+            Ok(tally)
+        }
+        Err((broken, _)) => Err(trace(&broken)),
+    }
+}
+
+fn spring(options: &Options) -> Result<(), String> {
+    let mut escaped = Vec::new();
+    for (trap, name) in traps::ALL {
+        traps::set(Some(trap));
+        let found = groups::explore(&groups::hunting_ground());
+        traps::set(None);
+        match found {
+            Err((broken, tally)) => print_caught(name, &broken, &tally, options.trace, trap),
+            Ok(tally) => {
+                println!("NOT CAUGHT in {} states: {name}", tally.states);
+                escaped.push(name);
+            }
+        }
+    }
+    if escaped.is_empty() { Ok(()) } else { Err(format!("not caught: {}", escaped.join("; "))) }
+}
+
+fn print_caught(name: &str, broken: &Broken, tally: &Tally, with_trace: bool, trap: traps::Trap) {
+    let law = broken.law.split(':').next().unwrap_or(broken.law);
+    let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
+    println!("caught: {name:48} {law:4} {shape:12} {moves:3} moves {:9} states", tally.states);
+    if with_trace {
+        traps::set(Some(trap));
+        println!("{}", trace(broken));
+        traps::set(None);
+    }
+}
+
+fn counted(tally: &Tally, seconds: f64) -> String {
+    let Tally { shapes, scenes, states, depth_max } = tally;
+    format!(
+        "{shapes:6} shapes {scenes:6} scenes {states:10} states, depth {depth_max:3}, {seconds:6.1} s"
+    )
+}

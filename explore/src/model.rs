@@ -1,0 +1,398 @@
+//! The model: what may happen next, for `stateright` to try in every order.
+//!
+//! The engine's part is played by as little as possible: it hands inputs to `amends_core::decide`,
+//! and what the facts say leaves. Whatever is not to be had for nothing is paid for with a fault,
+//! so that the states are finite, and a fault-free continuation always exists.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use amends_core::definition::Kind;
+use amends_core::saga::Fault;
+use amends_core::{Definition, Direction, Payload, RunRef, StepIx, effects};
+use stateright::{Model, Property};
+
+use crate::groups::Spec;
+use crate::laws::{self, Law};
+use crate::participant::{Choice, Participant};
+use crate::rest;
+use crate::shape::{Policy, Role, Shape};
+use crate::stage::Stage;
+use crate::world::{Left, Leg, NOW, Packet, World};
+
+/// The most runs that a step of a shape has.
+pub const RUNS: usize = 2;
+
+/// How many sendings of one command are followed. Only a pivot or retriable step without a fence
+/// comes that far: carried out once, its answer lost, it refuses every repeat, and is asked for
+/// ever with a person told.
+const ATTEMPTS_FOLLOWED_MAX: u32 = 5;
+
+/// The same where faults alone can make an undo fail that often.
+const UNDO_ATTEMPTS_FOLLOWED_MAX: u32 = 20;
+
+/// How answers travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// In the exchange of the command, as over HTTP: each names its attempt and round. The network
+    /// loses and delays, and a crash of the engine cuts what is open.
+    Exchange,
+    /// By messages that name their attempt and round. The network loses, doubles and delays.
+    Named,
+    /// By messages that name nothing, except that a second round must be named to be heard.
+    Plain,
+}
+
+impl Wire {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Exchange, Self::Named, Self::Plain];
+}
+
+/// Which faults there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Menu {
+    /// All.
+    Everything,
+    /// Only undos that are answered "not now": enough of them make poison.
+    UndoPostponed,
+}
+
+/// One shape under one policy and one wire: what `stateright` explores.
+pub struct Scene {
+    /// The shape.
+    pub shape: Shape,
+    /// Its numbers.
+    pub policy: Policy,
+    /// How answers travel.
+    pub wire: Wire,
+    /// What may go wrong, how often.
+    pub left: Left,
+    /// What may go wrong.
+    pub menu: Menu,
+    pub(crate) def: Definition,
+    pub(crate) fault: Fault,
+    pub(crate) result: Payload,
+    /// States known to come to rest, by their hash without faults.
+    pub(crate) resting: Mutex<HashSet<u64>>,
+}
+
+/// Something that happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The service has room: the fact becomes durable and the command leaves.
+    Send(RunRef, Direction),
+    /// The fact becomes durable, and the engine crashes before the command leaves.
+    SendAndCrash(RunRef, Direction),
+    /// The fact becomes durable, and the connection is refused.
+    SendNowhere(RunRef, Direction),
+    /// A command, or a job that was accepted, is dealt with by the participant.
+    Arrive(Packet, Choice),
+    /// An answer is heard.
+    Hear(Packet),
+    /// A message misses the timers and comes any time.
+    Delay(Packet),
+    /// From here on services have room only when it suits.
+    Congest,
+    /// A message is lost without a trace.
+    Lose(Packet),
+    /// A message is delivered twice, the second time whenever it likes.
+    Double(Packet),
+    /// The exchange breaks, and the engine notices; the command may still arrive.
+    Break(Packet),
+    /// Somebody in between answers "not now"; the command may still arrive.
+    Intercept(Packet),
+    /// Time passes up to the next due time.
+    Advance,
+    /// The engine crashes and recovers; open exchanges are gone, and it says so of them, or waits.
+    Crash {
+        /// Whether it says so.
+        told: bool,
+    },
+    /// The engine is away for a while.
+    Outage,
+    /// A cancel.
+    Cancel,
+    /// The signal of that step.
+    Signal(StepIx),
+    /// The expressions of that step are evaluated.
+    Evaluate(StepIx, Worth),
+    /// An operator's verb.
+    Verb(RunRef, Act),
+}
+
+/// What an expression comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worth {
+    /// True, or a list of two.
+    Yes,
+    /// False, or an empty list; of a signal: refused.
+    No,
+    /// An error.
+    Error,
+}
+
+/// What an operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Pause.
+    Pause,
+    /// Resume, after a while.
+    Resume,
+    /// Retry now.
+    Retry(Direction),
+    /// Say that it is done.
+    ResolveDone(Direction),
+    /// Say that the action was refused.
+    ResolveRefused,
+    /// Go on without it.
+    Skip(Direction),
+    /// Give it another body.
+    Edit(Direction),
+    /// Move its deadline.
+    Extend,
+    /// Move the saga's deadline.
+    ExtendSaga,
+    /// A contradiction was seen.
+    Acknowledge,
+}
+
+const VERBS: [Act; 12] = [
+    Act::Pause,
+    Act::Retry(Direction::Action),
+    Act::Retry(Direction::Compensation),
+    Act::ResolveDone(Direction::Action),
+    Act::ResolveDone(Direction::Compensation),
+    Act::ResolveRefused,
+    Act::Skip(Direction::Action),
+    Act::Skip(Direction::Compensation),
+    Act::Edit(Direction::Action),
+    Act::Edit(Direction::Compensation),
+    Act::Extend,
+    Act::Acknowledge,
+];
+
+impl Scene {
+    /// The scene of a well-formed shape; `None` for another.
+    pub fn new(spec: &Spec) -> Option<Self> {
+        let Spec { shape, policy, wire, left, menu } = spec;
+        Some(Self {
+            def: shape.define(*policy).ok()?,
+            shape: shape.clone(),
+            policy: *policy,
+            wire: *wire,
+            left: *left,
+            menu: *menu,
+            fault: Fault::new("FAULT", "of the explorer"),
+            result: Payload::from("{}"),
+            resting: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn participant(&self, run: RunRef) -> Participant {
+        let piece = self.shape.steps[run.step.get()];
+        let exchange = self.wire == Wire::Exchange;
+        // The seed's participants acknowledge an undo whatever they found, and do not say what.
+        let silent = self.wire == Wire::Plain;
+        Participant { fence: piece.fence, role: piece.role, exchange, silent }
+    }
+
+    pub(crate) fn ledger_index(run: RunRef) -> usize {
+        run.step.get() * RUNS + usize::from(run.run)
+    }
+
+    /// The commands that would be sent now.
+    pub(crate) fn owed_now<'a>(
+        &'a self,
+        world: &'a World,
+    ) -> impl Iterator<Item = (RunRef, Direction)> + 'a {
+        effects::owed(&self.def, &world.saga)
+            .filter(|owed| owed.from <= NOW)
+            .map(|owed| (owed.run, owed.direction))
+    }
+
+    /// Has everything come that comes in time, so that time passes by itself?
+    pub(crate) fn punctual(&self, world: &World) -> bool {
+        let idle = || {
+            self.owed_now(world).next().is_none()
+                && effects::evaluations(&self.def, &world.saga).is_empty()
+        };
+        world.packets.iter().all(|packet| packet.late) && (world.congested || idle())
+    }
+
+    fn packet_actions(&self, world: &World, packet: Packet, actions: &mut Vec<Action>) {
+        let faults = world.left.faults;
+        match packet.leg {
+            Leg::Command | Leg::Job => {
+                let ledger = &world.ledgers[Self::ledger_index(packet.run)];
+                for (choice, cost) in self.participant(packet.run).choices(ledger, &packet) {
+                    if cost <= faults {
+                        actions.push(Action::Arrive(packet, choice));
+                    }
+                }
+            }
+            Leg::Answer(_) | Leg::Callback(_) => actions.push(Action::Hear(packet)),
+        }
+        if faults == 0 {
+            return;
+        }
+        if !packet.late {
+            actions.push(Action::Delay(packet));
+        }
+        if packet.leg == Leg::Job {
+            return;
+        }
+        if !packet.twin {
+            actions.push(Action::Lose(packet));
+        }
+        let exchange = self.wire == Wire::Exchange && !matches!(packet.leg, Leg::Callback(_));
+        if !exchange {
+            actions.push(Action::Double(packet));
+        } else if !packet.severed && Stage::is_open(world, &packet) {
+            actions.push(Action::Break(packet));
+            actions.push(Action::Intercept(packet));
+        }
+    }
+
+    /// What the engine does by itself: sendings, in the order of the steps, then evaluations.
+    fn engine_actions(&self, world: &World, actions: &mut Vec<Action>) {
+        let most = if world.congested { usize::MAX } else { 1 };
+        for (run, direction) in self.owed_now(world).take(most) {
+            actions.push(Action::Send(run, direction));
+            if world.left.faults > 0 {
+                actions.push(Action::SendNowhere(run, direction));
+                if world.left.crashes > 0 {
+                    actions.push(Action::SendAndCrash(run, direction));
+                }
+            }
+        }
+        if !actions.is_empty() && !world.congested {
+            return;
+        }
+        for step in effects::evaluations(&self.def, &world.saga).into_iter().take(most) {
+            actions.extend([Worth::Yes, Worth::No].map(|worth| Action::Evaluate(step, worth)));
+            if world.left.faults > 0 {
+                actions.push(Action::Evaluate(step, Worth::Error));
+            }
+        }
+    }
+
+    fn crash_actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.left.crashes == 0 || world.left.faults == 0 {
+            return;
+        }
+        let cut = |p: &Packet| !p.severed && matches!(p.leg, Leg::Command | Leg::Answer(_));
+        if self.wire == Wire::Exchange && world.packets.iter().any(cut) {
+            actions.extend([true, false].map(|told| Action::Crash { told }));
+        }
+        actions.push(Action::Outage);
+    }
+
+    fn outer_actions(&self, world: &World, actions: &mut Vec<Action>) {
+        self.crash_actions(world, actions);
+        if world.left.cancels > 0 {
+            actions.push(Action::Cancel);
+        }
+        for (step, piece) in (0u8..).zip(&self.shape.steps) {
+            if matches!(piece.role, Role::Judged | Role::Waiting) {
+                actions.push(Action::Signal(StepIx(step)));
+            }
+            if world.left.verbs > 0 {
+                for run in 0..RUNS as u8 {
+                    let run = RunRef { step: StepIx(step), run };
+                    actions.extend(VERBS.map(|act| Action::Verb(run, act)));
+                }
+            }
+        }
+        let first = RunRef::only(StepIx(0));
+        if world.left.verbs > 0 && self.policy == Policy::SagaDeadline {
+            actions.push(Action::Verb(first, Act::ExtendSaga));
+        }
+        if world.saga.paused.is_some() {
+            actions.push(Action::Verb(first, Act::Resume));
+        }
+    }
+
+    /// The run that holds the point of no return, by its kind alone.
+    pub(crate) fn decisive(&self, run: RunRef) -> bool {
+        let kind = if self.def.pivot().is_some() { Kind::Pivot } else { Kind::Retriable };
+        self.def.step(run.step).kind == kind
+    }
+}
+
+impl Model for Scene {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![Stage::opening(self)]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if world.broken.is_some() {
+            return;
+        }
+        self.possible(world, actions);
+        if self.menu == Menu::UndoPostponed {
+            actions.retain(|action| match action {
+                Action::Arrive(packet, choice) => {
+                    let undo = packet.direction == Direction::Compensation;
+                    matches!(choice, Choice::Do | Choice::DoSilently | Choice::Repeat)
+                        || (undo && *choice == Choice::Postpone)
+                }
+                Action::Send(..) | Action::Hear(_) | Action::Advance | Action::Cancel => true,
+                _ => false,
+            });
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        Stage::new(self, world, true).play(action).map(|(world, _)| world)
+    }
+
+    fn within_boundary(&self, world: &World) -> bool {
+        world.saga.runs().all(|(_, run)| {
+            let attempts = |direction| run.sendings(direction).map_or(0, |s| s.attempts);
+            attempts(Direction::Action) <= ATTEMPTS_FOLLOWED_MAX
+                && attempts(Direction::Compensation) <= UNDO_ATTEMPTS_FOLLOWED_MAX
+        })
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = laws::properties();
+        properties.push(Property::always(Law::S15.name(), laws::forged_changes_nothing));
+        properties.push(Property::always(Law::L1.name(), rest::comes_to_rest));
+        properties
+    }
+}
+
+impl Scene {
+    fn possible(&self, world: &World, actions: &mut Vec<Action>) {
+        // A command that has just left is dealt with before anything else happens: what else could
+        // happen first leads to the same states in the other order, or is its delay, a fault.
+        let fresh = |packet: &&Packet| packet.leg == Leg::Command && !packet.late;
+        if let Some(&packet) = world.packets.iter().find(fresh) {
+            self.packet_actions(world, packet, actions);
+            self.crash_actions(world, actions);
+            return;
+        }
+        self.engine_actions(world, actions);
+        if !actions.is_empty() && !world.congested {
+            if world.left.faults > 0 {
+                actions.push(Action::Congest);
+            }
+            self.outer_actions(world, actions);
+            return;
+        }
+        let mut last = None;
+        for &packet in &world.packets {
+            // Two equal messages are one choice.
+            if last.replace(packet) != Some(packet) {
+                self.packet_actions(world, packet, actions);
+            }
+        }
+        if self.punctual(world) && effects::next_due(&self.def, &world.saga, NOW).is_some() {
+            actions.push(Action::Advance);
+        }
+        self.outer_actions(world, actions);
+    }
+}

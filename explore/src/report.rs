@@ -1,0 +1,161 @@
+//! What is printed: a counterexample move by move, and the floor that a run may not fall below.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use amends_core::{Direction, RunRef, effects};
+
+use crate::groups::{Broken, Spec, Tally};
+use crate::model::{Action, Scene};
+use crate::stage::Stage;
+use crate::world::{Leg, NOW, Packet};
+
+/// A counterexample, readable: each move, and under it the facts it brought about.
+pub fn trace(broken: &Broken) -> String {
+    let Spec { shape, policy, wire, left, .. } = &broken.spec;
+    let mut text = String::new();
+    let _ = writeln!(text, "{}", broken.law);
+    let _ = writeln!(text, "  shape {shape}, policy {policy:?}, wire {wire:?}, {left:?}");
+    let Some(scene) = Scene::new(&broken.spec) else { return text };
+    let mut world = Stage::opening(&scene);
+    for (i, &action) in broken.actions.iter().enumerate() {
+        let due = effects::next_due(&scene.def, &world.saga, NOW).map(|due| due.since(NOW));
+        let passes = match (action, due) {
+            (Action::Advance, Some(due)) => format!(", {due} pass"),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "{:3}. {}{passes}", i + 1, words(action));
+        let Some((after, facts)) = Stage::new(&scene, &world, true).play(action) else { break };
+        for fact in facts {
+            let _ = writeln!(text, "       {fact:?}");
+        }
+        world = after;
+    }
+    let _ = writeln!(text, "  leaves {:?}, attention:", world.saga.state);
+    for attention in &world.saga.attention {
+        let _ = writeln!(text, "       {:?} {:?}", attention.run, attention.reason);
+    }
+    for (at, run) in world.saga.runs() {
+        let ledger = &world.ledgers[Scene::ledger_index(at)];
+        let _ = writeln!(
+            text,
+            "  {}: {:?}, {:?}, F = {}, C = {}",
+            name(at),
+            run.status,
+            run.settled,
+            ledger.done,
+            ledger.undone
+        );
+    }
+    text
+}
+
+fn words(action: Action) -> String {
+    match action {
+        Action::Send(run, direction) => format!("send {}", command(run, direction)),
+        Action::SendAndCrash(run, direction) => {
+            format!("{} is written, crash before it leaves", command(run, direction))
+        }
+        Action::SendNowhere(run, direction) => {
+            format!("{} is written, connection refused", command(run, direction))
+        }
+        Action::Arrive(packet, choice) => format!("{} arrives: {choice:?}", of(packet)),
+        Action::Hear(packet) => format!("heard: {}", of(packet)),
+        Action::Delay(packet) => format!("delayed: {}", of(packet)),
+        Action::Lose(packet) => format!("lost: {}", of(packet)),
+        Action::Double(packet) => format!("doubled: {}", of(packet)),
+        Action::Break(packet) => format!("the exchange of {} breaks", of(packet)),
+        Action::Intercept(packet) => format!("\"not now\" from in between to {}", of(packet)),
+        Action::Evaluate(step, worth) => format!("step {} evaluated: {worth:?}", step.0),
+        Action::Signal(step) => format!("signal of step {}", step.0),
+        Action::Verb(run, act) => format!("operator on {}: {act:?}", name(run)),
+        Action::Advance
+        | Action::Crash { .. }
+        | Action::Outage
+        | Action::Cancel
+        | Action::Congest => format!("{action:?}").to_lowercase(),
+    }
+}
+
+fn of(packet: Packet) -> String {
+    let command = command(packet.run, packet.direction);
+    let what = match packet.leg {
+        Leg::Command => String::new(),
+        leg => format!(", {leg:?}"),
+    };
+    let late = if packet.late { ", late" } else { "" };
+    format!("{command} round {} attempt {}{what}{late}", packet.round, packet.attempt)
+}
+
+fn command(run: RunRef, direction: Direction) -> String {
+    match direction {
+        Direction::Action => format!("action {}", name(run)),
+        Direction::Compensation => format!("undo {}", name(run)),
+    }
+}
+
+fn name(run: RunRef) -> String {
+    if run.run == 0 { format!("{}", run.step.0) } else { format!("{}.{}", run.step.0, run.run) }
+}
+
+/// What each group came to at least when the floor was last raised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Floor(BTreeMap<String, (usize, usize)>);
+
+impl Floor {
+    /// Reads `group shapes states` lines.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut floor = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let wrong = || format!("`{line}` is not `group shapes states`");
+            let mut words = line.split_whitespace();
+            let name = words.next().ok_or_else(wrong)?;
+            let mut number = || words.next()?.parse().ok();
+            let shapes = number().ok_or_else(wrong)?;
+            floor.insert(name.to_owned(), (shapes, number().ok_or_else(wrong)?));
+        }
+        Ok(Self(floor))
+    }
+
+    /// Raises a group's floor to what it came to.
+    pub fn raise(&mut self, group: &str, tally: &Tally) {
+        self.0.insert(group.to_owned(), (tally.shapes, tally.states));
+    }
+
+    /// In what a group fell below its floor.
+    pub fn below(&self, group: &str, tally: &Tally) -> Option<String> {
+        let &(shapes, states) = self.0.get(group)?;
+        let fell = tally.shapes < shapes || tally.states < states;
+        let now = (tally.shapes, tally.states);
+        fell.then(|| {
+            format!("{group}: {now:?} shapes and states, fewer than the floor's {shapes}, {states}")
+        })
+    }
+
+    /// As it is kept in the file.
+    pub fn text(&self) -> String {
+        let mut text = String::from(
+            "# group, shapes, states: what a run explored when this was last raised, by\n\
+             # `cargo run --release -p amends-explore -- --raise-floor`. A run that explores less fails.\n",
+        );
+        for (group, (shapes, states)) in &self.0 {
+            let _ = writeln!(text, "{group} {shapes} {states}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_floor_reads_back_and_tells_a_fall() {
+        let mut floor = Floor::default();
+        floor.raise("one", &Tally { shapes: 3, scenes: 9, states: 100, depth_max: 7 });
+        let floor = Floor::parse(&floor.text());
+        let less = Tally { shapes: 3, scenes: 9, states: 99, depth_max: 7 };
+        let told = floor.map(|floor| floor.below("one", &less));
+        assert!(matches!(told, Ok(Some(_))), "{told:?}");
+    }
+}
