@@ -1,5 +1,6 @@
 //! The `amends` binary: the server, and everything a person asks of it in a terminal.
 
+mod bench;
 mod cli;
 
 use std::process::ExitCode;

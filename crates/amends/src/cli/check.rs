@@ -3,40 +3,34 @@
 use std::path::PathBuf;
 
 use amends_definition::{Severity, findings_json, render};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde_json::value::RawValue;
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
-use super::{Outcome, shown};
+use super::output::Form;
+use super::{Outcome, Session, client, shown};
 
 /// Check definition files: every finding with its place, the reason and the fix
 ///
-/// Ends with 1 when a file has an error; warnings and notes are no errors.
+/// Ends with 1 when a file has an error; warnings and notes are no errors. With -o json the
+/// findings are a list for editors and scripts.
 #[derive(Args, Debug)]
 pub struct Check {
     /// The files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How to say it: text for people, json for editors and scripts
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
     #[command(flatten)]
     env: AllowedEnv,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 impl Check {
-    pub fn run(self) -> Outcome {
+    pub fn run(self, session: &Session) -> Outcome {
         let (mut all, mut errors) = (Vec::new(), 0);
         for path in &self.files {
             let checked = definition_file::read(path, &self.env)?;
             errors += checked.count(Severity::Error);
-            if self.output == Format::Json {
+            if session.output.output != Form::Table {
                 all.extend(checked.findings);
                 continue;
             }
@@ -48,8 +42,9 @@ impl Check {
                 println!("{}: {name}, {steps} step{plural}, can run", path.display());
             }
         }
-        if self.output == Format::Json {
-            println!("{:#}", findings_json(&all));
+        if session.output.output != Form::Table {
+            let findings: Vec<Box<RawValue>> = client::read(&findings_json(&all).to_string())?;
+            session.output.many(&findings, || Ok(String::new()))?;
         }
         if errors > 0 { Err(Failure::silent(Exit::Error)) } else { Ok(()) }
     }

@@ -66,6 +66,22 @@ impl Failure {
         Self { next: Some(next.to_string()), ..self }
     }
 
+    /// Does it end with this code?
+    pub fn is(&self, exit: Exit) -> bool {
+        self.exit == exit
+    }
+
+    /// With which code the process ends.
+    #[cfg(test)]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What happened.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Says it on stderr.
     pub fn report(self) -> ExitCode {
         if !self.what.is_empty() {

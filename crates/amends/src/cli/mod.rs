@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod act;
+mod bench;
 mod cancel;
 mod check;
 mod client;
@@ -86,6 +87,7 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     Definitions(definitions::Definitions),
     Doctor(doctor::Doctor),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -139,6 +141,7 @@ fn run(cli: Cli) -> Outcome {
         Command::DeadLetters(command) => asking(command.run(&session)),
         Command::Definitions(command) => asking(command.run(&session)),
         Command::Doctor(command) => command.run(),
+        Command::Bench(command) => command.run(&session),
         Command::Completions(command) => command.run(),
     }
 }

@@ -23,6 +23,11 @@ pub fn error_word() -> String {
     paint("error:", "1;31", colour_err())
 }
 
+/// `warning:`, before what should be otherwise.
+pub fn warning_word() -> String {
+    paint("warning:", "1;33", colour_err())
+}
+
 /// `next:`, before what to do about it.
 pub fn hint_word() -> String {
     paint(" next:", "1;36", colour_err())

@@ -1,0 +1,175 @@
+//! How services are reached: from what a definition says to a transport that carries commands.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use amends_definition::{Binding, Transport as Described};
+use amends_engine::{Binder, Carrier, Deployed, Handle};
+use amends_server::Secrets;
+use amends_transport::{Closing, Outgoing, Replies, Transport};
+use amends_transport_http::{HttpService, HttpTransport, Options};
+use amends_wire::signature::Secret;
+
+use super::super::exit::{Exit, Failure};
+
+/// Every service that a definition describes.
+pub struct Services {
+    http: Arc<HttpTransport>,
+    /// Each way a service was described, in the order in which they came.
+    described: Mutex<Vec<(String, Binding)>>,
+    verdicts: Arc<Verdicts>,
+}
+
+/// What answers mean by the `refused_when` of the definitions that are in service.
+#[derive(Default)]
+struct Verdicts(OnceLock<Handle>);
+
+impl Services {
+    /// Knows none yet.
+    pub fn new() -> Result<Arc<Self>, Failure> {
+        let built = Options::new(tokio::runtime::Handle::current()).build();
+        let http = built.map_err(|error| Failure::new(Exit::Error, format!("TLS: {error}")))?;
+        Ok(Arc::new(Self {
+            http: Arc::new(http),
+            described: Mutex::default(),
+            verdicts: Arc::default(),
+        }))
+    }
+
+    /// Where the definitions in service are found. No command is sent before.
+    pub fn learn(&self, handle: Handle) {
+        let _ = self.verdicts.0.set(handle); // it is told once
+    }
+
+    /// What carries all commands.
+    pub fn transport(&self) -> &HttpTransport {
+        &self.http
+    }
+
+    /// The name under which the transport knows a service as it is described: two definitions may
+    /// describe one service differently.
+    fn name(&self, service: &str, binding: &Binding) -> Arc<str> {
+        let mut described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(name, held): &(String, Binding)| name == service && held == binding;
+        let place = described.iter().position(same).unwrap_or_else(|| {
+            described.push((service.to_owned(), binding.clone()));
+            described.len() - 1
+        });
+        let others = described[..place].iter().filter(|(name, _)| name == service).count();
+        if others == 0 { service.into() } else { format!("{service}#{}", others + 1).into() }
+    }
+}
+
+impl Binder for Services {
+    fn bind(&self, service: &str, binding: &Binding) -> Option<Carrier> {
+        let unbound = |why: &str| tracing::warn!(service, "{why}; its commands wait");
+        let url = match binding.transport.as_ref() {
+            Some(Described::Http { url: Some(url) }) => url.clone(),
+            Some(Described::Http { url: None }) => {
+                unbound("the service's url needs an environment variable that is not set");
+                return None;
+            }
+            Some(_) => {
+                unbound("the service is reached by a broker, and this server carries HTTP only");
+                return None;
+            }
+            None => {
+                unbound("the definition does not say how the service is reached");
+                return None;
+            }
+        };
+        let secrets = match secret(service, binding) {
+            Ok(secret) => secret.into_iter().collect(),
+            Err(why) => {
+                unbound(&why);
+                return None;
+            }
+        };
+        let (verdicts, owner, held) =
+            (Arc::clone(&self.verdicts), service.to_owned(), binding.clone());
+        let http = HttpService {
+            url,
+            commands: binding.paths.clone(),
+            secrets,
+            headers: Vec::new(),
+            not_found_is_gone: binding.not_found_is_gone,
+            refused_when: Some(Arc::new(move |body| verdicts.refused(&owner, &held, body))),
+        };
+        let name = self.name(service, binding);
+        if let Err(error) = self.http.bind(&name, http) {
+            unbound(&error.to_string());
+            return None;
+        }
+        let transport = Arc::new(Named { name, http: Arc::clone(&self.http) });
+        Some(Carrier { transport, answers_by_message: false })
+    }
+}
+
+/// A service signs its replies with the secret with which its commands are signed.
+impl Secrets for Services {
+    fn secrets(&self, service: &str, binding: &Binding) -> Vec<Secret> {
+        secret(service, binding).ok().flatten().into_iter().collect()
+    }
+}
+
+/// The secret that the binding names; never sending unsigned what should be signed.
+fn secret(service: &str, binding: &Binding) -> Result<Option<Secret>, String> {
+    let Some(name) = &binding.secret_env else { return Ok(None) };
+    let text = std::env::var(name)
+        .map_err(|_| format!("the secret of {service} is not in the environment ({name})"))?;
+    Secret::new(&text).map(Some).map_err(|error| format!("{name}: {error}"))
+}
+
+impl Verdicts {
+    /// Is this answer a refusal by the newest definition of any type that describes the service so?
+    fn refused(&self, service: &str, binding: &Binding, body: &[u8]) -> Option<bool> {
+        let all = self.0.get()?.definitions();
+        let judges = newest(&all).filter(|deployed| {
+            deployed.compiled.bindings.get(service) == Some(binding) && judges(deployed)
+        });
+        let mut response = None;
+        for deployed in judges {
+            if response.is_none() {
+                response = Some(serde_json::from_slice(body).ok()?);
+            }
+            let verdict = deployed.compiled.expressions.refused(service, response.as_ref()?);
+            if verdict.is_ok_and(|refused| refused) {
+                return Some(true);
+            }
+        }
+        response.map(|_| false)
+    }
+}
+
+/// The last version of each type; they come by type and version.
+fn newest(all: &[Arc<Deployed>]) -> impl Iterator<Item = &Arc<Deployed>> {
+    let name = |deployed: &Arc<Deployed>| Arc::clone(deployed.definition.saga_type());
+    all.chunk_by(move |a, b| name(a) == name(b)).filter_map(<[_]>::last)
+}
+
+/// May the definition have a `refused_when`? Most have none, and their answers need no reading.
+fn judges(deployed: &Deployed) -> bool {
+    const KEY: &[u8] = b"refused_when";
+    deployed.compiled.source.windows(KEY.len()).any(|text| text == KEY)
+}
+
+/// The transport, for the service that it knows under this name.
+struct Named {
+    name: Arc<str>,
+    http: Arc<HttpTransport>,
+}
+
+impl Transport for Named {
+    fn send(&self, outgoing: Outgoing, replies: Replies) {
+        let service = Arc::clone(&self.name);
+        self.http.send(Outgoing { service, ..outgoing }, replies);
+    }
+
+    fn kept_open(&self) -> usize {
+        self.http.kept_open()
+    }
+
+    fn close(&self, grace: Duration) -> Closing {
+        self.http.close(grace)
+    }
+}

@@ -1,0 +1,71 @@
+//! What the server says on stderr: lines for people, or one JSON object a line.
+
+use clap::ValueEnum;
+use tracing_subscriber::EnvFilter;
+
+use super::super::exit::{Exit, Failure};
+use super::super::shown;
+
+/// How it is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Says what happens to the server as a whole.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    format: LogFormat,
+}
+
+/// Starts logging, once a process.
+pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
+    let parsed = EnvFilter::try_new(filter).map_err(|error| {
+        Failure::new(Exit::Usage, format!("--log {filter:?} is not understood: {error}"))
+            .hint("give error, warn, info, debug, or directives such as amends_engine=debug")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_ansi(shown::colour_err());
+    let set = match format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    set.map_err(|error| Failure::new(Exit::Error, error))?;
+    Ok(Logs { format })
+}
+
+impl Logs {
+    /// Something that a person who started the server wants to know.
+    pub fn say(&self, text: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Json => tracing::info!("{text}"),
+        }
+    }
+
+    /// Something that should be otherwise.
+    pub fn warn(&self, text: &str) {
+        match self.format {
+            LogFormat::Text => eprintln!("{} {text}", shown::warning_word()),
+            LogFormat::Json => tracing::warn!("{text}"),
+        }
+    }
+
+    /// Findings in a definition, which have many lines.
+    pub fn findings(&self, rendered: &str) {
+        match self.format {
+            LogFormat::Text => eprint!("{rendered}"),
+            LogFormat::Json => tracing::warn!(findings = rendered, "findings in a definition"),
+        }
+    }
+
+    /// May it have colour?
+    pub fn colour(&self) -> bool {
+        self.format == LogFormat::Text && shown::colour_err()
+    }
+}
