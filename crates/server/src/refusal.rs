@@ -125,3 +125,49 @@ const fn refusal_code(refusal: Refusal) -> Code {
         Refusal::NotLater => Code::NotLater,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use amends_core::SagaId;
+    use axum::http::header::RETRY_AFTER;
+    use axum::response::IntoResponse;
+
+    #[test]
+    fn the_engine_says_no_with_a_status_a_code_and_when_to_come_back() {
+        let full = CatalogError::Full { what: "disk".to_owned() };
+        let cases: [(Problem, u16, &str, Option<&str>); 10] = [
+            (Unavailable::Overloaded { retry_after_secs: 3 }.into(), 429, "overloaded", Some("3")),
+            (
+                Unavailable::CatalogBehind { retry_after_secs: 9 }.into(),
+                429,
+                "catalog_behind",
+                Some("9"),
+            ),
+            (Unavailable::JournalFailed("full".into()).into(), 503, "journal_failed", None),
+            (Unavailable::CatalogFailed("gone".into()).into(), 503, "catalog_failed", None),
+            (Unavailable::Stopped.into(), 503, "stopping", None),
+            (StartError::Retired("Order".into()).into(), 409, "retired", None),
+            (StartError::TooLarge { bytes: 2, bytes_max: 1 }.into(), 413, "too_large", None),
+            (AskError::Refused(Refusal::AttemptInFlight).into(), 409, "attempt_in_flight", None),
+            (AskError::Refused(Refusal::TooLate).into(), 409, "too_late", None),
+            (DeployError::Catalog(full).into(), 503, "catalog_failed", None),
+        ];
+        for (problem, status, code, retry_after) in cases {
+            assert_eq!(problem.code(), code);
+            let response = problem.into_response();
+            assert_eq!(response.status(), status, "{code}");
+            let said = response.headers().get(RETRY_AFTER).map(|said| said.to_str().unwrap());
+            assert_eq!(said, retry_after, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_names_the_other_saga() {
+        let saga_id = SagaId(7);
+        for why in [StartError::IdempotencyConflict { saga_id }, StartError::KeyInUse { saga_id }] {
+            let written = serde_json::to_value(Problem::from(why)).unwrap();
+            assert_eq!(written["saga_id"], saga_id.to_string());
+        }
+    }
+}

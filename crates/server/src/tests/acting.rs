@@ -162,7 +162,7 @@ async fn a_verb_that_cannot_be_done_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_history_says_whose_token_it_was() {
+async fn history_and_audit_say_whose_token_it_was() {
     let bench = Bench::guarded().await;
     let starter = bearer("starter-starter-starter");
     let headers = [JSON, ("authorization", &*starter)];
@@ -176,4 +176,10 @@ async fn the_history_says_whose_token_it_was() {
     let paused = history["events"].as_array().unwrap().iter().find(|e| e["event"] == "paused");
     assert_eq!(paused.unwrap()["by"], "olga");
     assert_eq!(paused.unwrap()["reason"], "because");
+    let path = format!("/v1/audit?saga_id={id}");
+    let audit = bench.send("GET", &path, &headers, "").await.json();
+    let entry = &audit["entries"][0];
+    assert_eq!((&entry["actor"], &entry["action"]), (&json!("olga"), &json!("pause")), "{audit}");
+    assert_eq!(entry["saga_id"], id);
+    assert_eq!(entry["hash"].as_str().unwrap().len(), 64);
 }

@@ -68,6 +68,24 @@ services:
   Payment: { fence: barrier }
 "#;
 
+/// Every run of its step does what its own parcel says.
+const PARCELS: &str = r#"
+saga: Parcels
+steps:
+  - name: ship
+    action: Shipping.Create
+    compensation: Shipping.Cancel
+    deadline: 10m
+    for_each: "${ data.parcels }"
+    input: "${ item }"
+  - { name: pay, kind: pivot, action: Payment.Charge }
+  - { name: notify, kind: best_effort, action: Inventory.Reserve }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: barrier }
+  Shipping: { fence: barrier }
+"#;
+
 /// The tokens of a server that has some.
 pub const TOKENS: &str = r#"
 [[token]]
@@ -266,7 +284,7 @@ pub async fn engine(disk: &Disk, key: &TokenKey) -> Engine {
         ..amends_engine::Options::default()
     };
     let engine = Engine::start(options, disk.open(), Arc::new(binder)).await.unwrap();
-    let files = [ORDER, KEYED, APPROVAL, SECRETIVE].map(|file| {
+    let files = [ORDER, KEYED, APPROVAL, SECRETIVE, PARCELS].map(|file| {
         let checked = check(file.as_bytes(), "test.yaml", &Surroundings::none());
         let compiled = checked.compiled.unwrap_or_else(|| panic!("{:#?}", checked.findings));
         Deployment { compiled }

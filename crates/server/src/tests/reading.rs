@@ -30,6 +30,34 @@ async fn a_saga_says_what_each_step_waits_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_run_of_a_step_has_its_own_name() {
+    let bench = Bench::open().await;
+    let parcels = json!({"parcels": [{"n": 0}, {"Shipping.Create": "accept"}]});
+    let id = bench.start("Parcels", &parcels).await;
+    let one_is_done = |saga: &Value| {
+        let steps = saga["steps"].as_array().unwrap();
+        steps.len() == 4
+            && step(saga, "ship.0")["status"] == "completed"
+            && step(saga, "ship.1")["waiting_for"] == "accepted"
+    };
+    let saga = bench.until(&id, one_is_done).await;
+    let names: Vec<_> = saga["steps"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(names, ["ship.0", "ship.1", "pay", "notify"]);
+    let kinds: Vec<_> = saga["steps"].as_array().unwrap().iter().map(|s| &s["kind"]).collect();
+    assert_eq!(kinds, ["compensatable", "compensatable", "pivot", "best_effort"]);
+    let reply = json!({"type": "SagaStepCompleted", "saga_id": id, "step_name": "ship.1"});
+    assert_eq!(bench.post("/v1/replies", &reply).await.status, 202);
+    let saga = bench.ended(&id).await;
+    assert_eq!((&saga["state"], &saga["cancellable"]), (&json!("completed"), &json!(false)));
+    let history = bench.get(&format!("/v1/sagas/{id}/history")).await.json();
+    let events = history["events"].as_array().unwrap();
+    let readied = events.iter().find(|event| event["event"] == "readied").unwrap();
+    assert_eq!(readied["step"], "ship");
+    assert_eq!(readied["inputs"], parcels["parcels"]);
+    assert!(events.iter().any(|event| event["event"] == "completed" && event["step"] == "ship.1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_never_was_is_not_found() {
     let bench = Bench::open().await;
     for path in [
