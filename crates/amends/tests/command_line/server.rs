@@ -1,0 +1,80 @@
+//! A server in a process of its own, and commands that ask it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The binary, with nothing of this machine's settings.
+pub fn amends() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_amends"));
+    let ours = std::env::vars_os().map(|(name, _)| name);
+    for name in ours.filter(|name| name.to_string_lossy().starts_with("AMENDS_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(std::env::temp_dir()).stdin(Stdio::null());
+    command
+}
+
+/// A server that ends with the test.
+pub struct Server {
+    process: Child,
+    pub url: String,
+}
+
+impl Server {
+    /// Starts one on a free port, and waits until it listens.
+    pub fn start(data: &Path, definition: &Path) -> Self {
+        let mut process = amends()
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .arg("--definitions")
+            .arg(definition)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("amends listens on ").map(str::to_owned);
+        let url = url.unwrap_or_else(|| panic!("the server did not start: {line:?}"));
+        Self { process, url }
+    }
+
+    /// Runs a command against it.
+    pub fn ask(&self, args: &[&str]) -> Output {
+        amends().args(args).args(["--server", &self.url]).output().unwrap()
+    }
+
+    /// The same, with the exit code and the JSON that was printed.
+    pub fn json(&self, args: &[&str]) -> (i32, Value) {
+        let output = self.ask(&[args, &["-o", "json"]].concat());
+        let code = output.status.code().unwrap();
+        let value = serde_json::from_slice(&output.stdout);
+        (code, value.unwrap_or_else(|error| panic!("{error}: {}", words(&output))))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it as an operator would, and gives its exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill(); // it has ended already
+        let _ = self.process.wait();
+    }
+}
+
+/// All that a command said.
+pub fn words(output: &Output) -> String {
+    let [out, err] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    format!("{out}{err}")
+}
