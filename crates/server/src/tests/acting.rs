@@ -101,6 +101,8 @@ async fn a_dead_undo_is_retried_edited_resolved_or_skipped() {
             (&pay["waiting_for"], &pay["compensation_attempts"]),
             (&json!("retry"), &json!(1))
         );
+        assert!(pay["next_attempt_at"].is_string(), "{pay:#}");
+        assert_eq!(pay["error"]["message"], "not now");
         assert_eq!(step(&saga, "reserve")["waiting_for"], "dependents");
         let got = bench.post(&format!("/v1/sagas/{id}/steps/pay/{verb}"), &form).await;
         assert_eq!(got.status, 200, "{verb}: {:?}", got.body);

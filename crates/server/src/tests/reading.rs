@@ -22,11 +22,6 @@ async fn a_saga_says_what_each_step_waits_for() {
     let saga = bench.get(&format!("/v1/sagas/{id}")).await.json();
     assert_eq!(step(&saga, "approve")["waiting_for"], "signal");
     assert_eq!(step(&saga, "approve")["service"], Value::Null);
-
-    let id = bench.start("Order", &json!({"Payment.Charge": "later"})).await;
-    let pauses = |saga: &Value| step(saga, "pay")["waiting_for"] == "retry";
-    let pay = bench.until(&id, |saga| pauses(saga) || !saga["ended_at"].is_null()).await;
-    assert!(step(&pay, "pay")["next_attempt_at"].is_string(), "{pay:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
