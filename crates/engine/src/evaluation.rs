@@ -8,6 +8,7 @@ use amends_definition::{Context, StepInputs};
 use serde_json::{Map, Value as Json};
 
 use crate::deployed::Deployed;
+use crate::options::STEP_INPUTS_BYTES_MAX;
 
 /// What the expressions of a step that is reached come to.
 pub fn evaluate(deployed: &Deployed, saga: &Saga, step: StepIx) -> Evaluation {
@@ -41,7 +42,16 @@ fn evaluated(deployed: &Deployed, saga: &Saga, step: StepIx) -> Result<Evaluatio
         StepInputs::Data => Evaluation::Data,
         StepInputs::Inputs(inputs) => {
             let payload = |input: Json| Payload::from(input.to_string().as_str());
-            Evaluation::Inputs(inputs.into_iter().map(|input| input.map(payload)).collect())
+            let inputs: Vec<Option<Payload>> =
+                inputs.into_iter().map(|input| input.map(payload)).collect();
+            let bytes: usize = inputs.iter().flatten().map(|input| input.bytes().len()).sum();
+            if bytes > STEP_INPUTS_BYTES_MAX {
+                return Err(format!(
+                    "the inputs of all its runs have {bytes} bytes and may have \
+                     {STEP_INPUTS_BYTES_MAX}: pass references instead of the content"
+                ));
+            }
+            Evaluation::Inputs(inputs)
         }
     })
 }

@@ -22,6 +22,14 @@ pub const CALLBACKS_WAITING_MAX: usize = 8_192;
 /// shared by many, few enough that the first of them does not wait long.
 pub const BATCH_INPUTS_MAX: usize = 2_048;
 
+/// How many bytes of facts a shard gathers before it hands the batch to the journal. With what one
+/// more input can bring it stays below what a store takes at once.
+pub const BATCH_BYTES_FULL: usize = 4 * 1024 * 1024;
+
+/// The most bytes that a step's inputs may have over all its runs: were every step of a definition
+/// to come to its inputs in the same decision, the batch would still be one that a store takes.
+pub const STEP_INPUTS_BYTES_MAX: usize = 384 * 1024;
+
 /// How many of these may be starts, so that running sagas are served first.
 pub const BATCH_STARTS_MAX: usize = 512;
 

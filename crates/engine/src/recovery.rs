@@ -6,6 +6,7 @@ use std::sync::Arc;
 use amends_core::{SagaId, Time};
 use amends_definition::{Surroundings, check};
 use amends_store::{DueCursor, Events, Position, ShardId, StoredSaga};
+use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::engine::{Error, Shared};
@@ -14,8 +15,12 @@ use crate::reading::{self, Unreadable, Whole};
 use crate::shard::message::Internal;
 use crate::shard::{SHARDS, Shard, shard_of, ways};
 
-/// How many sagas are read from the catalog at once.
+/// How many sagas one page of the catalog has.
 const PAGE_SAGAS: usize = 1_000;
+
+/// How many single sagas are asked for at the same moment, so that the catalog's reader is never
+/// idle while one is being replayed.
+const READS_AT_ONCE: usize = 256;
 
 /// Takes back every version that the catalog holds.
 pub async fn definitions(shared: &Arc<Shared>) -> Result<(), Error> {
@@ -84,8 +89,14 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
             Err(Unreadable::Damaged(why)) => shard.quarantine(saga, why),
         }
     }
-    for (saga, tail) in tails {
-        let stored = shared.store.catalog.read(saga.0).await?;
+    let mut read = stream::iter(tails)
+        .map(|(saga, tail)| async move {
+            let stored = shared.store.catalog.read(saga.0).await;
+            stored.map(|stored| (saga, tail, stored))
+        })
+        .buffer_unordered(READS_AT_ONCE);
+    while let Some(next) = read.next().await {
+        let (saga, tail, stored) = next?;
         let shard = &mut shards[shard_of(saga).0 as usize];
         let whole = with_tail(stored.as_ref(), &tail).map_err(Unreadable::Damaged);
         match whole.and_then(|whole| shard.revive(saga, whole)) {

@@ -26,8 +26,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Shared;
 use crate::options::{
-    BATCH_INPUTS_MAX, BATCH_STARTS_MAX, CALLBACKS_WAITING_MAX, CATALOG_BEHIND_SAGAS_MAX,
-    OUTAGE_AFTER, REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
+    BATCH_BYTES_FULL, BATCH_INPUTS_MAX, BATCH_STARTS_MAX, CALLBACKS_WAITING_MAX,
+    CATALOG_BEHIND_SAGAS_MAX, OUTAGE_AFTER, REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
 };
 use crate::request::Unavailable;
 use batch::{Pending, Sealed};
@@ -68,6 +68,8 @@ pub struct Shard {
     outdated: HashSet<SagaId>,
     /// Sagas that left memory since the reading of those due soon began, while it is under way.
     left_while_due: Option<HashSet<SagaId>>,
+    /// Sagas that were read back and have not gone on yet.
+    to_wake: VecDeque<SagaId>,
     /// Ended sagas that the catalog does not hold yet.
     archive: HashMap<SagaId, Arc<Checkpointed>>,
     /// The checkpointer waits for what the catalog does not hold.
@@ -171,6 +173,7 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             },
             loading: HashMap::new(),
             to_load: VecDeque::new(),
+            to_wake: VecDeque::new(),
             loads: 0,
             outdated: HashSet::new(),
             left_while_due: None,
@@ -247,6 +250,7 @@ impl Shard {
             let Ok(request) = self.outlets.requests.try_recv() else { break };
             self.request(request);
         }
+        self.wake_up();
         self.fire_timers();
         self.serve_lanes();
         while self.room_in_batch() && self.desk.pending.starts < BATCH_STARTS_MAX {
@@ -262,7 +266,8 @@ impl Shard {
     }
 
     fn room_in_batch(&self) -> bool {
-        self.desk.pending.inputs < BATCH_INPUTS_MAX
+        let pending = &self.desk.pending;
+        pending.inputs < BATCH_INPUTS_MAX && pending.bytes() < BATCH_BYTES_FULL
     }
 
     fn read_clock(&mut self) {

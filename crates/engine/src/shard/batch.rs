@@ -114,6 +114,11 @@ impl Pending {
         self.drafts.is_empty()
     }
 
+    /// How many bytes of facts are in it.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds the encoded events of one decision.
     pub fn add(&mut self, live: &mut Live, first_seq: u64, count: u32, events: &[u8]) {
         let range = self.bytes.len()..self.bytes.len() + events.len();

@@ -31,11 +31,22 @@ impl Shard {
     /// The same, for a caller that stops at what a newer version wrote.
     pub fn revive(&mut self, saga: SagaId, whole: Whole) -> Result<(), Unreadable> {
         if !self.sagas.contains_key(&saga) {
-            let mut live = revived(&self.desk, whole)?;
-            self.desk.wake(&mut live);
+            let live = revived(&self.desk, whole)?;
             self.sagas.insert(saga, live);
+            self.to_wake.push_back(saga);
         }
         Ok(())
+    }
+
+    /// Lets sagas go on that were read back, as many as the batch has room for.
+    pub(super) fn wake_up(&mut self) {
+        while self.room_in_batch() {
+            let Some(saga) = self.to_wake.pop_front() else { return };
+            self.desk.pending.inputs += 1;
+            if let Some(live) = self.sagas.get_mut(&saga) {
+                self.desk.wake(live);
+            }
+        }
     }
 
     /// Keeps a saga whole that the journal has and nobody can read, for a person to look at: the
