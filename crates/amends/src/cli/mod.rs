@@ -11,6 +11,7 @@ mod completions;
 mod dead_letters;
 mod definition_file;
 mod definitions;
+mod demo;
 mod doctor;
 mod edit;
 mod exit;
@@ -67,6 +68,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Demo(demo::Demo),
     Check(check::Check),
     Graph(graph::Graph),
     Start(start::Start),
@@ -122,6 +124,7 @@ fn run(cli: Cli) -> Outcome {
     let session = Session { remote: cli.remote, output: cli.output };
     match cli.command {
         Command::Serve(command) => command.run(),
+        Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
         Command::Start(command) => asking(command.run(&session)),
