@@ -22,6 +22,8 @@ mod input;
 mod list;
 mod output;
 mod pause;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod resume;
 mod retry;
