@@ -15,9 +15,9 @@ use amends_explore::{marks, traps};
 const HELP: &str = "\
 amends-explore: every state of every small saga
 
-  --group NAME       only this group (one, undo, verbs, expressions, two, three)
+  --group NAME       only this group, as --plan lists them
   --plan             say what would be explored, and explore nothing
-  --deep             one more fault in each group; takes hours
+  --deep             one fault more in each group, every shape on every wire; takes hours
   --no-traps         do not spring the traps
   --traps            only spring the traps
   --trace            print the counterexample of each trap

@@ -72,16 +72,21 @@ fn at_rest(scene: &Scene, world: &World) -> bool {
     world.saga.state.ended() && !rules::live(&scene.def, &world.saga)
 }
 
-/// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence,
-/// and for an expression that failed after the point of no return.
+/// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence, for
+/// one that carried out what it had refused when nobody may undo it, and for an expression that
+/// failed after the point of no return.
 fn persons(scene: &Scene, world: &World) -> bool {
     world.saga.attention.iter().any(|attention| {
-        let unfenced = attention
-            .run
-            .is_some_and(|run| scene.shape.steps[run.step.get()].fence == Some(Fence::None));
+        let fence = attention.run.map(|run| scene.shape.steps[run.step.get()].fence);
         match attention.reason {
             Reason::Expression => true,
-            Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => unfenced,
+            Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => {
+                fence == Some(Some(Fence::None))
+            }
+            Reason::Contradicted => {
+                !matches!(fence, Some(Some(Fence::Barrier | Fence::Settle)))
+                    || world.left.verbs < scene.left.verbs
+            }
             _ => false,
         }
     })

@@ -15,10 +15,6 @@ use crate::shape::ATTEMPT_TIMEOUT;
 /// two states that differ only in when they are reached are one.
 pub const NOW: Time = Time(1_000_000_000);
 
-/// Waits longer than this count as this: how long a command has waited for room moves deadlines,
-/// and must not tell states apart for ever.
-const PAST_KEPT_MAX: Millis = Millis(ATTEMPT_TIMEOUT.0 * 2);
-
 /// One state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
@@ -146,9 +142,7 @@ impl World {
         }
         let saga = &mut self.saga;
         let deadline_counts = saga.turned.is_none() && !saga.state.ended();
-        saga.deadline = saga
-            .deadline
-            .map(|deadline| if deadline_counts { kept(deadline, PAST_KEPT_MAX) } else { NOW });
+        saga.deadline = saga.deadline.map(|deadline| if deadline_counts { deadline } else { NOW });
         // What no decision reads is the same in every state.
         saga.seq = 1;
         saga.created_at = NOW;
@@ -211,31 +205,37 @@ fn hash_saga<H: Hasher>(saga: &Saga, hasher: &mut H) {
 
 fn normalise_run(run: &mut Run) {
     run.error = None;
-    let open = run.settled == Settled::Open;
-    let asked = run.action.is_some();
-    run.ready_at = if open && !asked { kept(run.ready_at, PAST_KEPT_MAX) } else { NOW };
-    run.deadline = if open { kept(run.deadline, PAST_KEPT_MAX) } else { NOW };
-    run.deadline_said = if open { kept(run.deadline_said, PAST_KEPT_MAX) } else { NOW };
+    // The times of an action are read until it is settled or its undo has begun.
+    let open = run.settled == Settled::Open && run.undo.is_none();
+    if !open {
+        run.deadline = NOW;
+        run.deadline_said = NOW;
+    }
+    if !open || run.action.is_some() {
+        run.ready_at = NOW;
+    }
     if let Some(action) = &mut run.action {
-        normalise_sendings(action, PAST_KEPT_MAX, Millis::ZERO);
+        normalise_sendings(action, Millis::ZERO);
+        if !open {
+            action.next_at = NOW;
+        }
     }
     if let Some(undo) = &mut run.undo {
-        let ended = undo.end.is_some();
+        undo.error = None;
+        let slow = if undo.end.is_some() { Millis::ZERO } else { UNDO_SLOW_AFTER };
         if let Some(sendings) = &mut undo.sendings {
-            let slow = if ended { Millis::ZERO } else { UNDO_SLOW_AFTER };
-            normalise_sendings(sendings, Millis::ZERO, slow);
+            normalise_sendings(sendings, slow);
+            // Of an undo it only counts that its time has come.
+            sendings.next_at = kept(sendings.next_at, Millis::ZERO);
         }
     }
 }
 
-fn normalise_sendings(sendings: &mut Sendings, next_kept: Millis, since_kept: Millis) {
+fn normalise_sendings(sendings: &mut Sendings, since_kept: Millis) {
     sendings.since = kept(sendings.since, since_kept);
-    match &mut sendings.open {
-        Some(open) => {
-            sendings.next_at = NOW;
-            open.sent_at = kept(open.sent_at, ATTEMPT_TIMEOUT);
-        }
-        None => sendings.next_at = kept(sendings.next_at, next_kept),
+    if let Some(open) = &mut sendings.open {
+        sendings.next_at = NOW;
+        open.sent_at = kept(open.sent_at, ATTEMPT_TIMEOUT);
     }
 }
 

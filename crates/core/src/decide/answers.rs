@@ -17,8 +17,9 @@ impl Decision<'_> {
     pub(super) fn answer(&mut self, answer: Answer) -> Result<(), Refusal> {
         let run = self.run(answer.run)?;
         let sendings = run.sendings(answer.direction).ok_or(Refusal::NeverSent)?;
+        let undo = answer.direction == Direction::Compensation;
         let round = match answer.round {
-            None if mutated(Mutant::UnnamedClosesSecond) => sendings.round,
+            None if undo && mutated(Mutant::UnnamedClosesSecond) => sendings.round,
             named => named.unwrap_or(1),
         };
         let sent = sendings.round > 1 || sendings.intent;
