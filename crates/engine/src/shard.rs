@@ -281,7 +281,13 @@ impl Shard {
     }
 
     fn submit(&mut self) {
-        if self.flight.is_some() || self.desk.pending.is_empty() {
+        if self.flight.is_some() {
+            return;
+        }
+        if self.desk.pending.is_empty() {
+            // What was taken brought no fact, and so takes no room in a batch.
+            self.desk.pending.inputs = 0;
+            self.desk.pending.starts = 0;
             return;
         }
         let (batch, sealed) = self.desk.pending.seal(self.desk.id, self.desk.epoch);

@@ -201,6 +201,21 @@ async fn agrees(handle: &Handle, catalog: &dyn Catalog, saga: &Saga) {
     assert_eq!(places, (1..=seq).collect::<Vec<_>>());
 }
 
+/// More questions than fit a batch, and not a single fact among them.
+#[tokio::test(start_paused = true)]
+async fn any_number_of_questions_is_answered_while_nothing_happens() {
+    const QUESTIONS: usize = 10_000;
+    let ledger = Ledger::default();
+    let (engine, _gates, _catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    let saga = run(&handle, json!({})).await;
+    for asked in 0..QUESTIONS {
+        let answer = tokio::time::timeout(Duration::from_secs(60), handle.get(saga.id)).await;
+        assert!(answer.is_ok(), "after {asked} questions");
+    }
+    engine.stop().await;
+}
+
 /// The reading begins before the checkpoint that holds the end and comes back after it.
 #[tokio::test(start_paused = true)]
 async fn a_saga_that_is_checkpointed_while_it_is_read_is_read_again() {
