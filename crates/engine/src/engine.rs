@@ -135,7 +135,11 @@ impl Engine {
     pub async fn stop(mut self) {
         let shared = Arc::clone(&self.handle.shared);
         shared.ready.send_replace(false);
-        // The helpers first: the last checkpoint needs the shards.
+        // The helpers first: the last checkpoint needs the shards. Not while the disk is full: a shard
+        // that tries again and again answers nobody.
+        if shared.journal_trouble().is_some() {
+            self.stop.send_replace(true);
+        }
         self.stop_helpers.send_replace(true);
         while self.helpers.join_next().await.is_some() {}
         self.stop.send_replace(true);

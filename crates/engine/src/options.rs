@@ -57,14 +57,15 @@ pub const FULL_RETRY_EVERY: Duration = Duration::from_secs(5);
 /// How many transitions a watcher may fall behind before it misses some.
 pub const TRANSITIONS_KEPT: usize = 8_192;
 
+/// How long an answer waits whose saga could not be read back, before that is tried again.
+pub const LOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How many sagas are read back from the catalog at the same moment, per shard.
 pub const LOADS_MAX: usize = 64;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How many shards: tasks that each own a part of the sagas.
-    pub shards: u32,
     /// How many commands a service may have open at a time, over all shards.
     pub window: usize,
     /// How many commands a second each service gets at first after a start of the engine; doubles
@@ -84,7 +85,6 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            shards: 2,
             window: 64,
             recovery_rate: 500,
             late_window: Millis::mins(24 * 60),

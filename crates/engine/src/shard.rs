@@ -77,6 +77,8 @@ pub struct Shard {
     flight: Option<Flight>,
     last_seen: Time,
     stopping: bool,
+    /// The last batch found no room, and is tried again before anything else is decided.
+    troubled: bool,
 }
 
 /// A batch that is being made durable.
@@ -182,6 +184,7 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             flight: None,
             last_seen: now,
             stopping: false,
+            troubled: false,
         }
     };
     (inlets, build)
@@ -190,7 +193,6 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
 impl Shard {
     /// Runs until told to stop, or until the journal is beyond repair.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Result<(), Fatal> {
-        self.desk.recovering = false;
         loop {
             self.stopping |= *stop.borrow();
             if self.stopping && self.flight.is_none() && self.desk.pending.is_empty() {
@@ -204,7 +206,7 @@ impl Shard {
             let wake = self.wake_at();
             tokio::select! {
                 biased;
-                appended = appended(&mut self.flight) => self.committed(appended).await?,
+                appended = appended(&mut self.flight) => self.committed(appended, &mut stop).await?,
                 Some(delivery) = self.outlets.deliveries.recv(), if self.takes() => {
                     self.read_clock();
                     self.delivery(delivery);
@@ -260,9 +262,10 @@ impl Shard {
         self.load_more();
     }
 
-    /// Does the shard take inputs now? Not while a checkpoint collects, nor past a full batch.
+    /// Does the shard take inputs now? Not while a checkpoint collects, nor past a full batch, nor
+    /// while the disk is full.
     fn takes(&self) -> bool {
-        self.collect.is_none() && !self.stopping && self.room_in_batch()
+        self.collect.is_none() && !self.stopping && !self.troubled && self.room_in_batch()
     }
 
     fn room_in_batch(&self) -> bool {
@@ -292,6 +295,10 @@ impl Shard {
         }
         let (batch, sealed) = self.desk.pending.seal(self.desk.id, self.desk.epoch);
         if batch.entries.is_empty() {
+            // All of it was taken back; what is left to be said was durable before.
+            for effect in sealed.effects {
+                self.carry_out(effect);
+            }
             return;
         }
         self.desk.shared.metrics.batch(batch.entries.len());

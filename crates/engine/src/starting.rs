@@ -2,6 +2,7 @@
 //! caller's own task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use amends_core::event::Started as StartedEvent;
 use amends_core::{Payload, SagaId};
@@ -16,6 +17,9 @@ use crate::options::DATA_BYTES_MAX;
 use crate::request::{Snapshot, Start, StartError, Started, Unavailable};
 use crate::shard::Waiter;
 use crate::shard::message::{NewSaga, StartFailure};
+
+/// How long a start waits for its shard before the journal is looked at.
+const TROUBLE_NOTICED_AFTER: Duration = Duration::from_secs(2);
 
 /// The longest key, business or idempotency, in bytes: keys are indexed and compared.
 pub const KEY_BYTES_MAX: usize = 256;
@@ -64,10 +68,27 @@ async fn begin(
         mpsc::error::TrySendError::Full(_) => Unavailable::Overloaded { retry_after_secs: 1 },
         mpsc::error::TrySendError::Closed(_) => shared.stopped(),
     })?;
-    match answer.await.map_err(|_| shared.stopped())? {
+    match answered(shared, answer).await? {
         Ok(snapshot) => Ok(Started { snapshot, existing: false }),
         Err(StartFailure::Unavailable(why)) => Err(why.into()),
         Err(StartFailure::Claimed(claimed)) => taken(shared, &start, claimed).await,
+    }
+}
+
+/// The shard's answer; while the journal cannot be written, that there is none.
+async fn answered<T>(shared: &Shared, mut answer: oneshot::Receiver<T>) -> Result<T, Unavailable> {
+    loop {
+        match tokio::time::timeout(TROUBLE_NOTICED_AFTER, &mut answer).await {
+            Ok(answer) => return answer.map_err(|_| shared.stopped()),
+            Err(_) => {
+                if let Some(why) = shared.journal_trouble() {
+                    return Err(Unavailable::JournalFailed(format!(
+                        "{why}; whether this start is taken is not known yet: repeat it with its \
+                         idempotency key"
+                    )));
+                }
+            }
+        }
     }
 }
 

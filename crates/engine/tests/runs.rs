@@ -148,27 +148,32 @@ async fn a_full_disk_stops_acceptance_and_loses_nothing() {
     let engine = engine(&disk, &ledger, ORDER).await;
     let handle = engine.handle();
     disk.fail_next(Fault::JournalFull);
-    let waiting = tokio::spawn({
-        let handle = handle.clone();
-        async move { run(&handle, json!({"order_id": "held"})).await }
-    });
-    // The first start is in the batch that found no room. Those after it are told so.
-    let told = async {
+    let start = || Start {
+        idempotency_key: Some("held".into()),
+        wait: Some(Duration::from_secs(20)),
+        ..order(json!({"order_id": "held"}))
+    };
+    let told = handle.start(start()).await.unwrap_err();
+    assert!(matches!(told, StartError::Unavailable(Unavailable::JournalFailed(_))), "{told}");
+    assert!(told.to_string().contains("idempotency key"), "{told}");
+    assert!(!handle.health().ready);
+    let other = handle.start(order(json!({"order_id": "refused"}))).await.unwrap_err();
+    assert!(matches!(other, StartError::Unavailable(Unavailable::JournalFailed(_))), "{other}");
+    // There is room again: the start that nobody could answer for was taken, once.
+    let again = async {
         loop {
-            if !handle.health().ready {
-                let other = json!({"order_id": "refused"});
-                let error = handle.start(order(other)).await.err();
-                if matches!(error, Some(StartError::Unavailable(Unavailable::JournalFailed(_)))) {
-                    return;
-                }
+            match handle.start(start()).await {
+                Ok(started) => return started,
+                Err(StartError::Unavailable(_)) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other}"),
             }
-            tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told");
-    let saga = waiting.await.unwrap();
-    assert_eq!(saga.state, State::Completed);
-    assert!(handle.health().ready, "there is room again");
+    let again = tokio::time::timeout(Duration::from_secs(30), again).await.expect("it is told");
+    assert!(again.existing);
+    assert_eq!(again.snapshot.saga.state, State::Completed);
+    assert_eq!(ledger.done(again.snapshot.saga.id).len(), 3);
+    assert!(handle.health().ready);
     engine.stop().await;
 }
 

@@ -302,3 +302,27 @@ async fn what_an_operator_did_is_in_the_audit_and_in_the_saga_s_history() {
     assert!(audits.iter().all(|entry| entry.audit.actor == "me"));
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_callback_to_a_parked_saga_sends_is_sent_once() {
+    let ledger = Ledger::default();
+    let definition =
+        ORDER.replace("{ name: pay,", "{ name: pay, retry: { max_attempts: 1 }, timeout: 10s,");
+    let definition = definition.replace("{ name: reserve,", "{ name: reserve, deadline: 1d,");
+    let engine = engine(&Disk::new(), &ledger, &definition).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Inventory.Reserve": "later"})).await;
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0, "it is parked");
+    let body = json!({
+        "type": "SagaStepCompleted", "saga_id": saga.to_string(), "step_name": "reserve",
+    });
+    let raw = Bytes::from(body.to_string());
+    let reply = amends_wire::Reply::parse(&(), &raw).unwrap();
+    let source = "callback".to_owned();
+    handle.reply(ReplyIn { reply, token: None, services: None, source, raw }).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Completed);
+    let charged = ledger.asked(saga).iter().filter(|e| e.command == "Payment.Charge").count();
+    assert_eq!(charged, 1);
+    engine.stop().await;
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use amends_store::{Appended, JournalError};
 use amends_transport::Receipt as Delivered;
+use tokio::sync::watch;
 
 use super::batch::{Effect, Sealed};
 use super::message::{Request, StartFailure};
@@ -15,17 +16,19 @@ impl Shard {
     pub(super) async fn committed(
         &mut self,
         appended: Result<Appended, JournalError>,
+        stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Fatal> {
         let Some(flight) = self.flight.take() else { return Ok(()) };
         match appended {
             Ok(appended) => {
                 self.desk.shared.journal_works();
+                self.troubled = false;
                 self.release(flight.sealed, &appended);
                 Ok(())
             }
             Err(error) if error.may_be_retried() => {
-                self.try_again(flight, &error).await;
-                Ok(())
+                self.troubled = true;
+                self.try_again(flight, error, stop).await
             }
             Err(error) => {
                 // The state in memory is ahead of what is durable, and stays with this task: what
@@ -37,8 +40,16 @@ impl Shard {
     }
 
     /// The disk is full: nothing new is acknowledged, and the same batch is tried again.
-    async fn try_again(&mut self, flight: Flight, error: &JournalError) {
-        self.desk.shared.journal_fails(error);
+    ///
+    /// The clock is not read meanwhile: the time that the disk was full was ours, and is made up for
+    /// once, when it is over.
+    async fn try_again(
+        &mut self,
+        flight: Flight,
+        error: JournalError,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Fatal> {
+        self.desk.shared.journal_fails(&error);
         let why = Unavailable::JournalFailed(error.to_string());
         let retry = tokio::time::sleep(FULL_RETRY_EVERY);
         tokio::pin!(retry);
@@ -47,6 +58,8 @@ impl Shard {
             // bounded by what is out.
             tokio::select! {
                 () = &mut retry => break,
+                // Nothing of the batch was acknowledged, and it may never find room.
+                _ = stop.wait_for(|stopped| *stopped) => return Err(error.into()),
                 Some(new) = self.outlets.starts.recv() => {
                     let _ = new.reply.send(Err(StartFailure::Unavailable(why.clone())));
                 }
@@ -60,8 +73,7 @@ impl Shard {
         let again = flight.batch.clone();
         let appending = Box::pin(async move { journal.append(again).await });
         self.flight = Some(Flight { appending, ..flight });
-        // The time that the disk was full was ours.
-        self.read_clock();
+        Ok(())
     }
 
     /// Reads go on while nothing can be written, from what is durable; verbs do not.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amends_core::event::Event;
 use amends_core::saga::Sendings;
-use amends_core::{Direction, Input, Millis, RunRef, SagaId, decide, effects};
+use amends_core::{Direction, Input, Millis, RunRef, SagaId, decide, effects, rules};
 use amends_transport::{Outgoing, Patience, Ticket};
 use amends_wire::{ActionOutcome, CommandBody, CommandId, Undo};
 
@@ -52,16 +52,20 @@ impl Desk {
         moved
     }
 
+    /// Does this command still wait for room? One that is owed no more is forgotten.
+    pub fn still_waits(&self, live: &mut Live, waiting: Waiting) -> bool {
+        let Waiting { run, direction, .. } = waiting;
+        let owed = rules::owed_from(&live.deployed.definition, &live.saga, run, direction);
+        if owed.is_none_or(|from| from > self.now) {
+            live.places.retain(|place| !is_waiting(place, waiting));
+        }
+        live.places.iter().any(|place| is_waiting(place, waiting))
+    }
+
     /// Serves a command that waited: a place is taken for it in this lane.
     pub fn serve(&mut self, live: &mut Live, waiting: Waiting, lane: usize) {
         let Waiting { run, direction, .. } = waiting;
-        let waits = |place: &Place| {
-            place.run == run && place.direction == direction && place.attempt.is_none()
-        };
-        if !live.places.iter().any(waits) {
-            return self.lane(lane).give_back();
-        }
-        live.places.retain(|place| !waits(place));
+        live.places.retain(|place| !is_waiting(place, waiting));
         let deployed = Arc::clone(&live.deployed);
         // Its binding may have changed while it waited.
         let bound = deployed.binding(run.step, direction).filter(|binding| binding.lane == lane);
@@ -112,8 +116,9 @@ impl Desk {
         self.replies.end(ticket, amends_wire::Outcome::not_sent(why));
     }
 
-    /// Frees the places of attempts that are no longer waited for.
-    pub fn free_places(&mut self, live: &mut Live, sign: Option<Sign>) {
+    /// Frees the places of attempts that are no longer waited for. What an answer says about its
+    /// service counts for its own place only.
+    pub fn free_places(&mut self, live: &mut Live, sign: Option<((RunRef, Direction), Sign)>) {
         let saga = &live.saga;
         let mut freed = Vec::new();
         live.places.retain(|place| {
@@ -124,15 +129,20 @@ impl Desk {
                 .and_then(|sendings| sendings.open);
             let out = open.is_some_and(|open| open.number == attempt && !open.accepted);
             if !out {
-                freed.push(place.lane);
+                let own = sign.filter(|(of, _)| *of == (place.run, place.direction));
+                freed.push((place.lane, own.map(|(_, sign)| sign)));
             }
             out
         });
         let now = self.now;
-        for lane in freed {
+        for (lane, sign) in freed {
             self.lane(lane).over(sign, now);
         }
     }
+}
+
+fn is_waiting(place: &Place, waiting: Waiting) -> bool {
+    (place.run, place.direction) == (waiting.run, waiting.direction) && place.attempt.is_none()
 }
 
 fn ticket(live: &Live, run: RunRef, direction: Direction) -> Option<Ticket> {

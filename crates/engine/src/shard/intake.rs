@@ -17,7 +17,7 @@ use super::dispatch::sign;
 use super::live::Live;
 use super::message::{Callback, Internal, LaneLoad, NewSaga, Request, StartFailure, Survey};
 use crate::convert;
-use crate::options::LOADS_MAX;
+use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
 use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
 use crate::stuck::stuck_since;
@@ -47,6 +47,7 @@ impl Shard {
     }
 
     fn deliver(&mut self, saga: SagaId, delivery: Delivery) {
+        self.awake(saga);
         let Some(live) = self.sagas.get_mut(&saga) else { return };
         match delivery {
             Delivery::Ended { ticket, outcome } => {
@@ -96,6 +97,7 @@ impl Shard {
 
     fn call_back(&mut self, callback: Callback) {
         let Callback { saga, reply_in, reply } = callback;
+        self.awake(saga);
         let Some(live) = self.sagas.get_mut(&saga) else { return };
         match answer_of(live, &reply_in) {
             Err(why) => drop(reply.send(Err(why))),
@@ -170,6 +172,7 @@ impl Shard {
         at_seq: Option<u64>,
         reply: oneshot::Sender<Result<Snapshot, AskError>>,
     ) {
+        self.awake(saga);
         let Some(live) = self.sagas.get_mut(&saga) else { return };
         if let Some(why) = self.desk.shared.journal_trouble() {
             return drop(reply.send(Err(Unavailable::JournalFailed(why).into())));
@@ -310,8 +313,9 @@ impl Shard {
             return self.load_more();
         }
         let todos = self.loading.remove(&saga).unwrap_or_default();
-        let whole = stored.map(|stored| match self.archive.remove(&saga) {
-            Some(archived) => Some(reading::whole_of_archive(stored.as_deref(), &archived)),
+        let archived = self.archive.remove(&saga);
+        let whole = stored.map(|stored| match &archived {
+            Some(archived) => Some(reading::whole_of_archive(stored.as_deref(), archived)),
             None => stored.map(|stored| reading::whole(Some(&stored), 0, &[])),
         });
         let missing = match whole {
@@ -322,6 +326,10 @@ impl Shard {
             Ok(None) => None,
             Err(why) => Some(why),
         };
+        if let Some(archived) = archived.filter(|_| !self.sagas.contains_key(&saga)) {
+            // It could not be read back; the catalog is still to be told its end.
+            self.archive.insert(saga, archived);
+        }
         for todo in todos {
             if self.sagas.contains_key(&saga) {
                 self.carry_on(saga, todo);
@@ -353,9 +361,17 @@ impl Shard {
                 drop(callback.reply.send(Err(why.into())));
             }
             (Todo::Deliver(delivery), None) => no_such_saga(delivery),
-            // A receipt that is dropped unsent brings the reply again.
-            (Todo::Deliver(_), Some(_)) => {}
+            (Todo::Deliver(delivery), Some(_)) => self.deliver_later(delivery),
         }
+    }
+
+    /// An answer is not lost because the catalog cannot be read just now.
+    fn deliver_later(&self, delivery: Delivery) {
+        let replies = self.desk.replies.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LOAD_RETRY_AFTER).await;
+            replies.deliver(delivery);
+        });
     }
 
     /// A reply that a token vouches for, whose saga is gone, is kept whole; any other names a saga

@@ -112,6 +112,16 @@ impl Lane {
         self.waiting.push_back(waiting);
     }
 
+    /// The first command in the queue.
+    pub fn first(&self) -> Option<Waiting> {
+        self.waiting.front().copied()
+    }
+
+    /// Takes the first command out of the queue that waits for nothing any more.
+    pub fn drop_first(&mut self) {
+        self.waiting.pop_front();
+    }
+
     /// The next command in the queue, with a place taken for it.
     pub fn next(&mut self, now: Time) -> Option<Waiting> {
         if self.waiting.is_empty() || !self.take(now) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amends_core::{Direction, RunRef, Saga, SagaId, Time};
+use amends_core::{Direction, Millis, RunRef, Saga, SagaId, Time};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -32,6 +32,10 @@ pub struct Live {
     pub waiters: Vec<Waiter>,
     /// Its place in a batch, and which batch that is.
     pub entry: Option<(u64, usize)>,
+    /// It was read back and has not heard yet what it slept through.
+    pub asleep: bool,
+    /// How long the engine did nothing while it was awake, as far as it has not heard.
+    pub missed: Millis,
 }
 
 /// A command's place in a lane.
@@ -47,7 +51,7 @@ pub struct Place {
 impl Live {
     /// A saga whose first events are not durable yet.
     pub fn new(saga: Saga, deployed: Arc<Deployed>) -> Self {
-        Self { durable_seq: 0, ..Self::held(saga, deployed, 0, Vec::new()) }
+        Self { durable_seq: 0, asleep: false, ..Self::held(saga, deployed, 0, Vec::new()) }
     }
 
     /// A saga as it was read back: the catalog holds it up to `held_seq`, and `unsaved` follows.
@@ -63,6 +67,8 @@ impl Live {
             places: Vec::new(),
             waiters: Vec::new(),
             entry: None,
+            asleep: true,
+            missed: Millis::ZERO,
         }
     }
 

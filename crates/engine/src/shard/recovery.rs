@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use amends_core::input::{Answer, Outcome};
 use amends_core::saga::{Fault, State};
-use amends_core::{Direction, Input, SagaId};
+use amends_core::{Direction, Input, Millis, SagaId};
 
 use amends_store::{Checkpointed, Events, SagaRow, StoredSaga};
 
@@ -23,8 +23,9 @@ const UNREADABLE: &str = "(unreadable)";
 impl Shard {
     /// Takes a saga into memory. One that cannot be read is quarantined, and the others go on.
     pub(super) fn take_back(&mut self, saga: SagaId, whole: Whole) {
-        if let Err(unreadable) = self.revive(saga, whole) {
-            self.quarantine(saga, unreadable.to_string());
+        match self.revive(saga, whole) {
+            Ok(()) => self.awake(saga),
+            Err(unreadable) => self.quarantine(saga, unreadable.to_string()),
         }
     }
 
@@ -38,14 +39,29 @@ impl Shard {
         Ok(())
     }
 
-    /// Lets sagas go on that were read back, as many as the batch has room for.
+    /// Lets sagas go on that were read back, or that have an outage to make up for, as many as the
+    /// batch has room for.
     pub(super) fn wake_up(&mut self) {
         while self.room_in_batch() {
-            let Some(saga) = self.to_wake.pop_front() else { return };
+            let Some(saga) = self.to_wake.pop_front() else {
+                // The first ones are on their way, paced; lanes made from now on need no pace.
+                self.desk.recovering = false;
+                return;
+            };
             self.desk.pending.inputs += 1;
-            if let Some(live) = self.sagas.get_mut(&saga) {
-                self.desk.wake(live);
-            }
+            self.awake(saga);
+        }
+    }
+
+    /// Tells a saga what it slept through, before anything else happens to it.
+    pub(super) fn awake(&mut self, saga: SagaId) {
+        let Some(live) = self.sagas.get_mut(&saga) else { return };
+        let missed = std::mem::take(&mut live.missed);
+        if std::mem::take(&mut live.asleep) {
+            self.desk.wake(live);
+        } else if missed > Millis::ZERO && !live.saga.state.ended() {
+            // It refuses nothing.
+            let _ = self.desk.work(live, Input::Outage { lasted: missed }, None);
         }
     }
 

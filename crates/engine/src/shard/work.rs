@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amends_core::event::Event;
 use amends_core::saga::{State, Status};
-use amends_core::{Input, Refusal, RunRef, SagaId, decide, effects, rules};
+use amends_core::{Input, Millis, Refusal, RunRef, SagaId, decide, effects, rules};
 use amends_store::{ClaimKey, ClaimKind};
 
 use super::batch::Effect;
@@ -28,6 +28,11 @@ impl Desk {
         sign: Option<Sign>,
     ) -> Result<(), Refusal> {
         let mut decided = Ok(());
+        let answered = match &input {
+            Input::Answer(answer) => Some((answer.run, answer.direction)),
+            _ => None,
+        };
+        let sign = answered.zip(sign);
         self.move_on(live, |desk, live, facts| {
             let deployed = Arc::clone(&live.deployed);
             let moment = desk.moment();
@@ -210,6 +215,7 @@ impl Shard {
             }
             self.desk.timers.pop_first();
             self.desk.pending.inputs += 1;
+            self.awake(saga);
             let Some(live) = self.sagas.get_mut(&saga) else { continue };
             live.due = None;
             // A tick refuses nothing.
@@ -222,14 +228,22 @@ impl Shard {
     pub(super) fn serve_lanes(&mut self) {
         for index in 0..self.desk.lanes.len() {
             while self.room_in_batch() {
+                let Some(first) = self.desk.lanes[index].first() else { break };
+                // One that waits for nothing any more must not use up a place, a probe or the pace.
+                let waits = self
+                    .sagas
+                    .get_mut(&first.saga)
+                    .is_some_and(|live| self.desk.still_waits(live, first));
+                if !waits {
+                    self.desk.lanes[index].drop_first();
+                    continue;
+                }
                 let now = self.desk.now;
                 let Some(waiting) = self.desk.lanes[index].next(now) else { break };
                 self.desk.pending.inputs += 1;
-                let Some(live) = self.sagas.get_mut(&waiting.saga) else {
-                    self.desk.lanes[index].give_back();
-                    continue;
-                };
-                self.desk.serve(live, waiting, index);
+                if let Some(live) = self.sagas.get_mut(&waiting.saga) {
+                    self.desk.serve(live, waiting, index);
+                }
             }
         }
     }
@@ -277,15 +291,14 @@ impl Shard {
     }
 
     /// The engine was away: every saga in memory makes up for it.
-    pub(super) fn outage(&mut self, lasted: amends_core::Millis) {
+    pub(super) fn outage(&mut self, lasted: Millis) {
         self.desk.shared.outage(self.desk.now, lasted);
-        let ids: Vec<SagaId> = self.sagas.keys().copied().collect();
-        for saga in ids {
-            let Some(live) = self.sagas.get_mut(&saga) else { continue };
-            let waits = !live.saga.state.ended() && live.saga.paused.is_none();
-            if waits {
-                let _ = self.desk.work(live, Input::Outage { lasted }, None);
+        // One that is asleep hears of it when it wakes.
+        for live in self.sagas.values_mut().filter(|live| !live.asleep) {
+            if live.missed == Millis::ZERO {
+                self.to_wake.push_back(live.id());
             }
+            live.missed = Millis(live.missed.0 + lasted.0);
         }
     }
 }
