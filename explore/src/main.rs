@@ -201,7 +201,7 @@ fn explore_group(group: &groups::Group) -> Result<Tally, String> {
             println!("{:12} {}  ({})", group.name, counted(&tally, seconds), group.about);
             Ok(tally)
         }
-        Err((broken, _)) => Err(trace(&broken)),
+        Err(found) => Err(trace(&found.0)),
     }
 }
 
@@ -212,7 +212,7 @@ fn spring(options: &Options) -> Result<(), String> {
         let found = groups::explore(&groups::hunting_ground());
         traps::set(None);
         match found {
-            Err((broken, tally)) => print_caught(name, &broken, &tally, options.trace, trap),
+            Err(found) => print_caught(name, &found.0, &found.1, options.trace, trap),
             Ok(tally) => {
                 println!("NOT CAUGHT in {} states: {name}", tally.states);
                 escaped.push(name);

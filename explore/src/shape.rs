@@ -90,9 +90,12 @@ impl Policy {
         [Self::Plain, Self::OneTimeout, Self::MaxAttempts, Self::SagaDeadline];
 }
 
+/// What each step waits for, and which steps cannot be told apart.
+type Form = (&'static [&'static [u8]], &'static [(usize, usize)]);
+
 /// The partial orders of up to three steps, one of each form; steps that a form cannot tell apart
 /// are named, so that each set of them is taken once.
-const ORDERS: [(&[&[u8]], &[(usize, usize)]); 8] = [
+const ORDERS: [Form; 8] = [
     (&[&[]], &[]),
     (&[&[], &[]], &[(0, 1)]),
     (&[&[], &[0]], &[]),

@@ -331,7 +331,7 @@ impl<'a> Stage<'a> {
 
     fn crash(&mut self, told: bool) -> Option<()> {
         self.pay_for_crash()?;
-        let open: Vec<Packet> = self.world.packets.iter().copied().collect();
+        let open: Vec<Packet> = self.world.packets.to_vec();
         self.sever_all();
         for packet in open.into_iter().filter(|_| told) {
             let waits = matches!(packet.leg, Leg::Command | Leg::Answer(_)) && !packet.severed;
