@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::saga::{Saga, State};
-use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn};
+use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn, options};
 use amends_store::memory::Disk;
 use amends_store::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 const ORDER: &str = r#"
 saga: Order
+defaults: { timeout: 10s, deadline: 1h }
 steps:
   - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
   - { name: pay, action: Payment.Charge, compensation: Payment.Refund }
@@ -31,17 +32,19 @@ services:
 /// Longer than a few checkpoints take to come.
 const CHECKPOINTS: Duration = Duration::from_secs(5);
 
-/// A catalog whose readings wait with what they have read, and whose checkpoints wait before they
-/// write, while their gates are shut.
+/// A catalog whose readings wait with what they have read, and whose checkpoints wait before and
+/// after they write, while their gates are shut.
 struct Gated {
     inner: Arc<dyn Catalog>,
     reads: watch::Receiver<bool>,
     checkpoints: watch::Receiver<bool>,
+    written: watch::Receiver<bool>,
 }
 
 struct Gates {
     reads: watch::Sender<bool>,
     checkpoints: watch::Sender<bool>,
+    written: watch::Sender<bool>,
 }
 
 async fn pass(gate: &watch::Receiver<bool>) {
@@ -54,7 +57,9 @@ impl Catalog for Gated {
     fn checkpoint(&self, checkpoint: Checkpoint) -> Done<'_, Position> {
         Box::pin(async move {
             pass(&self.checkpoints).await;
-            self.inner.checkpoint(checkpoint).await
+            let written = self.inner.checkpoint(checkpoint).await;
+            pass(&self.written).await;
+            written
         })
     }
 
@@ -157,11 +162,13 @@ impl Catalog for Gated {
 /// An engine on a gated catalog, after its first checkpoint.
 async fn gated(ledger: &Ledger) -> (Engine, Gates, Arc<dyn Catalog>) {
     let Store { journal, catalog: inner } = Disk::new().open();
-    let gates = Gates { reads: watch::Sender::new(true), checkpoints: watch::Sender::new(true) };
+    let open = || watch::Sender::new(true);
+    let gates = Gates { reads: open(), checkpoints: open(), written: open() };
     let gated = Gated {
         inner: Arc::clone(&inner),
         reads: gates.reads.subscribe(),
         checkpoints: gates.checkpoints.subscribe(),
+        written: gates.written.subscribe(),
     };
     let store = Store { journal, catalog: Arc::new(gated) };
     let engine = Engine::start(Options::default(), store, participants(ledger)).await.unwrap();
@@ -254,44 +261,56 @@ async fn a_saga_that_comes_back_during_its_checkpoint_is_checkpointed_on() {
     engine.stop().await;
 }
 
-/// It is collected while it runs and ends before that is held: the catalog then holds a part of
-/// what is kept of its end.
+/// It is collected while it runs and ends before that is known to be held: the catalog then holds
+/// a part of what is kept of its end.
 #[tokio::test(start_paused = true)]
 async fn a_saga_that_ends_during_its_checkpoint_is_read_to_its_end() {
     let ledger = Ledger::default();
     let (engine, gates, catalog) = gated(&ledger).await;
     let handle = engine.handle();
-    gates.checkpoints.send_replace(false);
+    gates.written.send_replace(false);
     let saga = run(&handle, json!({"Payment.Charge": "late 1"})).await;
     assert_eq!(saga.state, State::Completed);
-    gates.reads.send_replace(false);
-    let replied = reply(&handle, &saga);
-    tokio::time::sleep(CHECKPOINTS).await;
-    gates.checkpoints.send_replace(true);
-    tokio::time::sleep(CHECKPOINTS).await;
-    gates.reads.send_replace(true);
-    assert_eq!(replied.await.unwrap().unwrap(), Receipt::Taken);
+    let part = catalog.read(saga.id.0).await.unwrap().expect("it was collected as it ran");
+    assert!(part.row.seq < saga.seq, "{part:?}");
+    assert_eq!(reply(&handle, &saga).await.unwrap().unwrap(), Receipt::Taken);
     assert_eq!(look(&handle, saga.id).await.state, State::Completed);
+    gates.written.send_replace(true);
     tokio::time::sleep(CHECKPOINTS).await;
     agrees(&handle, &*catalog, &saga).await;
     engine.stop().await;
 }
 
-/// What is due soon is read, and ends before the reading comes back.
+/// What is due soon is read while it runs; it ends, and the catalog knows, before that reading
+/// comes back.
 #[tokio::test(start_paused = true)]
 async fn a_saga_that_ends_while_what_is_due_is_read_stays_ended() {
+    /// The shards are read one after the other, so some sagas must be the first one's.
+    const SAGAS: usize = 40;
+    const DUE_READ_EVERY: Duration = Duration::from_millis(options::DUE_WINDOW.0 / 2);
     let ledger = Ledger::default();
     let (engine, gates, catalog) = gated(&ledger).await;
     let handle = engine.handle();
-    let saga = shop::begin(&handle, json!({"Payment.Charge": "late 1"})).await;
-    // Long enough to be in the catalog as it runs, and for the next reading of what is due.
+    tokio::time::sleep(DUE_READ_EVERY - CHECKPOINTS).await;
+    let mut ends = tokio::task::JoinSet::new();
+    for _ in 0..SAGAS {
+        let saga = shop::begin(&handle, json!({"Payment.Charge": "late 1"})).await;
+        let handle = handle.clone();
+        ends.spawn(async move { shop::end(&handle, saga).await });
+    }
+    tokio::time::sleep(CHECKPOINTS / 2).await;
     gates.reads.send_replace(false);
-    let saga = shop::end(&handle, saga).await;
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    let ended = ends.join_all().await;
+    // Also their late first answers have come by then.
+    tokio::time::sleep(4 * CHECKPOINTS).await;
     gates.reads.send_replace(true);
     tokio::time::sleep(CHECKPOINTS).await;
-    assert_eq!(reply(&handle, &saga).await.unwrap().unwrap(), Receipt::Taken);
+    for saga in &ended {
+        assert_eq!(reply(&handle, saga).await.unwrap().unwrap(), Receipt::Taken);
+    }
     tokio::time::sleep(CHECKPOINTS).await;
-    agrees(&handle, &*catalog, &saga).await;
+    for saga in &ended {
+        agrees(&handle, &*catalog, saga).await;
+    }
     engine.stop().await;
 }
