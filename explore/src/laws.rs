@@ -4,7 +4,7 @@
 use amends_core::definition::Fence;
 use amends_core::event::Event;
 use amends_core::input::{Answer, Input, Moment, Outcome};
-use amends_core::saga::{ExceptionReason, Reason, Run, Settled, State, StepState};
+use amends_core::saga::{ExceptionReason, Reason, Run, Settled, State, Status, StepState, UndoEnd};
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
 use stateright::Property;
 
@@ -37,9 +37,10 @@ macro_rules! laws {
 laws! {
     S1: "failed and clean: every effect is undone, once",
     S2: "completed: every effect stands, once",
-    S3: "at most one end",
+    S3: "at most one end, and nothing left executing at it",
     S4: "one effect each way, and the same bytes under one key",
     S5: "no command without a durable intent",
+    S6: "unproven until it is proven, and no longer",
     S7: "no undo of a step that may still be settled by asking",
     S8: "no undo before those of the steps that depend on it",
     S9: "undoing what never ran changes nothing",
@@ -182,6 +183,18 @@ pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
         return Some(Law::S21);
     }
     let owes = rules::live(&scene.def, saga);
+    let busy = |run: &Run| match run.status {
+        Status::Executing => true,
+        Status::Compensating => !owes,
+        _ => false,
+    };
+    if saga.state.ended() && saga.runs().any(|(_, run)| busy(run)) {
+        return Some(Law::S3);
+    }
+    if saga.exceptions.iter().any(|e| e.reason == ExceptionReason::Unproven && proven(saga, e.run))
+    {
+        return Some(Law::S6);
+    }
     for (at, ledger) in ledgers(world) {
         let role = scene.shape.steps[at.step.get()].role;
         if ledger.undone > ledger.done {
@@ -224,6 +237,18 @@ pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
     };
     let every = scene.def.indices().all(skipped);
     (saga.state == State::Completed && !every).then_some(Law::S2)
+}
+
+/// Is there an answer that leaves nothing unproven? An undo that was answered 404 is none, whatever
+/// else is known.
+fn proven(saga: &Saga, at: RunRef) -> bool {
+    let Some(run) = saga.run(at) else { return false };
+    let ended = run.undo.as_ref().and_then(|undo| undo.end.as_ref());
+    match ended {
+        Some(UndoEnd::Acknowledged { undone: Some(false) }) => false,
+        Some(UndoEnd::Acknowledged { undone: Some(true) }) => true,
+        _ => matches!(run.settled, Settled::Succeeded | Settled::Refused),
+    }
 }
 
 /// The ledgers of the runs.

@@ -57,6 +57,8 @@ marks! {
     Paused: "a pause, and the resume",
     ByHand: "an outcome said by an operator",
     Edited: "a body given by an operator",
+    Contract: "an answer that broke the protocol",
+    Unbound: "a service without a binding",
     Gone: "an undo of what is not there, answered 404",
 }
 
@@ -147,6 +149,8 @@ pub fn of_state(world: &World) {
             Reason::RetriableSlow => seen(Mark::RetriableSlow),
             Reason::UndoSlow => seen(Mark::UndoSlow),
             Reason::Contradicted => seen(Mark::Contradicted),
+            Reason::Contract => seen(Mark::Contract),
+            Reason::UnboundService => seen(Mark::Unbound),
             Reason::Overdue => seen(Mark::SagaOverdue),
             _ => {}
         }

@@ -101,6 +101,8 @@ pub enum Action {
     Break(Packet),
     /// Somebody in between answers "not now"; the command may still arrive.
     Intercept(Packet),
+    /// The exchange ends in an answer that breaks the protocol; the command may still arrive.
+    Garble(Packet),
     /// Time passes up to the next due time.
     Advance,
     /// The engine crashes and recovers; open exchanges are gone, and it says so of them, or waits.
@@ -134,6 +136,8 @@ pub enum Worth {
 /// What an operator does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
+    /// Take the service's binding away, up to the next sending.
+    Unbind,
     /// Pause.
     Pause,
     /// Resume, after a while.
@@ -156,7 +160,8 @@ pub enum Act {
     Acknowledge,
 }
 
-const VERBS: [Act; 12] = [
+const VERBS: [Act; 13] = [
+    Act::Unbind,
     Act::Pause,
     Act::Retry(Direction::Action),
     Act::Retry(Direction::Compensation),
@@ -250,6 +255,10 @@ impl Scene {
         } else if !packet.severed && Stage::is_open(world, &packet) {
             actions.push(Action::Break(packet));
             actions.push(Action::Intercept(packet));
+            // To the machine a break with a note: its attention is looked at on small shapes.
+            if self.shape.steps.len() == 1 {
+                actions.push(Action::Garble(packet));
+            }
         }
     }
 

@@ -86,8 +86,7 @@ impl Participant {
             return vec![(Choice::Repeat, 0)];
         }
         if self.silent {
-            let postpone = (Choice::Postpone, 1);
-            return vec![(Choice::DoSilently, 0), postpone];
+            return vec![(Choice::DoSilently, 0), (Choice::Postpone, 1), (Choice::Refuse, 1)];
         }
         let mut choices = vec![(Choice::Do, 0), (Choice::DoSilently, 1)];
         if packet.leg == crate::world::Leg::Command {
@@ -113,7 +112,9 @@ impl Participant {
             (Choice::Postpone, _) => return Says::Busy,
             (Choice::Accept, _) => return Says::Accepted,
             (Choice::NotFound, _) => return Says::NotFound,
-            (Choice::Refuse, _) => {
+            // Against the protocol: an undo cannot be refused. Nothing comes of it.
+            (Choice::Refuse, Direction::Compensation) => return Says::Refused,
+            (Choice::Refuse, Direction::Action) => {
                 ledger.refused = true;
                 Says::Refused
             }

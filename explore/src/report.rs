@@ -66,6 +66,7 @@ fn words(action: Action) -> String {
         Action::Double(packet) => format!("doubled: {}", of(packet)),
         Action::Break(packet) => format!("the exchange of {} breaks", of(packet)),
         Action::Intercept(packet) => format!("\"not now\" from in between to {}", of(packet)),
+        Action::Garble(packet) => format!("a broken answer to {}", of(packet)),
         Action::Evaluate(step, worth) => format!("step {} evaluated: {worth:?}", step.0),
         Action::Signal(step) => format!("signal of step {}", step.0),
         Action::Verb(run, act) => format!("operator on {}: {act:?}", name(run)),
@@ -122,9 +123,12 @@ impl Floor {
         self.0.insert(group.to_owned(), (tally.shapes, tally.states));
     }
 
-    /// In what a group fell below its floor.
+    /// In what a group fell below its floor. A group without one has fallen too: a floor that is not
+    /// there holds nothing.
     pub fn below(&self, group: &str, tally: &Tally) -> Option<String> {
-        let &(shapes, states) = self.0.get(group)?;
+        let Some(&(shapes, states)) = self.0.get(group) else {
+            return Some(format!("{group} has no line in floor.txt: run with --raise-floor once"));
+        };
         let fell = tally.shapes < shapes || tally.states < states;
         let now = (tally.shapes, tally.states);
         fell.then(|| {
@@ -157,5 +161,6 @@ mod tests {
         let less = Tally { shapes: 3, scenes: 9, states: 99, depth_max: 7 };
         let told = floor.map(|floor| floor.below("one", &less));
         assert!(matches!(told, Ok(Some(_))), "{told:?}");
+        assert!(Floor::default().below("one", &less).is_some(), "no floor holds nothing");
     }
 }

@@ -67,9 +67,12 @@ pub fn next(scene: &Scene, world: &World) -> Option<Action> {
     effects::next_due(&scene.def, &world.saga, NOW).map(|_| Action::Advance)
 }
 
-/// Has it ended, owing nothing?
+/// Has it ended, owing nothing, and with no attention whose cause is gone?
 fn at_rest(scene: &Scene, world: &World) -> bool {
-    world.saga.state.ended() && !rules::live(&scene.def, &world.saga)
+    let attention = &world.saga.attention;
+    world.saga.state.ended()
+        && !rules::live(&scene.def, &world.saga)
+        && attention.iter().all(|attention| attention.reason == Reason::Contradicted)
 }
 
 /// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence, for

@@ -108,6 +108,10 @@ impl<'a> Stage<'a> {
                 let outcome = Outcome::Unknown { fault: self.scene.fault.clone(), contract: None };
                 self.cut(packet, outcome)?;
             }
+            Action::Garble(packet) => {
+                let contract = Some("not JSON".into());
+                self.cut(packet, Outcome::Unknown { fault: self.scene.fault.clone(), contract })?;
+            }
             Action::Intercept(packet) => {
                 let fault = self.scene.fault.clone();
                 self.cut(packet, Outcome::Transient { fault, named: false, retry_after: None })?;
@@ -380,6 +384,7 @@ impl<'a> Stage<'a> {
         let result = self.scene.result.clone();
         let (force, body) = (true, result.clone());
         let verb = match act {
+            Act::Unbind => return self.take(Input::Unbound { run }),
             Act::Pause if run.step.0 + run.run > 0 => return None,
             Act::Pause => Verb::Pause,
             Act::Resume => {

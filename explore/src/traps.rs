@@ -19,7 +19,7 @@ pub enum Trap {
 }
 
 /// All of them, with what each is called.
-pub const ALL: [(Trap, &str); 14] = [
+pub const ALL: [(Trap, &str); 16] = [
     (Trap::Machine(Mutant::UndoOnlyCompleted), "undo only the steps known completed"),
     (Trap::Machine(Mutant::TrustUnsettledRefusal), "trust an unsettled refusal"),
     (Trap::Machine(Mutant::NoTombstone), "undo at once where there is no tombstone"),
@@ -37,6 +37,8 @@ pub const ALL: [(Trap, &str); 14] = [
     (Trap::Machine(Mutant::UnnamedClosesSecond), "an unnamed acknowledgement closes the second"),
     (Trap::Machine(Mutant::ForwardAfterTurn), "a first command after the decision"),
     (Trap::Machine(Mutant::NoSecondRound), "no second round"),
+    (Trap::Machine(Mutant::RefusalDropsBegunUndo), "a refusal drops an undo that has begun"),
+    (Trap::Machine(Mutant::UnfencedDoubtForgotten), "a doubt without a fence is forgotten"),
 ];
 
 static OUTSIDE_MACHINE: AtomicU8 = AtomicU8::new(0);

@@ -28,6 +28,10 @@ pub enum Mutant {
     ForwardAfterTurn,
     /// Never open a second round.
     NoSecondRound,
+    /// Owe an undo no more, once it has begun, when its action is heard to be refused.
+    RefusalDropsBegunUndo,
+    /// Turn the saga for a step without a fence whose every answer was "not now", and tell nobody.
+    UnfencedDoubtForgotten,
 }
 
 #[cfg(feature = "mutants")]

@@ -40,7 +40,7 @@ pub fn owes_undo(saga: &Saga, step: &Step, run: &Run) -> bool {
         return false;
     }
     match run.settled {
-        _ if undo_begun(run) => true,
+        _ if undo_begun(run) && !mutated(Mutant::RefusalDropsBegunUndo) => true,
         Settled::Succeeded => true,
         Settled::Refused => false,
         Settled::Open | Settled::GivenUp | Settled::Unreachable => {
@@ -176,7 +176,8 @@ pub(crate) fn fails_saga(step: &Step, run: &Run) -> bool {
 pub(crate) fn waits_for_a_person(step: &Step, run: &Run) -> bool {
     let unfenced = |run: &Run| {
         run.action.as_ref().is_some_and(|action| {
-            action.terms.fence() == Fence::None && !action.unresolved.is_empty()
+            let forgotten = mutated(Mutant::UnfencedDoubtForgotten) && action.doubtful.is_empty();
+            action.terms.fence() == Fence::None && !action.unresolved.is_empty() && !forgotten
         })
     };
     run.settled == Settled::GivenUp
