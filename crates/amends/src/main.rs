@@ -6,6 +6,11 @@ mod demo;
 
 use std::process::ExitCode;
 
+/// A saga's memory is taken on one thread and given back on another, a hundred thousand times a
+/// second: the system's allocator does that slowly, and keeps what a burst has taken.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }
