@@ -40,8 +40,9 @@ const PAGE_BYTES: i64 = 8192;
 /// twenty bytes a key this holds two million of them.
 const WRITER_CACHE_BYTES: i64 = 64 * 1024 * 1024;
 
-/// Readers share the system's page cache and keep little of their own.
-const READER_CACHE_BYTES: i64 = 8 * 1024 * 1024;
+/// Readers share the system's page cache and keep little of their own: there are several, and what
+/// each keeps is held for good.
+const READER_CACHE_BYTES: i64 = 1024 * 1024;
 
 /// "amCT"
 const APPLICATION_ID: i32 = 0x616d_4354;

@@ -28,7 +28,7 @@ use writer::{Answer, Command};
 const PAGE_BYTES: i64 = 4096;
 
 /// The tree over the blobs is small, and a blob is written and read once.
-const CACHE_BYTES: i64 = 8 * 1024 * 1024;
+const CACHE_BYTES: i64 = 2 * 1024 * 1024;
 
 /// "amJL"
 const APPLICATION_ID: i32 = 0x616d_4a4c;

@@ -85,7 +85,9 @@ fn connect(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.pragma_update(None, "cache_size", -(setup.cache_bytes / 1024))?;
+        // In pages, which are those of the file: in bytes, SQLite would count in pages of its own
+        // usual size, as it has not read the file yet.
+        connection.pragma_update(None, "cache_size", setup.cache_bytes / setup.page_bytes)?;
         // Not mapped: an error of the disk would be a signal that ends the process instead of an
         // answer, and pages that are written are copied either way.
         connection.query_row("PRAGMA mmap_size = 0", [], |_| Ok(()))?;
