@@ -33,10 +33,6 @@ pub const STEP_INPUTS_BYTES_MAX: usize = 384 * 1024;
 /// How many of these may be starts, so that running sagas are served first.
 pub const BATCH_STARTS_MAX: usize = 512;
 
-/// When the catalog is this many ended sagas behind, starts are pushed back: they are in memory
-/// until it catches up.
-pub const CATALOG_BEHIND_SAGAS_MAX: usize = 200_000;
-
 /// When the journal holds this many bytes that the catalog does not, starts are pushed back: they
 /// are what a recovery has to read.
 pub const CATALOG_BEHIND_BYTES_MAX: u64 = 1 << 30;
@@ -71,6 +67,9 @@ pub struct Options {
     /// How many commands a second each service gets at first after a start of the engine; doubles
     /// every second while answers come.
     pub recovery_rate: u32,
+    /// When there are this many sagas of which the catalog does not hold the start, or the end, starts
+    /// are pushed back: they stay in memory until it catches up.
+    pub catalog_behind_sagas_max: usize,
     /// How long a late answer is waited for after the end (semantics.md, retention).
     pub late_window: Millis,
     /// How long a closed saga is kept.
@@ -87,6 +86,7 @@ impl Default for Options {
         Self {
             window: 64,
             recovery_rate: 500,
+            catalog_behind_sagas_max: 200_000,
             late_window: Millis::mins(24 * 60),
             retention: Millis::mins(7 * 24 * 60),
             public_url: None,

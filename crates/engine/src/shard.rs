@@ -26,8 +26,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Shared;
 use crate::options::{
-    BATCH_BYTES_FULL, BATCH_INPUTS_MAX, BATCH_STARTS_MAX, CALLBACKS_WAITING_MAX,
-    CATALOG_BEHIND_SAGAS_MAX, OUTAGE_AFTER, REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
+    BATCH_BYTES_FULL, BATCH_INPUTS_MAX, BATCH_STARTS_MAX, CALLBACKS_WAITING_MAX, OUTAGE_AFTER,
+    REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
 };
 use crate::request::Unavailable;
 use batch::{Pending, Sealed};
@@ -72,6 +72,10 @@ pub struct Shard {
     to_wake: VecDeque<SagaId>,
     /// Ended sagas that the catalog does not hold yet.
     archive: HashMap<SagaId, Arc<Checkpointed>>,
+    /// How many sagas have been started since the checkpoint under way, or the last one, was
+    /// collected, and how many that checkpoint brings to the catalog for the first time.
+    started: usize,
+    bringing: usize,
     /// The checkpointer waits for what the catalog does not hold.
     collect: Option<oneshot::Sender<Vec<Checkpointed>>>,
     flight: Option<Flight>,
@@ -180,6 +184,8 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             outdated: HashSet::new(),
             left_while_due: None,
             archive: HashMap::new(),
+            started: 0,
+            bringing: 0,
             collect: None,
             flight: None,
             last_seen: now,
@@ -322,8 +328,9 @@ impl Shard {
         if let Some(why) = self.desk.shared.journal_trouble() {
             return Some(Unavailable::JournalFailed(why));
         }
-        let behind = self.archive.len() >= CATALOG_BEHIND_SAGAS_MAX / SHARDS as usize
-            || self.desk.shared.journal_behind();
+        let lacks = self.archive.len().max(self.started + self.bringing);
+        let lacks_max = self.desk.shared.options.catalog_behind_sagas_max / SHARDS as usize;
+        let behind = lacks >= lacks_max || self.desk.shared.journal_behind();
         behind.then_some(Unavailable::CatalogBehind { retry_after_secs: 1 })
     }
 }

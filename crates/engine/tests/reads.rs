@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::saga::{Saga, State};
-use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn, options};
+use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn, StartError, Unavailable, options};
 use amends_store::memory::Disk;
 use amends_store::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
@@ -15,7 +15,7 @@ use amends_store::{
 };
 use bytes::Bytes;
 use serde_json::json;
-use shop::{Ledger, deployment, look, participants, run};
+use shop::{Ledger, deployment, look, order, participants, run};
 use tokio::sync::watch;
 
 const ORDER: &str = r#"
@@ -31,6 +31,9 @@ services:
 
 /// Longer than a few checkpoints take to come.
 const CHECKPOINTS: Duration = Duration::from_secs(5);
+
+/// With this many sagas that the catalog lacks, starts are pushed back.
+const BEHIND_MAX: usize = 400;
 
 /// A catalog whose readings wait with what they have read, and whose checkpoints wait before and
 /// after they write, while their gates are shut.
@@ -171,7 +174,8 @@ async fn gated(ledger: &Ledger) -> (Engine, Gates, Arc<dyn Catalog>) {
         written: gates.written.subscribe(),
     };
     let store = Store { journal, catalog: Arc::new(gated) };
-    let engine = Engine::start(Options::default(), store, participants(ledger)).await.unwrap();
+    let options = Options { catalog_behind_sagas_max: BEHIND_MAX, ..Options::default() };
+    let engine = Engine::start(options, store, participants(ledger)).await.unwrap();
     engine.handle().deploy(vec![deployment(ORDER)]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(10)).await;
     (engine, gates, inner)
@@ -221,6 +225,34 @@ async fn any_number_of_questions_is_answered_while_nothing_happens() {
         assert!(answer.is_ok(), "after {asked} questions");
     }
     engine.stop().await;
+}
+
+/// Neither sagas that run nor such as have ended may pile up in memory.
+#[tokio::test(start_paused = true)]
+async fn starts_are_pushed_back_while_the_catalog_is_behind_and_taken_when_it_is_not() {
+    for data in [json!({"Payment.Charge": "later"}), json!({})] {
+        let ledger = Ledger::default();
+        let (engine, gates, _catalog) = gated(&ledger).await;
+        let handle = engine.handle();
+        gates.checkpoints.send_replace(false);
+        let mut taken = 0;
+        let refusal = loop {
+            // A checkpoint begins in between, and does not come to its end.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            match handle.start(order(data.clone())).await {
+                Ok(_) => taken += 1,
+                Err(refusal) => break refusal,
+            }
+            assert!(taken <= BEHIND_MAX, "it was never pushed back");
+        };
+        let behind = StartError::Unavailable(Unavailable::CatalogBehind { retry_after_secs: 1 });
+        assert_eq!(refusal, behind);
+        assert!(taken > BEHIND_MAX / 2, "pushed back after {taken}, for a bound of {BEHIND_MAX}");
+        gates.checkpoints.send_replace(true);
+        tokio::time::sleep(CHECKPOINTS).await;
+        assert!(handle.start(order(data)).await.is_ok(), "the catalog has caught up");
+        engine.stop().await;
+    }
 }
 
 /// The reading begins before the checkpoint that holds the end and comes back after it.

@@ -1,5 +1,6 @@
 //! What the catalog is told of a saga, and what may leave memory once it knows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use amends_core::saga::{Cause, Saga};
@@ -10,6 +11,9 @@ use super::live::Live;
 use super::{Desk, Shard};
 use crate::convert;
 use crate::options::DUE_WINDOW;
+
+/// How many sagas a map keeps room for, whatever is in it: a load of this size is no burst.
+const ROOM_KEPT: usize = 4_096;
 
 impl Shard {
     /// Answers the checkpointer, at a moment when everything decided is durable: the batch at hand
@@ -25,11 +29,14 @@ impl Shard {
         for live in self.sagas.values().filter(|live| live.unsaved()) {
             sagas.push(self.desk.collected(live));
         }
+        self.started = 0;
+        self.bringing = sagas.iter().filter(|saga| saga.events.first_seq == 1).count();
         let _ = reply.send(sagas); // the engine is stopping
     }
 
     /// The catalog holds these sagas up to these events.
     pub(super) fn held(&mut self, sagas: Vec<(SagaId, u64)>) {
+        self.bringing = 0;
         for (saga, seq) in sagas {
             if let Some(archived) = self.archive.get_mut(&saga) {
                 if archived.row.seq == seq {
@@ -44,6 +51,8 @@ impl Shard {
                 self.park(saga);
             }
         }
+        give_back_room(&mut self.sagas);
+        give_back_room(&mut self.archive);
     }
 
     /// Takes a saga out of memory that the catalog holds and that has nothing to do for a while.
@@ -113,6 +122,15 @@ impl Desk {
             error: why_it_turned(live),
             quarantined: None,
         }
+    }
+}
+
+/// Gives the room back that a burst has left in a map: a million sagas that are parked must not be
+/// paid for as if they were in memory. It is kept while a quarter of it is used, so that a map whose
+/// size goes up and down is seldom laid out anew.
+fn give_back_room<T>(map: &mut HashMap<SagaId, T>) {
+    if map.capacity() / 4 > map.len().max(ROOM_KEPT) {
+        map.shrink_to(map.len() * 2);
     }
 }
 

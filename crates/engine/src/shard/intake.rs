@@ -209,6 +209,7 @@ impl Shard {
         let snapshot = live.snapshot();
         self.desk.pending.claim(&live, claims, Starter { reply, snapshot });
         self.sagas.insert(id, live);
+        self.started += 1;
     }
 
     pub(super) fn internal(&mut self, message: Internal) {
