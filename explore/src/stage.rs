@@ -340,8 +340,7 @@ impl<'a> Stage<'a> {
         for packet in open.into_iter().filter(|_| told) {
             let waits = matches!(packet.leg, Leg::Command | Leg::Answer(_)) && !packet.severed;
             if waits && Self::is_open(&self.world, &packet) {
-                let outcome = Outcome::Unknown { fault: self.scene.fault.clone(), contract: None };
-                self.told(packet, outcome);
+                self.take(Input::Lost { run: packet.run, direction: packet.direction })?;
             }
         }
         Some(())

@@ -49,6 +49,7 @@ pub fn decide(
         Input::Room { run, direction, terms } => decision.room(run, direction, terms)?,
         Input::Unbound { run } => decision.unbound(run)?,
         Input::Answer(answer) => decision.answer(answer)?,
+        Input::Lost { run, direction } => decision.lost(run, direction)?,
         Input::Signal { name, body } => decision.signal(name, body)?,
         // A pause makes up for all of its time when it ends.
         Input::Outage { .. } if decision.saga.paused.is_some() => {}

@@ -44,6 +44,14 @@ pub enum Input {
     },
     /// An answer, or what became of waiting for one.
     Answer(Answer),
+    /// The engine came back without the exchange of an attempt that was out: nobody hears its answer
+    /// any more.
+    Lost {
+        /// Which run.
+        run: RunRef,
+        /// Which of its commands.
+        direction: Direction,
+    },
     /// A signal.
     Signal {
         /// Its name.

@@ -326,3 +326,19 @@ async fn what_a_callback_to_a_parked_saga_sends_is_sent_once() {
     assert_eq!(charged, 1);
     engine.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_in_the_middle_of_the_only_attempt_is_followed_by_another() {
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let definition = ORDER.replace("{ name: pay,", "{ name: pay, retry: { max_attempts: 1 },");
+    let first = engine(&disk, &ledger, &definition).await;
+    let saga = begin(&first.handle(), json!({"Payment.Charge": "hang 1"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(first);
+    let second = engine(&disk, &ledger, &definition).await;
+    let ended = end(&second.handle(), saga).await;
+    assert_eq!(ended.state, State::Completed);
+    let charged = ledger.asked(saga).iter().filter(|e| e.command == "Payment.Charge").count();
+    assert_eq!(charged, 2);
+    second.stop().await;
+}

@@ -296,8 +296,34 @@ impl Decision<'_> {
         }
         match command.direction {
             Direction::Compensation => self.undo_attempt_over(command.run),
+            Direction::Action if self.was_cut_off(command.run, ending) => {}
             Direction::Action => self.attempts_used_up(command.run),
         }
+    }
+
+    /// Was it an outage that left the attempt without an answer? That time was ours: another attempt
+    /// follows, and what that one comes to counts (section 5, time).
+    fn was_cut_off(&self, run: RunRef, ending: Ending) -> bool {
+        let unanswered = matches!(ending, Ending::Unknown | Ending::TimedOut);
+        unanswered && self.saga.run(run).is_some_and(|run| run.floats)
+    }
+
+    /// A crash took the exchange of an open attempt with it. It counts as sent and for ever
+    /// unanswered, and what follows is a new attempt, whatever `max_attempts` says (section 5,
+    /// crash).
+    pub(super) fn lost(&mut self, run: RunRef, direction: Direction) -> Result<(), Refusal> {
+        let sendings = self.run(run)?.sendings(direction).ok_or(Refusal::NotOwed)?;
+        let out = sendings.open.filter(|open| !open.accepted).ok_or(Refusal::NotOwed)?;
+        let command = CommandRef { run, direction, round: sendings.round };
+        let fault =
+            Fault::new("RESTARTED", "the engine was restarted while its answer was awaited");
+        let next_at = self.next_try(run, direction, None);
+        let (attempt, ending) = (out.number, Ending::Unknown);
+        self.record(Event::AttemptEnded { command, attempt, ending, next_at, fault: Some(fault) });
+        if direction == Direction::Compensation {
+            self.undo_attempt_over(run);
+        }
+        Ok(())
     }
 
     /// A step whose `max_attempts` are sent, none of them open any more, has had its time.

@@ -174,6 +174,7 @@ fn make(saga: &mut World, by: &Move) {
         32 => Input::Outage { lasted: Millis::secs(u64::from(by.number) * 20) },
         33 => Input::Unbound { run },
         34 => saga.room_input(run, direction),
+        35 => Input::Lost { run, direction },
         _ => Input::Verb { verb: verb(saga, by, run, direction), act: act() },
     };
     // A refusal is an answer too; what it must not do is checked in `give`.

@@ -2,6 +2,7 @@
 
 use amends_core::definition::Fence;
 use amends_core::saga::State;
+use amends_core::{Input, Refusal};
 
 use crate::shapes::{pivot, retriable, signal, step};
 use crate::world::*;
@@ -167,4 +168,68 @@ fn time_alone_raises_no_attention_during_a_pause() {
     saga.room_for_all().reply("a", completed("1")).room_for_all().reply("b", refused("NO"));
     saga.room_for_all().ask(Ask::Pause).tick_to(300).reply("undo a", transient());
     saga.expect_attention([]).ask(Ask::Resume).expect_attention([]);
+}
+
+#[test]
+fn an_attempt_that_an_outage_cut_off_does_not_use_up_max_attempts() {
+    let mut saga = World::of([step("a").max_attempts(1).fence(Fence::Barrier)]);
+    saga.room_for_all().asleep_to(600).outage(600).tick().expect("started: a executing");
+    saga.run_to(601).expect_sent(["a", "a #2"]).tick_to(610).expect_state(State::Started);
+    // The new attempt had its whole time, and nobody was away.
+    saga.run_to(611).expect_sent(["undo a"]);
+}
+
+#[test]
+fn an_exchange_that_an_outage_broke_does_not_use_up_max_attempts() {
+    let mut saga = World::of([step("a").max_attempts(1)]);
+    saga.room_for_all().asleep_to(600).outage(600).reply("a", unknown());
+    saga.run_to(601).expect_sent(["a", "a #2"]).reply("a", completed("1"));
+    saga.expect_state(State::Completed);
+}
+
+#[test]
+fn a_pause_longer_than_the_attempt_does_not_use_up_max_attempts() {
+    let mut saga = World::of([step("a").max_attempts(1)]);
+    saga.room_for_all().ask(Ask::Pause).asleep_to(600).ask(Ask::Resume).run_to(601);
+    saga.expect_sent(["a", "a #2"]).expect("started: a executing");
+}
+
+#[test]
+fn a_not_now_heard_after_an_outage_uses_up_max_attempts_as_ever() {
+    let mut saga = World::of([step("a").max_attempts(1)]);
+    saga.room_for_all().asleep_to(600).outage(600).reply("a", transient());
+    saga.expect_state(State::Compensating);
+}
+
+#[test]
+fn a_pivot_whose_only_attempt_an_outage_cut_off_needs_nobody() {
+    let mut saga = World::of([pivot("p").max_attempts(1)]);
+    saga.room_for_all().asleep_to(600).outage(600).tick().expect_attention([]);
+    saga.run_to(601).expect_sent(["p", "p #2"]).run_to(611).expect_attention(["p PivotUnknown"]);
+}
+
+#[test]
+fn what_a_crash_lost_is_sent_again_whatever_max_attempts_says() {
+    let mut saga = World::of([step("a").max_attempts(1).fence(Fence::Barrier)]);
+    saga.room_for_all().restarted().lost("a").expect("started: a executing").run_to(1);
+    // It counts as sent, so the new attempt is the last one.
+    saga.expect_sent(["a", "a #2"]).run_to(11).expect_sent(["undo a"]);
+}
+
+#[test]
+fn what_a_crash_lost_may_still_be_heard() {
+    let mut saga = World::of([step("a").max_attempts(1)]);
+    saga.room_for_all().restarted().lost("a").event("a", completed("1"));
+    saga.expect_state(State::Completed);
+}
+
+#[test]
+fn a_crash_loses_nothing_of_what_was_accepted_or_is_not_out() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", accepted());
+    let (run, direction) = saga.target("a");
+    let lost = Input::Lost { run, direction };
+    assert_eq!(saga.give(lost.clone()), Err(Refusal::NotOwed));
+    saga.reply("a", completed("1"));
+    assert_eq!(saga.give(lost), Err(Refusal::NotOwed));
 }

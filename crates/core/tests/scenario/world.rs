@@ -303,6 +303,13 @@ impl World {
         self
     }
 
+    /// The process that waited for its answer is gone.
+    pub fn lost(&mut self, target: &str) -> &mut Self {
+        let (run, direction) = self.target(target);
+        self.give(Input::Lost { run, direction }).expect("it was out");
+        self
+    }
+
     pub fn unbound(&mut self, step: &str) -> &mut Self {
         let (run, _) = self.target(step);
         self.give(Input::Unbound { run }).expect("it is owed");

@@ -5,8 +5,7 @@
 
 use std::sync::Arc;
 
-use amends_core::input::{Answer, Outcome};
-use amends_core::saga::{Fault, State};
+use amends_core::saga::State;
 use amends_core::{Direction, Input, Millis, SagaId};
 
 use amends_store::{Checkpointed, Events, SagaRow, StoredSaga};
@@ -139,14 +138,13 @@ impl Desk {
             .runs()
             .flat_map(|(at, run)| {
                 [Direction::Action, Direction::Compensation].map(|direction| {
-                    let sendings = run.sendings(direction)?;
-                    let open = sendings.open.filter(|open| !open.accepted)?;
-                    Some((at, direction, sendings.round, open.number))
+                    let open = run.sendings(direction)?.open;
+                    open.filter(|open| !open.accepted).map(|_| (at, direction))
                 })
             })
             .flatten()
             .collect();
-        for (run, direction, round, attempt) in lost {
+        for (run, direction) in lost {
             let answers_by_message = live
                 .deployed
                 .binding(run.step, direction)
@@ -154,12 +152,8 @@ impl Desk {
             if answers_by_message {
                 continue; // its reply is still to come
             }
-            let message = "the engine was restarted while the exchange was open";
-            let fault = Fault { code: None, message: message.into() };
-            let outcome = Outcome::Unknown { fault, contract: None };
-            let (round, attempt) = (Some(round), Some(attempt));
-            let answer = Answer { run, direction, round, attempt, own_exchange: false, outcome };
-            let _ = self.work(live, Input::Answer(answer), None); // an ended one has said enough
+            // It refuses nothing: the attempt was out a moment ago.
+            let _ = self.work(live, Input::Lost { run, direction }, None);
         }
         self.nudge(live);
     }
