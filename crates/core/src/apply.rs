@@ -210,8 +210,11 @@ impl Saga {
                 Ok(())
             }
             Event::RetriedByHand { run, direction, .. } => {
-                let sendings = self.known_run(*run)?.sendings_mut(*direction);
-                sendings.ok_or("nothing was sent")?.next_at = at;
+                let run = self.known_run(*run)?;
+                run.sendings_mut(*direction).ok_or("nothing was sent")?.next_at = at;
+                if let (Direction::Compensation, Some(undo)) = (*direction, &mut run.undo) {
+                    undo.by_hand = matches!(undo.letter, Letter::Dead { .. });
+                }
                 Ok(())
             }
             Event::ActionResolved { run, result, act } => {

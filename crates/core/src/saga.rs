@@ -328,6 +328,9 @@ pub struct Undo {
     pub second_round: bool,
     /// How far the redriver has come.
     pub letter: Letter,
+    /// The next sending of a dead letter, or the one that is out, is a person's and none of the
+    /// redriver's.
+    pub by_hand: bool,
     /// The last error of its sendings.
     pub error: Option<Fault>,
 }

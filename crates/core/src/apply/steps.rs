@@ -113,6 +113,9 @@ impl Saga {
         sendings.unresolved.remove(attempt);
         sendings.doubtful.remove(attempt);
         sendings.close(attempt, next_at);
+        if let (Direction::Compensation, Some(undo)) = (command.direction, &mut run.undo) {
+            undo.by_hand = false;
+        }
         run.fail(command.direction, fault);
         Ok(())
     }
@@ -240,6 +243,7 @@ impl Saga {
             (Direction::Compensation, Some(undo)) => {
                 undo.end = None;
                 undo.letter = Letter::None;
+                undo.by_hand = false;
                 undo.second_round |= *why == NewRound::LateSuccess;
                 run.status = Status::Compensating;
             }
@@ -259,6 +263,7 @@ impl Saga {
         }
         undo.end = Some(end);
         undo.letter = Letter::None;
+        undo.by_hand = false;
         if let Some(sendings) = &mut undo.sendings {
             sendings.open = None;
         }
@@ -270,6 +275,7 @@ impl Saga {
     pub(super) fn dead_letter(&mut self, run: RunRef, letter: Letter, next_at: Time) -> Applied {
         let undo = self.known_run(run)?.undo.as_mut().ok_or("it has no undo")?;
         undo.letter = letter;
+        undo.by_hand = false;
         let sendings = undo.sendings.as_mut().ok_or("its undo was never sent")?;
         sendings.open = None;
         sendings.next_at = next_at;
@@ -323,6 +329,7 @@ impl Undo {
             end: None,
             second_round: false,
             letter: Letter::None,
+            by_hand: false,
             error: None,
         }
     }

@@ -183,6 +183,11 @@ impl Decision<'_> {
                 let next_at = self.at() + redrive_pause(0);
                 self.record(Event::DeadLettered { run, redrives: 0, next_at });
             }
+            // What a person sent is none of the redriver's five.
+            Letter::Dead { redrives } if undo.by_hand => {
+                let next_at = self.at() + redrive_pause(redrives);
+                self.record(Event::DeadLettered { run, redrives, next_at });
+            }
             Letter::Dead { redrives } if redrives + 1 < REDRIVES_MAX => {
                 let redrives = redrives + 1;
                 let next_at = self.at() + redrive_pause(redrives);

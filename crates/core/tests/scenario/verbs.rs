@@ -254,3 +254,28 @@ fn a_retriable_step_whose_expression_failed_is_done_by_hand() {
     saga.expect_attention(["r Expression"]).ask(Ask::Completed("r"));
     saga.expect("completed: p completed, r completed").expect_attention([]);
 }
+
+#[test]
+fn a_retry_by_hand_is_none_of_the_redriver_s_five() {
+    let mut saga = dead_letter();
+    for n in 2..12 {
+        saga.ask(Ask::Retry("undo a")).room_for_all().expect_sent([&format!("undo a #{n}")]);
+        saga.reply("undo a", unknown()).expect_attention(["undo a CompensationFailed"]);
+    }
+    let mut at = 0;
+    for (n, pause) in (12..).zip([10, 20, 40, 80, 160]) {
+        saga.expect_attention(["undo a CompensationFailed"]).run_to(at + pause - 1).expect_sent([]);
+        at += pause;
+        saga.run_to(at).expect_sent([&format!("undo a #{n}")]).reply("undo a", unknown());
+    }
+    saga.expect_attention(["undo a Poison"]);
+}
+
+#[test]
+fn a_retry_by_hand_that_did_not_leave_leaves_the_next_sending_to_the_redriver() {
+    let mut saga = dead_letter();
+    saga.ask(Ask::Retry("undo a")).room_for_all().reply("undo a", not_sent()).run_to(400);
+    // 10 + 20 + 40 + 80 + 160 s: all five are the redriver's.
+    saga.expect_attention(["undo a CompensationFailed"]).run_to(10 + 310 + 5 * 30);
+    saga.expect_attention(["undo a Poison"]);
+}
