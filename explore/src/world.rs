@@ -189,6 +189,7 @@ fn hash_saga<H: Hasher>(saga: &Saga, hasher: &mut H) {
     saga.state.hash(hasher);
     saga.turned.is_some().hash(hasher);
     saga.deadline.hash(hasher);
+    (saga.floats && saga.turned.is_none()).hash(hasher);
     saga.paused.hash(hasher);
     saga.steps.hash(hasher);
     saga.signals.len().hash(hasher);

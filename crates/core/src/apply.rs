@@ -52,6 +52,7 @@ impl Saga {
             business_key: started.business_key.clone(),
             turned: None,
             deadline: started.deadline,
+            floats: false,
             paused: None,
             steps: vec![waiting; usize::from(started.steps)],
             signals: Vec::new(),
@@ -291,6 +292,7 @@ impl Saga {
     /// A deadline counts the participants' time, not ours (section 5, time).
     fn make_up_for(&mut self, lasted: Millis) {
         self.deadline = self.deadline.map(|deadline| deadline + lasted);
+        self.floats = self.deadline.is_some();
         for step in &mut self.steps {
             let StepState::Runs { runs, .. } = step else { continue };
             for run in runs {

@@ -105,16 +105,23 @@ pub(crate) fn step_timers_run(def: &Definition, saga: &Saga, at: RunRef, run: &R
 }
 
 /// Is the saga's own deadline to turn it when its time comes? Not past the point of no return, where
-/// it is attention and no more, and not while a step waits for our room.
+/// it is attention and no more, not while a step waits for our room, and after an outage not before
+/// the next sending, where one is to come.
 pub(crate) fn saga_deadline_armed(def: &Definition, saga: &Saga) -> bool {
     let waits_for_room = || {
         let before = |owed: Owed| saga.deadline.is_some_and(|deadline| owed.from < deadline);
         owed(def, saga).any(before)
     };
+    let floats_to_a_sending = || {
+        let out = |run: &Run| run.action.as_ref().and_then(|action| action.open);
+        let asked = || saga.runs().any(|(_, run)| out(run).is_some_and(|open| !open.accepted));
+        saga.floats && (asked() || owed(def, saga).next().is_some())
+    };
     saga.turned.is_none()
         && !saga.state.ended()
         && !rules::point_of_no_return(def, saga)
         && !waits_for_room()
+        && !floats_to_a_sending()
 }
 
 /// Is the step's deadline to fire when its time comes? Not while the step waits for our room, not

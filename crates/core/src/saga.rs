@@ -29,6 +29,8 @@ pub struct Saga {
     pub turned: Option<Turn>,
     /// When it must have ended.
     pub deadline: Option<Time>,
+    /// The deadline does not fire before the next sending, where one is to come: the engine was away.
+    pub floats: bool,
     /// Since when nothing is sent and no timer fires.
     pub paused: Option<Time>,
     /// By step, in the definition's order.

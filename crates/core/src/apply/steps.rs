@@ -90,8 +90,12 @@ impl Saga {
                 if run.status == Status::Pending {
                     run.status = Status::Executing;
                 }
-                run.floats = false;
                 run.deadline = deadline.unwrap_or(run.deadline);
+                if run.floats {
+                    run.deadline_said = run.deadline_said.max(until);
+                }
+                run.floats = false;
+                self.floats = false;
             }
         }
         Ok(())

@@ -95,7 +95,7 @@ impl Decision<'_> {
             Direction::Action => self.moved_deadline(run, from, timeout),
             Direction::Compensation => None,
         };
-        let saga_deadline = self.moved_saga_deadline(run, from, timeout);
+        let saga_deadline = self.moved_saga_deadline(from, timeout);
         let until = self.at() + timeout;
         let attempt = attempts + 1;
         let command = CommandRef { run, direction, round };
@@ -113,11 +113,11 @@ impl Decision<'_> {
     }
 
     /// The same of the saga's own deadline, while that may still turn it.
-    fn moved_saga_deadline(&self, run: RunRef, from: Time, timeout: Millis) -> Option<Time> {
+    fn moved_saga_deadline(&self, from: Time, timeout: Millis) -> Option<Time> {
         let may_turn =
             self.saga.turned.is_none() && !rules::point_of_no_return(self.def, self.saga);
         let deadline = self.saga.deadline.filter(|_| may_turn)?;
-        self.moved(deadline, self.saga.run(run)?.floats, from, timeout)
+        self.moved(deadline, self.saga.floats, from, timeout)
     }
 
     fn moved(&self, deadline: Time, floats: bool, from: Time, timeout: Millis) -> Option<Time> {

@@ -233,3 +233,38 @@ fn a_crash_loses_nothing_of_what_was_accepted_or_is_not_out() {
     saga.reply("a", completed("1"));
     assert_eq!(saga.give(lost), Err(Refusal::NotOwed));
 }
+
+#[test]
+fn what_does_not_leave_right_after_an_outage_is_tried_for_a_time_out_more() {
+    let mut saga = World::of([step("a").within(10)]);
+    saga.room_for_all().asleep_to(9).outage(1).tick().asleep_to(100).outage(91).tick();
+    saga.run_to(102).reply("a", not_sent()).expect("started: a executing");
+    saga.run_to(110).reply("a", not_sent()).expect("started: a executing").run_to(111);
+    saga.expect("compensating: a compensating");
+}
+
+#[test]
+fn after_an_outage_the_saga_s_deadline_is_at_least_one_time_out_after_the_next_sending() {
+    let mut saga = World::within(30, [step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).run_to(28).sent_clear();
+    // Made up for, the deadline is at 102; the backoff of the attempt that was cut off ends at 104.
+    saga.asleep_to(100).outage(72).tick().run_to(113).expect_sent(["b #4"]);
+    saga.expect("pending: a completed, b executing").run_to(114);
+    saga.expect("compensating: a completed, b executing");
+}
+
+#[test]
+fn after_an_outage_the_next_sending_may_be_the_next_step_s() {
+    let mut saga = World::within(30, [step("a").timeout(50), step("b")]);
+    saga.room_for_all().tick_to(20).asleep_to(27).outage(7).tick_to(40);
+    saga.expect("started: a executing, b pending").reply("a", completed("1")).tick_to(42);
+    saga.room_for_all().tick_to(51).expect("pending: a completed, b executing").tick_to(52);
+    saga.expect("compensating: a completed, b executing");
+}
+
+#[test]
+fn after_an_outage_the_saga_s_deadline_does_not_wait_for_an_answer_that_was_promised() {
+    let mut saga = World::within(30, [step("a").accepted_timeout(1_000)]);
+    saga.room_for_all().reply("a", accepted()).tick_to(20).asleep_to(27).outage(7).tick_to(36);
+    saga.expect("started: a executing").tick_to(37).expect("compensating: a executing");
+}
