@@ -73,7 +73,8 @@ fn action_timer(def: &Definition, saga: &Saga, at: RunRef, run: &Run) -> Option<
         return None;
     }
     let open = run.action.as_ref().and_then(|action| action.open);
-    let attempt = open.map(|open| open.until);
+    let until = |open| rules::waited_until(def.step(at.step), run, Direction::Action, open);
+    let attempt = open.map(until);
     let deadline = deadline_armed(def, saga, at, run).then_some(run.deadline);
     match (attempt, deadline) {
         (Some(attempt), Some(deadline)) => Some(attempt.min(deadline)),

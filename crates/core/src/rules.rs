@@ -7,7 +7,8 @@ use crate::definition::{Definition, Fence, Kind, Step, Work};
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::input::Answer;
 use crate::mutant::{Mutant, mutated};
-use crate::saga::{Run, Saga, Settled, Status, StepState, Undo, UndoEnd};
+use crate::saga::{Attempt, Run, Saga, Settled, Status, StepState, Undo, UndoEnd};
+use crate::time::Time;
 
 /// Is the point of no return held? By the pivot, or without one by any retriable step: while it has
 /// an intent without a settled refusal and without proof that nothing left, and for good once it
@@ -157,6 +158,16 @@ pub(crate) fn owes_second_round(run: &Run) -> bool {
         && !mutated(Mutant::NoSecondRound)
 }
 
+/// Until when an open attempt is waited for. One that was accepted, by a step that says no time-out
+/// for that, has until the deadline, wherever that has moved since.
+pub(crate) fn waited_until(step: &Step, run: &Run, direction: Direction, open: Attempt) -> Time {
+    let follows = direction == Direction::Action && open.accepted;
+    match step.accepted_timeout {
+        None if follows => open.until.max(run.deadline),
+        _ => open.until,
+    }
+}
+
 /// Does this run's standing mean that the saga cannot complete, before the point of no return?
 pub(crate) fn fails_saga(step: &Step, run: &Run) -> bool {
     match (step.kind, run.settled) {
@@ -207,12 +218,7 @@ pub(crate) fn reached(def: &Definition, saga: &Saga, step: StepIx) -> bool {
 
 /// When a sending of that command is owed: from this time on, as soon as there is room; `None` when
 /// it is not.
-pub fn owed_from(
-    def: &Definition,
-    saga: &Saga,
-    at: RunRef,
-    direction: Direction,
-) -> Option<crate::time::Time> {
+pub fn owed_from(def: &Definition, saga: &Saga, at: RunRef, direction: Direction) -> Option<Time> {
     if saga.paused.is_some() { None } else { owed_but_for_a_pause(def, saga, at, direction) }
 }
 
@@ -222,7 +228,7 @@ pub(crate) fn owed_but_for_a_pause(
     saga: &Saga,
     at: RunRef,
     direction: Direction,
-) -> Option<crate::time::Time> {
+) -> Option<Time> {
     let run = saga.run(at)?;
     let step = def.step(at.step);
     let sendings = run.sendings(direction);

@@ -28,7 +28,10 @@ impl Decision<'_> {
     fn attempt_timer(&mut self, run: RunRef, direction: Direction) {
         let Some(state) = self.saga.run(run) else { return };
         let Some(sendings) = state.sendings(direction) else { return };
-        let Some(open) = sendings.open.filter(|open| open.until <= self.at()) else { return };
+        let Some(open) = sendings.open else { return };
+        if rules::waited_until(self.def.step(run.step), state, direction, open) > self.at() {
+            return;
+        }
         if direction == Direction::Action && !step_timers_run(self.def, self.saga, run, state) {
             return;
         }

@@ -268,3 +268,25 @@ fn after_an_outage_the_saga_s_deadline_does_not_wait_for_an_answer_that_was_prom
     saga.room_for_all().reply("a", accepted()).tick_to(20).asleep_to(27).outage(7).tick_to(36);
     saga.expect("started: a executing").tick_to(37).expect("compensating: a executing");
 }
+
+#[test]
+fn an_accepted_attempt_waits_as_long_as_its_moved_deadline() {
+    let mut saga = World::of([step("a")]);
+    saga.room_for_all().reply("a", accepted()).asleep_to(50).outage(40).run_to(99);
+    saga.expect_sent(["a"]).expect("started: a executing").run_to(101).expect_sent(["a #2"]);
+}
+
+#[test]
+fn an_accepted_attempt_waits_as_long_as_its_extended_deadline() {
+    let mut saga = World::of([step("a").max_attempts(1)]);
+    saga.room_for_all().reply("a", accepted()).ask(Ask::Extend("a", 300)).run_to(299);
+    saga.expect_sent(["a"]).expect("started: a executing").event("a", completed("1"));
+    saga.expect_state(State::Completed);
+}
+
+#[test]
+fn a_time_out_of_its_own_for_what_is_accepted_does_not_follow_the_deadline() {
+    let mut saga = World::of([step("a").accepted_timeout(20)]);
+    saga.room_for_all().reply("a", accepted()).ask(Ask::Extend("a", 300)).run_to(21);
+    saga.expect_sent(["a", "a #2"]);
+}
