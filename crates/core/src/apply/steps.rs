@@ -121,6 +121,11 @@ impl Saga {
             undo.by_hand = false;
         }
         run.fail(command.direction, fault);
+        let none_left = run.action.as_ref().is_some_and(|action| action.left == 0);
+        if run.settled == Settled::GivenUp && run.undo.is_none() && none_left {
+            run.settled = Settled::Unreachable;
+            run.status = Status::Failed;
+        }
         Ok(())
     }
 

@@ -187,3 +187,21 @@ fn an_answer_to_what_was_never_sent_is_refused() {
     let nowhere = amends_core::RunRef::only(amends_core::StepIx(9));
     assert_eq!(told(answer(nowhere, direction, Some(1), Some(1))), Err(Refusal::NoSuchStep));
 }
+
+#[test]
+fn a_proof_that_nothing_ever_left_makes_of_what_was_given_up_a_failure() {
+    let mut saga = World::of([step("a"), step("b").max_attempts(1).fence(Fence::Barrier)]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().tick_to(10);
+    saga.expect("compensating: a completed, b unknown").reply("b", not_sent());
+    saga.expect("compensating: a completed, b failed").sent_clear().room_for_all();
+    saga.expect_sent(["undo a"]).reply("undo a", undone());
+    saga.expect("failed: a compensated, b failed").expect_exceptions([]);
+}
+
+#[test]
+fn a_proof_that_nothing_ever_left_turns_the_saga_of_a_step_without_a_fence() {
+    let mut saga = World::of([step("a"), step("b").max_attempts(1).fence(Fence::None)]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().tick_to(10);
+    saga.expect_attention(["b OutcomeUnknown"]).reply("b", not_sent()).expect_attention([]);
+    saga.expect("compensating: a completed, b failed");
+}
