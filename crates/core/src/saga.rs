@@ -236,6 +236,14 @@ pub struct Sendings {
     pub since: Time,
 }
 
+impl Sendings {
+    /// May this attempt still turn out never to have left? It was counted as one that did.
+    pub(crate) fn may_not_have_left(&self, attempt: u32) -> bool {
+        let open = self.open.is_some_and(|open| open.number == attempt);
+        open || self.unresolved.contains(attempt)
+    }
+}
+
 /// An attempt that is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Attempt {

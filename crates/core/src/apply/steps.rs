@@ -110,7 +110,7 @@ impl Saga {
     ) -> Applied {
         let run = self.known_run(command.run)?;
         let sendings = current(run, command)?;
-        if !sendings.unresolved.contains(attempt) {
+        if !sendings.may_not_have_left(attempt) {
             return Err("no such attempt is open");
         }
         sendings.left -= 1;

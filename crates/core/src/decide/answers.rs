@@ -340,7 +340,7 @@ impl Decision<'_> {
 
     fn not_sent(&mut self, command: CommandRef, attempt: Option<u32>, fault: &Fault) {
         let Some(sendings) = self.sendings(command) else { return };
-        let Some(attempt) = attempt.filter(|&a| sendings.unresolved.contains(a)) else { return };
+        let Some(attempt) = attempt.filter(|&a| sendings.may_not_have_left(a)) else { return };
         let letter = self.saga.run(command.run).and_then(|run| run.undo.as_ref()).map(|u| u.letter);
         let next_at = match (command.direction, letter) {
             // A dead letter keeps the redriver's pace: not sent does not count, nor hurry it.

@@ -288,3 +288,16 @@ fn an_action_answered_as_if_it_were_an_undo_is_unknown() {
     saga.reply("b", gone()).expect("pending: a completed, b executing").run_to(1);
     saga.expect_sent(["b #2"]);
 }
+
+#[test]
+fn not_sent_is_no_attempt_also_after_more_sendings_than_are_kept_apart() {
+    let mut saga = retriable_asked(retriable("r"));
+    // One every 18 s; the last is still open.
+    saga.run_to(725);
+    let left = |saga: &World| saga.step("r").action.as_ref().expect("sent").left;
+    let before = left(&saga);
+    assert!(before as usize > amends_core::saga::ATTEMPTS_TRACKED_MAX);
+    saga.reply("r", not_sent());
+    assert_eq!(left(&saga), before - 1);
+    assert!(saga.step("r").action.as_ref().is_some_and(|action| action.open.is_none()));
+}
