@@ -65,6 +65,11 @@ pub(crate) fn action_open(run: &Run) -> bool {
     run.settled == Settled::Open && run.status != Status::Skipped
 }
 
+/// Is it still open what the action came to, whether or not it is asked on?
+pub(crate) fn outcome_open(run: &Run) -> bool {
+    action_open(run) || run.settled == Settled::GivenUp
+}
+
 /// Is every sending of the action settled, fenced or past its settling (section 5, order)?
 pub fn quiet(step: &Step, run: &Run) -> bool {
     if run.settled != Settled::Open && run.settled != Settled::GivenUp {

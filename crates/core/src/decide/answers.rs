@@ -49,6 +49,8 @@ impl Decision<'_> {
         match &answer.outcome {
             Outcome::Completed { result, .. } => self.action_succeeded(run, result),
             Outcome::Refused(fault) => self.action_refused(answer, round, fault),
+            // Its outcome is known; what an earlier sending came to adds nothing.
+            _ if !self.saga.run(run).is_some_and(rules::outcome_open) => {}
             Outcome::Accepted => {
                 let step = self.def.step(run.step);
                 let deadline = self.saga.run(run).map_or(self.at(), |run| run.deadline);

@@ -189,6 +189,16 @@ fn an_answer_to_what_was_never_sent_is_refused() {
 }
 
 #[test]
+fn what_is_heard_of_an_earlier_sending_after_the_success_leaves_no_error_on_the_step() {
+    for says in [busy(), transient(), unknown(), off_contract(), not_sent()] {
+        let mut saga = World::of([step("a"), step("b")]);
+        saga.run_to(11).reply_to("a", 2, completed("1")).reply_to("a", 1, says);
+        assert_eq!(saga.step("a").error, None);
+        saga.expect("pending: a completed, b pending").expect_attention([]);
+    }
+}
+
+#[test]
 fn a_proof_that_nothing_ever_left_makes_of_what_was_given_up_a_failure() {
     let mut saga = World::of([step("a"), step("b").max_attempts(1).fence(Fence::Barrier)]);
     saga.room_for_all().reply("a", completed("1")).room_for_all().tick_to(10);
