@@ -224,6 +224,7 @@ impl Saga {
                 run.status = if done { Status::Completed } else { Status::Failed };
                 run.settled = if done { Settled::Succeeded } else { Settled::Refused };
                 run.result.clone_from(result);
+                run.resolved = true;
                 by_hand(run, act);
                 self.left_started();
                 Ok(())

@@ -167,6 +167,8 @@ pub struct Run {
     pub undo: Option<Undo>,
     /// Who decided its status, if a person did.
     pub by: Option<Act>,
+    /// Whether it was the action's outcome that a person decided.
+    pub resolved: bool,
 }
 
 /// The status of a step (`semantics.md` section 3).

@@ -309,6 +309,7 @@ impl Run {
             unbound: false,
             undo: None,
             by: None,
+            resolved: false,
         }
     }
 

@@ -84,9 +84,9 @@ impl Decision<'_> {
         if state.settled == Settled::Succeeded {
             return;
         }
-        let skipped = state.status == Status::Skipped;
-        if state.by.is_some() && state.undo.is_none() && !skipped {
-            return self.contradicts_refusal(run);
+        if state.resolved {
+            // An operator said that it was refused.
+            return self.raise(Some(run), Direction::Action, Reason::Contradicted);
         }
         let kind = self.def.step(run.step).kind;
         self.record(Event::Completed { run, result: result.clone() });
@@ -108,22 +108,13 @@ impl Decision<'_> {
         }
     }
 
-    /// An operator said that it was refused or not needed, and now it succeeded.
-    fn contradicts_refusal(&mut self, run: RunRef) {
-        let refused = self.saga.run(run).is_some_and(|run| run.settled == Settled::Refused);
-        if refused {
-            self.raise(Some(run), Direction::Action, Reason::Contradicted);
-        }
-    }
-
     fn action_refused(&mut self, answer: &Answer, round: u32, fault: &Fault) {
         let run = answer.run;
         let Some(state) = self.saga.run(run) else { return };
         let command = CommandRef { run, direction: Direction::Action, round };
         let settled = rules::refusal_settles(state, answer);
-        let by_hand = state.by.is_some() && state.undo.is_none();
         match state.settled {
-            Settled::Succeeded if by_hand => {
+            Settled::Succeeded if state.resolved => {
                 self.raise(Some(run), Direction::Action, Reason::Contradicted);
             }
             Settled::Succeeded | Settled::Refused | Settled::Unreachable => {}

@@ -279,3 +279,14 @@ fn a_retry_by_hand_that_did_not_leave_leaves_the_next_sending_to_the_redriver() 
     saga.expect_attention(["undo a CompensationFailed"]).run_to(10 + 310 + 5 * 30);
     saga.expect_attention(["undo a Poison"]);
 }
+
+#[test]
+fn a_refusal_that_contradicts_a_resolution_calls_a_person_also_once_the_undo_has_begun() {
+    let none = step("b").fence(Fence::None).within(10);
+    let mut saga = World::of([step("a"), none, step("c")]);
+    saga.room_for_all().reply("a", completed("1")).run_to(10).ask(Ask::Completed("b"));
+    saga.room_for_all().reply("c", refused("NO")).room_for_all();
+    saga.expect("compensating: a completed, b compensating, c failed");
+    saga.event("b", refused("NO")).expect_attention(["b Contradicted"]);
+    saga.expect("compensating: a completed, b compensating, c failed");
+}
