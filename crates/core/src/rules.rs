@@ -199,7 +199,7 @@ pub(crate) fn waits_for_a_person(step: &Step, run: &Run) -> bool {
     run.settled == Settled::GivenUp
         && step.compensation().is_some()
         && unfenced(run)
-        && !undo_ended(run)
+        && !undo_begun(run)
 }
 
 /// Is this step over, as far as the steps after it are concerned?

@@ -290,3 +290,11 @@ fn a_refusal_that_contradicts_a_resolution_calls_a_person_also_once_the_undo_has
     saga.event("b", refused("NO")).expect_attention(["b Contradicted"]);
     saga.expect("compensating: a completed, b compensating, c failed");
 }
+
+#[test]
+fn edit_of_the_undo_of_a_step_without_a_fence_decides_it() {
+    let mut saga = World::of([step("b").fence(Fence::None)]);
+    saga.room_for_all().ask(Ask::Cancel).run_to(60).expect_attention(["b OutcomeUnknown"]);
+    saga.ask(Ask::Edit("undo b", "{}")).expect_attention([]).sent_clear().room_for_all();
+    saga.expect_sent(["undo b"]).reply("undo b", undone()).expect_state(State::Failed);
+}
