@@ -238,6 +238,8 @@ impl Saga {
         let run = self.known_run(command.run)?;
         let before = run.sendings(command.direction);
         let (last_round, attempts) = before.map_or((0, 0), |s| (s.round, s.attempts));
+        // Another key and other bytes give the step no more time.
+        let overdue = before.is_some_and(|s| s.overdue);
         if command.round != last_round + 1 {
             return Err("rounds follow one another");
         }
@@ -247,6 +249,7 @@ impl Saga {
         };
         let mut opened = Sendings::opened(command.round, body, attempts, at, next_at);
         opened.refused_before = *why == NewRound::Refused;
+        opened.overdue = overdue;
         run.set_sendings(command.direction, opened);
         match (command.direction, &mut run.undo) {
             (Direction::Compensation, Some(undo)) => {

@@ -1,9 +1,10 @@
 //! What a person is told, and that it goes when its cause goes.
 
 use amends_core::definition::Fence;
+use amends_core::input::Evaluation;
 use amends_core::saga::State;
 
-use crate::shapes::{best_effort, pivot, step};
+use crate::shapes::{best_effort, pivot, retriable, step};
 use crate::world::*;
 
 fn undoing() -> World {
@@ -115,4 +116,15 @@ fn attention_says_since_when() {
     saga.run_to(60).run_to(600);
     let since: Vec<_> = saga.saga.attention.iter().map(|a| a.since).collect();
     assert_eq!(since, [amends_core::Time(1_060_000)]);
+}
+
+#[test]
+fn a_slow_retriable_step_is_told_once_however_often_it_is_refused() {
+    let mut saga = World::of([pivot("p"), retriable("r").fence(Fence::Barrier)]);
+    saga.room_for_all().reply("p", completed("1")).run_to(60);
+    saga.expect_attention(["r RetriableSlow"]);
+    let since = saga.saga.attention[0].since;
+    saga.event("r", refused("NO")).run_to(200).reply("r", refused("NO")).run_to(300);
+    saga.expect_attention(["r RetriableSlow", "r RefusedAfterPivot"]);
+    assert_eq!(saga.saga.attention[0].since, since);
 }
