@@ -48,8 +48,9 @@ impl Decision<'_> {
         if overdue {
             wanted.push((None, Direction::Action, Reason::Overdue));
         }
+        let forward = self.saga.turned.is_none() && !self.saga.state.ended();
         for (i, step) in (0u8..).zip(&self.saga.steps) {
-            if matches!(step, StepState::Waiting { expression_error: Some(_) }) {
+            if forward && matches!(step, StepState::Waiting { expression_error: Some(_) }) {
                 let run = Some(RunRef::only(StepIx(i)));
                 wanted.push((run, Direction::Action, Reason::Expression));
             }

@@ -128,3 +128,14 @@ fn a_slow_retriable_step_is_told_once_however_often_it_is_refused() {
     saga.expect_attention(["r RetriableSlow", "r RefusedAfterPivot"]);
     assert_eq!(saga.saga.attention[0].since, since);
 }
+
+#[test]
+fn a_failed_expression_is_nobody_s_once_the_saga_has_turned() {
+    let mut saga =
+        World::of([step("a"), retriable("r").after(["a"]), retriable("s").input().after(["a"])]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all();
+    saga.evaluated("s", Evaluation::Failed(fault("NO"))).expect_attention(["s Expression"]);
+    saga.reply("r", refused("NO")).ask(Ask::Cancel).expect_attention([]).room_for_all();
+    saga.reply("undo a", undone()).expect("failed: a compensated, r failed, s pending");
+    saga.expect_attention([]);
+}
