@@ -129,8 +129,10 @@ pub(crate) fn saga_deadline_armed(def: &Definition, saga: &Saga) -> bool {
 /// before the next sending after an outage, and only once for a step that is asked on.
 pub(crate) fn deadline_armed(def: &Definition, saga: &Saga, at: RunRef, run: &Run) -> bool {
     let step = def.step(at.step);
-    if matches!(step.work, Work::Signal { .. }) {
-        return run.status == Status::Pending;
+    if let Work::Signal { signal, .. } = &step.work {
+        // One that has come in time may still be judged.
+        let came = saga.signals.iter().any(|came| came.name == *signal);
+        return run.status == Status::Pending && !came;
     }
     let asked_on = matches!(step.kind, Kind::Pivot | Kind::Retriable)
         && run.action.as_ref().is_some_and(|action| action.overdue);

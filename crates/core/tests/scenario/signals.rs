@@ -1,6 +1,7 @@
 //! Steps that wait for a signal.
 
 use amends_core::Refusal;
+use amends_core::definition::Work;
 use amends_core::input::Evaluation;
 use amends_core::saga::State;
 
@@ -157,4 +158,12 @@ fn a_signal_after_the_point_of_no_return_may_only_continue() {
     let mut saga = World::of([pivot("p"), signal("note").or_else("null").deadline(30)]);
     saga.room_for_all().reply("p", completed("1")).tick_to(30);
     saga.expect("completed: p completed, note completed");
+}
+
+#[test]
+fn a_signal_that_has_come_is_judged_although_its_deadline_passes_meanwhile() {
+    let mut saga = judged();
+    saga.tick_to(600).expect("pending: a completed, approval pending, b pending");
+    saga.evaluated("approval", Evaluation::Judged { refused: false });
+    saga.expect("pending: a completed, approval completed, b pending");
 }
