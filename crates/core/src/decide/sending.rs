@@ -149,18 +149,18 @@ impl Decision<'_> {
         body: crate::ids::Payload,
     ) -> Result<(), Refusal> {
         let waits = |step: &crate::definition::Step| matches!(&step.work, Work::Signal { signal, .. } if *signal == name);
-        let step = self.def.indices().find(|&step| waits(self.def.step(step)));
-        let step = step.ok_or(Refusal::UnknownSignal)?;
+        let mut steps = self.def.indices().filter(|&step| waits(self.def.step(step))).peekable();
+        steps.peek().ok_or(Refusal::UnknownSignal)?;
         if self.saga.state.ended() {
             return Err(Refusal::Ended);
         }
-        let over = match &self.saga.steps[step.get()] {
+        let over = steps.all(|step| match &self.saga.steps[step.get()] {
             StepState::Waiting { .. } => false,
             StepState::Skipped { .. } => true,
             StepState::Runs { runs, .. } => {
                 runs.iter().any(|run| run.status != crate::saga::Status::Pending)
             }
-        };
+        });
         if over || self.saga.signals.iter().any(|came| came.name == name) {
             return Err(Refusal::SignalTaken);
         }

@@ -167,3 +167,15 @@ fn a_signal_that_has_come_is_judged_although_its_deadline_passes_meanwhile() {
     saga.evaluated("approval", Evaluation::Judged { refused: false });
     saga.expect("pending: a completed, approval completed, b pending");
 }
+
+#[test]
+fn a_signal_is_taken_while_any_step_waits_for_it() {
+    let mut second = signal("second").deadline(100);
+    if let Work::Signal { signal, .. } = &mut second.step.work {
+        *signal = "first".into();
+    }
+    let mut saga = World::of([signal("first").or_else("null").deadline(10), second]);
+    saga.tick_to(10).expect("pending: first completed, second pending");
+    saga.signal("first", "yes").expect("completed: first completed, second completed");
+    saga.expect_result("second", "yes");
+}
