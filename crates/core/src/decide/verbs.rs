@@ -6,7 +6,7 @@ use crate::ids::{Direction, Payload, RunRef};
 use crate::input::{Refusal, Resolution, Verb};
 use crate::rules;
 use crate::saga::{
-    Act, Cause, Exception, ExceptionReason, ROUNDS_MAX, Reason, Run, Settled, StepState,
+    Act, Attempt, Cause, Exception, ExceptionReason, ROUNDS_MAX, Reason, Run, Settled, StepState,
 };
 use crate::time::Time;
 
@@ -293,7 +293,9 @@ impl Decision<'_> {
             Direction::Compensation => step.undo.timeout,
         };
         let open = state.sendings(direction).and_then(|sendings| sendings.open);
-        let young = open.is_some_and(|open| self.at() < open.sent_at + timeout);
+        // What was accepted is waited for longer than its time-out.
+        let until = |open: Attempt| if open.accepted { open.sent_at + timeout } else { open.until };
+        let young = open.is_some_and(|open| self.at() < until(open));
         if young && !force { Err(Refusal::AttemptInFlight) } else { Ok(()) }
     }
 

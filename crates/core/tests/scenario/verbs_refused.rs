@@ -152,6 +152,15 @@ fn resolve_of_an_open_pivot_or_retriable_step_in_flight_unless_forced() {
 }
 
 #[test]
+fn resolve_of_an_overdue_pivot_while_its_attempt_is_younger_than_an_undo_s_time_out() {
+    let mut saga = World::of([pivot("p")]);
+    // Asked on with the undo policy: the attempt of 73 s is waited for until 103 s.
+    saga.run_to(73).expect_attention(["p PivotUnknown"]).tick_to(102);
+    saga.refuses(Ask::Completed("p"), AttemptInFlight).tick_to(103).ask(Ask::Completed("p"));
+    saga.expect_state(amends_core::saga::State::Completed);
+}
+
+#[test]
 fn resolve_fits_only_an_open_pivot_a_retriable_step_or_one_without_a_fence() {
     let mut saga = World::of([step("a"), best_effort("m").after(["a"]), step("b").after(["a"])]);
     saga.room_for_all().refuses(forced(Ask::Completed("a")), VerbDoesNotFit);
