@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use amends_core::saga::{Cause, Saga};
-use amends_core::{Direction, SagaId, Time, effects, rules};
+use amends_core::{Direction, Millis, SagaId, Time, effects, rules};
 use amends_store::{Checkpointed, Events, SagaRow};
 
 use super::live::Live;
@@ -97,7 +97,9 @@ impl Desk {
         let saga = &live.saga;
         let options = &self.shared.options;
         let owes = rules::live(&live.deployed.definition, saga);
-        let close_at = closes_at(saga, owes, options.late_window);
+        let deadlines = live.deployed.definition.steps().iter().map(|step| step.deadline);
+        let late_window = deadlines.fold(options.late_window, Ord::max);
+        let close_at = closes_at(saga, owes, late_window);
         SagaRow {
             saga: saga.id.0,
             shard: self.id,
@@ -160,8 +162,9 @@ pub fn wakes_at(live: &Live, now: Time) -> Option<Time> {
 }
 
 /// When an ended saga is closed: as soon as every sending is answered, or when the late window has
-/// passed; never while it owes an undo or has attention (section 5, retention).
-fn closes_at(saga: &Saga, owes: bool, late_window: amends_core::Millis) -> Option<Time> {
+/// passed; never while it owes an undo or has attention, and so not before the event that was the
+/// last to need it open (section 5, retention).
+fn closes_at(saga: &Saga, owes: bool, late_window: Millis) -> Option<Time> {
     let ended = saga.ended_at.filter(|_| !owes && saga.attention.is_empty())?;
     let unanswered = saga.runs().any(|(_, run)| {
         let heard = run.result.is_some();
@@ -172,7 +175,8 @@ fn closes_at(saga: &Saga, owes: bool, late_window: amends_core::Millis) -> Optio
         (!heard && run.settled != amends_core::saga::Settled::Refused && waits(Direction::Action))
             || (!undone && waits(Direction::Compensation))
     });
-    Some(if unanswered { ended + late_window } else { ended })
+    let heard_out = if unanswered { ended + late_window } else { ended };
+    Some(heard_out.max(saga.updated_at))
 }
 
 /// Why the saga failed, in a line.
@@ -193,4 +197,70 @@ fn why_it_turned(live: &Live) -> Option<String> {
         Cause::Cancelled(act) => format!("cancelled by {}: {}", act.by, act.reason),
         Cause::Deadline => "the saga's deadline passed".to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use amends_core::event::{CommandRef, Event, Started};
+    use amends_core::saga::{Act, Pinned, Reason, State, Terms};
+    use amends_core::{RunRef, StepIx};
+
+    use super::*;
+
+    const RUN: RunRef = RunRef::only(StepIx(0));
+    const WINDOW: Millis = Millis::secs(100);
+
+    /// A saga of one best effort that was sent at 1 s and never answered, ended at 2 s.
+    fn unanswered() -> Saga {
+        let started = Started {
+            saga_id: SagaId(1),
+            pinned: Pinned { saga_type: "Order".into(), version: 1, hash: [0; 32] },
+            steps: 1,
+            data: "{}".into(),
+            business_key: None,
+            deadline: None,
+        };
+        let mut saga = Saga::started(&started, secs(0));
+        let command = CommandRef { run: RUN, direction: Direction::Action, round: 1 };
+        let terms = Terms { fence: None, flat: true };
+        let inputs = vec![None];
+        let facts = [
+            Event::Readied { step: RUN.step, deadline: secs(2), for_each: false, inputs },
+            Event::Sent { command, attempt: 1, until: secs(2), deadline: None, terms },
+            Event::GivenUp { run: RUN, unreachable: false },
+            Event::Ended { state: State::Completed },
+        ];
+        for (at, fact) in [1, 1, 2, 2].into_iter().zip(&facts) {
+            saga.apply(secs(at), fact).unwrap();
+        }
+        saga
+    }
+
+    fn secs(n: u64) -> Time {
+        Time::default() + Millis::secs(n)
+    }
+
+    #[test]
+    fn it_is_closed_when_the_late_window_has_passed() {
+        assert_eq!(closes_at(&unanswered(), false, WINDOW), Some(secs(102)));
+    }
+
+    #[test]
+    fn it_is_closed_with_the_answer_that_was_the_last() {
+        let mut saga = unanswered();
+        saga.apply(secs(50), &Event::Completed { run: RUN, result: "1".into() }).unwrap();
+        assert_eq!(closes_at(&saga, false, WINDOW), Some(secs(50)));
+    }
+
+    #[test]
+    fn it_is_not_closed_while_it_owes_an_undo_or_has_attention_nor_before_that_went() {
+        let mut saga = unanswered();
+        assert_eq!(closes_at(&saga, true, WINDOW), None);
+        let (run, direction, reason) = (Some(RUN), Direction::Action, Reason::Contradicted);
+        saga.apply(secs(3), &Event::AttentionRaised { run, direction, reason }).unwrap();
+        assert_eq!(closes_at(&saga, false, WINDOW), None);
+        let act = Some(Act { by: "me".into(), reason: "seen".into() });
+        saga.apply(secs(900), &Event::AttentionCleared { run, direction, reason, act }).unwrap();
+        assert_eq!(closes_at(&saga, false, WINDOW), Some(secs(900)));
+    }
 }
