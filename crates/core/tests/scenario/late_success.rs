@@ -215,3 +215,10 @@ fn a_proof_that_nothing_ever_left_turns_the_saga_of_a_step_without_a_fence() {
     saga.expect_attention(["b OutcomeUnknown"]).reply("b", not_sent()).expect_attention([]);
     saga.expect("compensating: a completed, b failed");
 }
+
+#[test]
+fn a_settled_refusal_heard_before_its_undo_has_an_intent_takes_a_step_out_of_the_undo_set() {
+    let mut saga = given_up();
+    saga.event("a", refused("NO")).expect("failed: a failed").run_to(600).expect_sent([]);
+    saga.expect_exceptions([]);
+}

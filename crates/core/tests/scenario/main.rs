@@ -18,6 +18,7 @@ mod signals;
 mod time;
 mod troubles;
 mod undo_order;
+mod undo_retries;
 mod verbs;
 mod verbs_refused;
 mod world;

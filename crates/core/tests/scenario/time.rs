@@ -290,3 +290,25 @@ fn a_time_out_of_its_own_for_what_is_accepted_does_not_follow_the_deadline() {
     saga.room_for_all().reply("a", accepted()).ask(Ask::Extend("a", 300)).run_to(21);
     saga.expect_sent(["a", "a #2"]);
 }
+
+#[test]
+fn an_outage_moves_the_time_too_in_which_a_service_must_be_reached() {
+    let mut saga = World::of([step("a").deadline(600)]);
+    saga.tick_to(10).asleep_to(650).outage(640).room_for_all().reply("a", not_sent());
+    saga.run_to(675).reply("a", not_sent()).expect("started: a executing");
+}
+
+#[test]
+fn an_extension_moves_the_time_too_in_which_a_service_must_be_reached() {
+    let mut saga = World::of([step("a")]);
+    saga.ask(Ask::Extend("a", 300)).room_for_all().tick_to(100).room_for_all();
+    saga.reply("a", not_sent()).expect("started: a executing");
+}
+
+#[test]
+fn an_outage_makes_no_undo_slow() {
+    let mut saga = World::of([step("a"), step("b")]);
+    saga.room_for_all().reply("a", completed("1")).room_for_all().reply("b", refused("NO"));
+    saga.room_for_all().asleep_to(50).outage(40).tick_to(99).expect_attention([]);
+    saga.tick_to(100).expect_attention(["undo a UndoSlow"]);
+}
