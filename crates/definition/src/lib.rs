@@ -27,7 +27,7 @@ pub use compile::{
 pub use duration::DURATION_DAYS_MAX;
 pub use expression::{
     Context, EXPRESSION_BYTES_MAX, ExprError, Expressions, INPUT_BYTES_MAX, LIST_ITEMS_MAX,
-    StepInputs,
+    RefusedWhen, StepInputs,
 };
 pub use finding::{FINDINGS_MAX, Finding, Severity};
 pub use graph::{ascii, mermaid, svg};

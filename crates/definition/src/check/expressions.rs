@@ -11,8 +11,8 @@ use super::order::ancestors;
 use super::services::env_is_there;
 use crate::compile::{Laid, PLACEHOLDER};
 use crate::expression::{
-    EXPRESSION_BYTES_MAX, Expressions, Part, Parts, Program, Reference, StepExpressions, Template,
-    Wrong,
+    EXPRESSION_BYTES_MAX, Expressions, Part, Parts, Program, Reference, RefusedWhen,
+    StepExpressions, Template, Wrong,
 };
 use crate::file::Field;
 use crate::finding::{Findings, did_you_mean};
@@ -37,17 +37,22 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) -> Expressio
     for (ix, laid) in subject.laid.iter().enumerate() {
         expressions.steps.push(compiler.step(ix, laid));
     }
+    let mut refused_when = Vec::new();
     for (name, service) in subject.file.services.iter().flat_map(|f| &f.value.0) {
-        if let Some(refused_when) = &service.refused_when
-            && let Some(program) = compiler.condition(refused_when, Seen::RESPONSE)
+        if let Some(written) = &service.refused_when
+            && let Some(program) = compiler.condition(written, Seen::RESPONSE)
         {
-            expressions.refused_when.insert(name.value.clone(), program);
+            refused_when.push((name.value.clone(), program));
         }
         if let Some(url) = service.http.as_ref().and_then(|http| http.value.url.as_ref()) {
             compiler.text(&url.value, url.span, Seen::ENV);
         }
     }
     expressions.env = compiler.env;
+    for (service, program) in refused_when {
+        let rule = RefusedWhen::new(&service, program, &expressions.env);
+        expressions.refused_when.insert(service, rule);
+    }
     expressions
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::layout::fence_of;
 use super::pinned::{hash, pin};
 use crate::check::{Subject, env_name};
-use crate::expression::{Expressions, Program, Scope, Template};
+use crate::expression::{Expressions, Program, RefusedWhen, Scope, Template};
 use crate::file::{Field, NotFoundWord, PatternWord, ServiceFile};
 use crate::surroundings::{EnvVar, Surroundings};
 
@@ -136,6 +136,8 @@ pub struct Binding {
     pub paths: BTreeMap<String, String>,
     /// How its commands travel; `None` for a service that the program itself carries out.
     pub transport: Option<Transport>,
+    /// What tells its refusals from its results, where it says so.
+    pub refused_when: Option<RefusedWhen>,
     /// The environment variable that holds the signing secret; never the secret.
     pub secret_env: Option<String>,
 }
@@ -254,10 +256,10 @@ pub(crate) fn put_together(
         hash: hash(&pinned),
         pinned: pinned.into(),
         pattern: if choreography { Pattern::Choreography } else { Pattern::Orchestration },
+        bindings: Arc::new(bindings(subject, &expressions)),
         expressions: Arc::new(expressions),
         data_schema: data_schema.map(Arc::new),
         extras: subject.laid.iter().map(|laid| extras(laid.file)).collect(),
-        bindings: Arc::new(bindings(subject)),
         alerts: Alerts { stuck_after: stuck.and_then(|s| s.value.after.as_ref()).map(|f| f.value) },
     }
 }
@@ -281,16 +283,23 @@ fn extras(step: &crate::file::StepFile) -> StepExtras {
     }
 }
 
-fn bindings(subject: &Subject<'_>) -> Bindings {
+fn bindings(subject: &Subject<'_>, expressions: &Expressions) -> Bindings {
     let services = subject.file.services.iter().flat_map(|f| &f.value.0);
     Bindings(
         services
-            .map(|(name, service)| (name.value.clone(), binding(service, subject.surroundings)))
+            .map(|(name, service)| {
+                let refused_when = expressions.refused_when.get(&name.value).cloned();
+                (name.value.clone(), binding(service, refused_when, subject.surroundings))
+            })
             .collect(),
     )
 }
 
-fn binding(service: &ServiceFile, surroundings: &Surroundings<'_>) -> Binding {
+fn binding(
+    service: &ServiceFile,
+    refused_when: Option<RefusedWhen>,
+    surroundings: &Surroundings<'_>,
+) -> Binding {
     let (transport, secret) = transport(service, surroundings);
     let paths = service.commands.iter().flat_map(|f| &f.value.0).filter_map(|(name, command)| {
         Some((name.value.clone(), command.path.as_ref()?.value.clone()))
@@ -305,6 +314,7 @@ fn binding(service: &ServiceFile, surroundings: &Surroundings<'_>) -> Binding {
             .is_some_and(|f| f.value == NotFoundWord::Gone),
         paths: paths.collect(),
         transport,
+        refused_when,
         secret_env: secret.and_then(|f| env_name(&f.value)).map(str::to_owned),
     }
 }

@@ -8,7 +8,7 @@ use amends_core::definition::RUNS_MAX;
 use serde_json::{Value as Json, json};
 
 use super::path::Scope;
-use super::{ExprError, INPUT_BYTES_MAX, Program, Template};
+use super::{ExprError, INPUT_BYTES_MAX, Program, RefusedWhen, Template};
 
 /// What an expression can see of a saga.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub(crate) struct StepExpressions {
 pub struct Expressions {
     pub(crate) steps: Vec<StepExpressions>,
     pub(crate) business_key: Option<Template>,
-    pub(crate) refused_when: BTreeMap<String, Program>,
+    pub(crate) refused_when: BTreeMap<String, RefusedWhen>,
     pub(crate) env: BTreeMap<String, String>,
 }
 
@@ -146,14 +146,6 @@ impl Expressions {
             }),
         }
     }
-
-    /// Is this answer of the service a refusal by its `refused_when`? False where it has none.
-    pub fn refused(&self, service: &str, response: &Json) -> Result<bool, ExprError> {
-        let Some(program) = self.refused_when.get(service) else { return Ok(false) };
-        let env = json!(self.env);
-        let scope = [("response", response), ("env", &env)];
-        condition(service, "refused_when", program, &scope)
-    }
 }
 
 type Variables<'a> = [(&'static str, &'a Json)];
@@ -171,7 +163,7 @@ fn evaluate(
     program.evaluate(Scope { variables }).map_err(|message| error(step, key, program, &message))
 }
 
-fn condition(
+pub(super) fn condition(
     step: &str,
     key: &str,
     program: &Program,

@@ -11,6 +11,7 @@ mod evaluate;
 mod json;
 mod path;
 mod program;
+mod refused_when;
 mod template;
 
 pub(crate) use analyse::Reference;
@@ -19,6 +20,7 @@ pub(crate) use evaluate::StepExpressions;
 pub use evaluate::{Context, Expressions, StepInputs};
 pub(crate) use path::Scope;
 pub(crate) use program::{Program, Wrong};
+pub use refused_when::RefusedWhen;
 pub(crate) use template::{Part, Parts, Template};
 
 /// The longest expression, in bytes. What needs more belongs in a service.

@@ -1,10 +1,10 @@
 //! How services are reached: from what a definition says to a transport that carries commands.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Binding, Transport as Described};
-use amends_engine::{Binder, Carrier, Deployed, Handle};
+use amends_definition::{Binding, RefusedWhen, Transport as Described};
+use amends_engine::{Binder, Carrier};
 use amends_server::Secrets;
 use amends_transport::{Closing, Outgoing, Replies, Transport};
 use amends_transport_http::{HttpService, HttpTransport, Options};
@@ -17,28 +17,14 @@ pub struct Services {
     http: Arc<HttpTransport>,
     /// Each way a service was described, in the order in which they came.
     described: Mutex<Vec<(String, Binding)>>,
-    verdicts: Arc<Verdicts>,
 }
-
-/// What answers mean by the `refused_when` of the definitions that are in service.
-#[derive(Default)]
-struct Verdicts(OnceLock<Handle>);
 
 impl Services {
     /// Knows none yet.
     pub fn new() -> Result<Arc<Self>, Failure> {
         let built = Options::new(tokio::runtime::Handle::current()).build();
         let http = built.map_err(|error| Failure::new(Exit::Error, format!("TLS: {error}")))?;
-        Ok(Arc::new(Self {
-            http: Arc::new(http),
-            described: Mutex::default(),
-            verdicts: Arc::default(),
-        }))
-    }
-
-    /// Where the definitions in service are found. No command is sent before.
-    pub fn learn(&self, handle: Handle) {
-        let _ = self.verdicts.0.set(handle); // it is told once
+        Ok(Arc::new(Self { http: Arc::new(http), described: Mutex::default() }))
     }
 
     /// What carries all commands.
@@ -85,15 +71,16 @@ impl Binder for Services {
                 return None;
             }
         };
-        let (verdicts, owner, held) =
-            (Arc::clone(&self.verdicts), service.to_owned(), binding.clone());
+        let refused_when = binding.refused_when.clone().map(|rule| {
+            Arc::new(move |body: &[u8]| judge(&rule, body)) as amends_transport_http::RefusedWhen
+        });
         let http = HttpService {
             url,
             commands: binding.paths.clone(),
             secrets,
             headers: Vec::new(),
             not_found_is_gone: binding.not_found_is_gone,
-            refused_when: Some(Arc::new(move |body| verdicts.refused(&owner, &held, body))),
+            refused_when,
         };
         let name = self.name(service, binding);
         if let Err(error) = self.http.bind(&name, http) {
@@ -120,37 +107,11 @@ fn secret(service: &str, binding: &Binding) -> Result<Option<Secret>, String> {
     Secret::new(&text).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 
-impl Verdicts {
-    /// Is this answer a refusal by the newest definition of any type that describes the service so?
-    fn refused(&self, service: &str, binding: &Binding, body: &[u8]) -> Option<bool> {
-        let all = self.0.get()?.definitions();
-        let judges = newest(&all).filter(|deployed| {
-            deployed.compiled.bindings.get(service) == Some(binding) && judges(deployed)
-        });
-        let mut response = None;
-        for deployed in judges {
-            if response.is_none() {
-                response = Some(serde_json::from_slice(body).ok()?);
-            }
-            let verdict = deployed.compiled.expressions.refused(service, response.as_ref()?);
-            if verdict.is_ok_and(|refused| refused) {
-                return Some(true);
-            }
-        }
-        response.map(|_| false)
-    }
-}
-
-/// The last version of each type; they come by type and version.
-fn newest(all: &[Arc<Deployed>]) -> impl Iterator<Item = &Arc<Deployed>> {
-    let name = |deployed: &Arc<Deployed>| Arc::clone(deployed.definition.saga_type());
-    all.chunk_by(move |a, b| name(a) == name(b)).filter_map(<[_]>::last)
-}
-
-/// May the definition have a `refused_when`? Most have none, and their answers need no reading.
-fn judges(deployed: &Deployed) -> bool {
-    const KEY: &[u8] = b"refused_when";
-    deployed.compiled.source.windows(KEY.len()).any(|text| text == KEY)
+/// Is this answer a refusal? One that cannot be read, or that lacks what the rule looks at, is judged
+/// by its status.
+fn judge(rule: &RefusedWhen, body: &[u8]) -> Option<bool> {
+    let response = serde_json::from_slice(body).ok()?;
+    rule.refuses(&response).ok()
 }
 
 /// The transport, for the service that it knows under this name.

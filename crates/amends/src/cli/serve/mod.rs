@@ -122,7 +122,6 @@ impl Serve {
         let started = Engine::start(engine_options, store, Arc::clone(&services) as _).await;
         let mut engine = started.map_err(|error| Failure::new(Exit::Error, error))?;
         let handle = engine.handle();
-        services.learn(handle.clone());
 
         let options = amends_server::Options {
             listen,
