@@ -135,7 +135,9 @@ impl Expressions {
         let Some(key) = &self.business_key else { return Ok(None) };
         let env = json!(self.env);
         let scope = [("data", data), ("env", &env)];
-        let value = fill("business_key", key, &scope)?;
+        // It is no step's, and has no key below it.
+        let place = |error| ExprError { place: "business_key".to_owned(), ..error };
+        let value = fill("business_key", key, &scope).map_err(place)?;
         match value {
             Json::String(text) if !text.is_empty() => Ok(Some(text)),
             Json::Number(number) => Ok(Some(number.to_string())),
