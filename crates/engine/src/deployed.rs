@@ -206,6 +206,17 @@ pub enum DeployError {
     Catalog(#[from] CatalogError),
 }
 
+impl DeployError {
+    /// Where a version that exists differs from the file, a line a place: `-` what exists, `+` what
+    /// the file says. Nothing for any other reason.
+    pub fn difference(&self) -> Vec<String> {
+        match self {
+            Self::Conflict { held, got, .. } => crate::difference::difference(held, got),
+            Self::Twice(_) | Self::Unsupported { .. } | Self::Catalog(_) => Vec::new(),
+        }
+    }
+}
+
 /// Every definition in service.
 pub struct Registry {
     binder: Arc<dyn Binder>,

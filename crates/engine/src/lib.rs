@@ -8,6 +8,7 @@ mod checkpointer;
 mod clock;
 mod convert;
 mod deployed;
+mod difference;
 mod engine;
 mod evaluation;
 mod handle;

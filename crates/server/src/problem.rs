@@ -125,6 +125,10 @@ pub struct Details {
     /// What is wrong with a definition: place, reason and fix of each finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     findings: Option<serde_json::Value>,
+    /// Where a definition differs from the version that exists, a line a place: `-` what exists,
+    /// `+` what came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    diff: Vec<String>,
 }
 
 /// What a handler answers with: the answer, or the problem.
@@ -143,6 +147,7 @@ impl Problem {
             seq: None,
             retry_after_secs: None,
             findings: None,
+            diff: Vec::new(),
         }))
     }
 
@@ -171,6 +176,13 @@ impl Problem {
     #[must_use]
     pub fn with_findings(mut self, findings: serde_json::Value) -> Self {
         self.0.findings = Some(findings);
+        self
+    }
+
+    /// Where a definition differs from the version that exists.
+    #[must_use]
+    pub fn with_diff(mut self, diff: Vec<String>) -> Self {
+        self.0.diff = diff;
         self
     }
 

@@ -90,11 +90,13 @@ impl From<CatalogError> for Problem {
 
 impl From<DeployError> for Problem {
     fn from(why: DeployError) -> Self {
-        let detail = why.to_string();
+        let (detail, diff) = (why.to_string(), why.difference());
         match why {
-            DeployError::Conflict { .. } | DeployError::Twice(_) => {
-                Self::new(Code::DefinitionConflict, detail)
+            DeployError::Conflict { .. } => {
+                let detail = format!("{detail}; diff shows the places: - exists, + came");
+                Self::new(Code::DefinitionConflict, detail).with_diff(diff)
             }
+            DeployError::Twice(_) => Self::new(Code::DefinitionConflict, detail),
             DeployError::Unsupported { .. } => Self::new(Code::DefinitionRejected, detail),
             DeployError::Catalog(why) => why.into(),
         }

@@ -74,6 +74,7 @@ struct Problem {
     title: String,
     detail: String,
     retry_after_secs: Option<u32>,
+    diff: Vec<String>,
 }
 
 /// A page of something.
@@ -313,7 +314,8 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Failure {
         let what = format!("the server answered {status} without saying why");
         return Failure::new(exit, what).hint("is this the address of an amends server?");
     };
-    let failure = Failure::new(exit, said);
+    let lines: String = problem.diff.iter().map(|line| format!("\n  {line}")).collect();
+    let failure = Failure::new(exit, format!("{said}{lines}"));
     match (problem.code.as_str(), problem.retry_after_secs) {
         ("unauthenticated", _) => failure.hint("--token, or AMENDS_TOKEN in the environment"),
         ("unknown_saga_type", _) => failure.hint("amends definitions lists the types"),

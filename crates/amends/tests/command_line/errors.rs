@@ -58,6 +58,21 @@ fn a_definition_with_errors_is_shown_and_not_served() {
 }
 
 #[test]
+fn a_changed_file_of_a_said_version_is_refused_with_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = format!("{DEFINITION}version: 1\n");
+    let path = written(folder.path(), "errand.yaml", &said);
+    let data = folder.path().join("data");
+    assert_eq!(Server::start(&data, &path).terminate(), Some(0));
+    fs::write(&path, said.replace("deadline: 3d", "deadline: 4d")).unwrap();
+    let serve =
+        ["serve", "--data", data.to_str().unwrap(), "--definitions", path.to_str().unwrap()];
+    let serve = [&serve[..], &["--listen", "127.0.0.1:0"]].concat();
+    let lines = ["- steps.wait.deadline: 3d", "+ steps.wait.deadline: 4d"];
+    check(&serve, 4, &["Errand version 1", "give the changed file version 2", lines[0], lines[1]]);
+}
+
+#[test]
 fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let definition = written(folder.path(), "errand.yaml", DEFINITION);

@@ -121,6 +121,9 @@ async fn definitions_are_listed_brought_in_and_refused() {
     let said = changed.replace("saga: Order", "saga: Order\nversion: 1");
     let got = bench.send("POST", "/v1/definitions", &yaml, said).await;
     assert_eq!(got.problem(), (409, "definition_conflict".to_owned()));
+    let diff = json!(["- steps.pay.deadline: 10m", "+ steps.pay.deadline: 20m"]);
+    assert_eq!(got.json()["diff"], diff, "{:#}", got.json());
+    assert!(got.json()["detail"].as_str().unwrap().contains("version 3"), "{:#}", got.json());
     let broken = changed.replace("compensation: Payment.Refund", "compensate: Payment.Refund");
     let got = bench.send("POST", "/v1/definitions", &yaml, broken).await;
     assert_eq!(got.problem(), (422, "definition_rejected".to_owned()));

@@ -163,41 +163,20 @@ fn is_definition(path: &Path) -> bool {
 
 fn refused(error: DeployError) -> Failure {
     match &error {
-        DeployError::Conflict { held, got, .. } => {
-            let difference = difference(held, got);
-            Failure::new(Exit::Conflict, format!("{error}\n{difference}"))
+        DeployError::Conflict { .. } => {
+            let lines = error.difference().into_iter().map(|line| format!("\n  {line}"));
+            let lines: String = lines.collect();
+            let next = "- is what exists, + what the file says";
+            Failure::new(Exit::Conflict, format!("{error}{lines}")).hint(next)
         }
         DeployError::Twice(_) | DeployError::Unsupported { .. } => Failure::new(Exit::Usage, error),
         DeployError::Catalog(_) => Failure::new(Exit::Error, error),
     }
 }
 
-/// Where two pinned forms differ: `- ` what is held, `+ ` what came.
-fn difference(held: &[u8], got: &[u8]) -> String {
-    let lines = |pinned: &[u8]| -> Vec<String> {
-        let value = serde_json::from_slice::<serde_json::Value>(pinned).unwrap_or_default();
-        format!("{value:#}").lines().map(str::to_owned).collect()
-    };
-    let (held, got) = (lines(held), lines(got));
-    let before = held.iter().zip(&got).take_while(|(a, b)| a == b).count();
-    let rest = held.len().min(got.len()) - before;
-    let after =
-        held.iter().rev().zip(got.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
-    let removed = held[before..held.len() - after].iter().map(|line| format!("  - {line}"));
-    let added = got[before..got.len() - after].iter().map(|line| format!("  + {line}"));
-    removed.chain(added).collect::<Vec<_>>().join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_difference_shows_only_what_differs() {
-        let (held, got) = (br#"{"a":1,"b":2,"c":3}"#, br#"{"a":1,"b":4,"c":3}"#);
-        assert_eq!(difference(held, got), "  -   \"b\": 2,\n  +   \"b\": 4,");
-        assert_eq!(difference(held, held), "");
-    }
 
     #[test]
     fn a_folder_gives_its_definitions_and_nothing_else() {
