@@ -15,6 +15,7 @@ mod events;
 mod extract;
 mod history_json;
 mod json_text;
+mod linger;
 mod list;
 mod openapi;
 mod operations;

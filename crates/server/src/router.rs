@@ -19,8 +19,8 @@ use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::start::WAIT_SECS_MAX;
 use crate::{
-    act, attention, dead_letters, definitions, events, list, openapi, operations, read, records,
-    replies, site, start,
+    act, attention, dead_letters, definitions, events, linger, list, openapi, operations, read,
+    records, replies, site, start,
 };
 
 /// The longest any answer takes to begin: the longest wait, and some time for the work itself.
@@ -72,6 +72,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::map_response(common_headers))
+        .layer(middleware::map_request(linger::to_the_end))
         .with_state(app)
 }
 

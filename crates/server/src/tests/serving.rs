@@ -122,6 +122,29 @@ async fn tls_is_spoken_where_there_is_a_certificate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_sends_too_much_reads_why() {
+    let engine = an_engine().await;
+    let server = Server::bind(anywhere(), engine.handle()).await.unwrap();
+    let address = server.local_addr();
+    let running = tokio::spawn(server.run(std::future::pending()));
+    let body = "x".repeat(4 * 1024 * 1024);
+    let said = format!("content-length: {}\r\n\r\n{body}", body.len());
+    let chunked =
+        format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for (head, body, status) in [
+        ("POST /v1/sagas/Order HTTP/1.1\r\ncontent-type: application/json", &said, "413"),
+        ("POST /v1/sagas/Order HTTP/1.1\r\ncontent-type: application/json", &chunked, "413"),
+        ("POST /v1/sagas/Order HTTP/1.1\r\ncontent-type: text/plain", &said, "415"),
+        ("POST /nowhere HTTP/1.1", &said, "404"),
+    ] {
+        let request = format!("{head}\r\nhost: localhost\r\nconnection: close\r\n{body}");
+        let answer = talk(TcpStream::connect(address).await.unwrap(), &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{head}: {answer}");
+    }
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn broken_requests_are_answered_and_end_their_connection_only() {
     let engine = an_engine().await;
     let server = Server::bind(anywhere(), engine.handle()).await.unwrap();
