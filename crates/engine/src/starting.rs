@@ -77,15 +77,21 @@ async fn begin(
 
 /// The shard's answer; while the journal cannot be written, that there is none.
 async fn answered<T>(shared: &Shared, mut answer: oneshot::Receiver<T>) -> Result<T, Unavailable> {
+    let unknown = |why: String| {
+        Unavailable::JournalFailed(format!(
+            "{why}; whether this start is taken is not known yet: repeat it with its idempotency key"
+        ))
+    };
     loop {
         match tokio::time::timeout(TROUBLE_NOTICED_AFTER, &mut answer).await {
-            Ok(answer) => return answer.map_err(|_| shared.stopped()),
+            Ok(Ok(answer)) => return Ok(answer),
+            // The shard is gone with it, and what it had handed over may be durable all the same.
+            Ok(Err(_)) => {
+                return Err(shared.journal_trouble().map_or(Unavailable::Stopped, unknown));
+            }
             Err(_) => {
                 if let Some(why) = shared.journal_trouble() {
-                    return Err(Unavailable::JournalFailed(format!(
-                        "{why}; whether this start is taken is not known yet: repeat it with its \
-                         idempotency key"
-                    )));
+                    return Err(unknown(why));
                 }
             }
         }
