@@ -105,6 +105,10 @@ pub const REASON_BITS: [(Reason, u32); 12] = [
     (Reason::Expression, 1 << 11),
 ];
 
+/// The bit of a saga that cannot be read. Counted from the top, because it is the engine's own
+/// finding and no reason of the machine's, which could raise none for such a saga.
+pub const UNREADABLE_BIT: u32 = 1 << 31;
+
 /// The reason's bit in the catalog's attention mask.
 pub fn reason_bit(reason: Reason) -> u32 {
     REASON_BITS.iter().find(|(known, _)| *known == reason).map_or(0, |(_, bit)| *bit)

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::{Event, SagaId, Time};
-use amends_store::{Audit, AuditEntry, CatalogError, Count, Page, Position, Query, StoredOrphan};
+use amends_store::{
+    Audit, AuditEntry, CatalogError, Count, Page, Position, Query, SagaRow, StoredOrphan,
+};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::deployed::{DeployError, Deployed, Deployment};
@@ -61,6 +63,12 @@ impl Handle {
     /// A saga as it is durably.
     pub async fn get(&self, saga: SagaId) -> Result<Option<Snapshot>, Unavailable> {
         self.request(saga, |reply| Request::Get { saga, reply }).await?
+    }
+
+    /// A saga's row in the catalog, which is there for one that cannot be read, too.
+    pub async fn row(&self, saga: SagaId) -> Result<Option<SagaRow>, CatalogError> {
+        let stored = self.shared.store.catalog.read(saga.0).await?;
+        Ok(stored.map(|stored| stored.row))
     }
 
     /// The same, once it has ended or the time is up.

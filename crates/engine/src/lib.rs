@@ -26,7 +26,7 @@ mod stuck;
 mod transition;
 pub mod words;
 
-pub use convert::{REASON_BITS, state_in, state_out};
+pub use convert::{REASON_BITS, UNREADABLE_BIT, state_in, state_out};
 pub use deployed::{Binder, Binding, Carrier, DeployError, Deployed, Deployment, StepNames};
 pub use engine::{Engine, Error};
 pub use handle::{Handle, Health, HistoryItem};
@@ -37,5 +37,4 @@ pub use request::{
     Unavailable,
 };
 pub use starting::KEY_BYTES_MAX;
-pub use stuck::stuck_since;
 pub use transition::{Change, Transition};

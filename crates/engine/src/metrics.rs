@@ -9,7 +9,7 @@ use amends_core::event::Event;
 use amends_core::input::{Answer, Outcome};
 use amends_core::saga::{Saga, State};
 use amends_core::{Direction, Millis};
-use amends_store::{AttentionFilter, CatalogError, Count, PAGE_ROWS_MAX, Query};
+use amends_store::Count;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -29,10 +29,6 @@ const GAUGES_EVERY: Duration = Duration::from_secs(5);
 /// The seed's buckets, and finer ones below a second, where most sagas end.
 const SAGA_SECONDS: [f64; 12] =
     [0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 600.0];
-
-/// How many pages of sagas with attention are counted. Beyond that many the exact number matters to
-/// nobody.
-const ATTENTION_PAGES_MAX: usize = 100;
 
 /// Buckets of a batch's size.
 const BATCH_SAGAS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 512.0, 1024.0, 2048.0];
@@ -265,8 +261,12 @@ impl Metrics {
         self.replies_dropped.inc();
     }
 
-    pub(crate) fn unreadable(&self) {
+    /// Counts a saga that is quarantined.
+    pub(crate) fn unreadable(&self, saga_type: &str) {
         self.unreadable.inc();
+        let reason = crate::words::UNREADABLE;
+        let by = ByReason { saga_type: saga_type.to_owned(), reason };
+        self.attention.get_or_create(&by).inc();
     }
 
     fn of_type(&self, deployed: &Deployed) -> Arc<TypeCounters> {
@@ -291,26 +291,16 @@ impl Metrics {
         known.insert(Arc::clone(saga_type), Arc::clone(&counters));
         counters
     }
+}
 
-    fn set_instances(&self, counts: &[Count]) {
-        self.instances.clear();
-        for count in counts {
-            let Some(state) = convert::state_in(count.state) else { continue };
-            let by = ByState {
-                saga_type: count.saga_type.to_string(),
-                state: crate::words::state(state),
-            };
-            self.instances.get_or_create(&by).set(count.sagas as i64);
-        }
-    }
-
-    fn set_stuck(&self, stuck: &HashMap<(Arc<str>, State), u64>) {
-        self.stuck.clear();
-        for ((saga_type, state), sagas) in stuck {
-            let state = crate::words::state(*state);
-            let by = ByState { saga_type: saga_type.to_string(), state };
-            self.stuck.get_or_create(&by).set(*sagas as i64);
-        }
+/// Sets a gauge to what was counted; what was not is none.
+fn set(gauge: &Family<ByState, Gauge>, counts: &[Count]) {
+    gauge.clear();
+    for count in counts {
+        let Some(state) = convert::state_in(count.state) else { continue };
+        let state = crate::words::state(state);
+        let by = ByState { saga_type: count.saga_type.to_string(), state };
+        gauge.get_or_create(&by).set(count.sagas as i64);
     }
 }
 
@@ -343,53 +333,20 @@ async fn read_gauges(shared: &Arc<Shared>) {
     metrics.catalog_lag.set(health.catalog_lag_records as i64);
     metrics.journal_bytes.set(health.journal_bytes as i64);
     if let Ok(counts) = shared.store.catalog.counts().await {
-        metrics.set_instances(&counts);
+        set(&metrics.instances, &counts);
+    }
+    if let Ok(stuck) = shared.store.catalog.stuck(shared.clock.now().0).await {
+        set(&metrics.stuck, &stuck);
     }
     let survey = survey(shared).await;
     metrics.in_memory.set(survey.in_memory as i64);
     metrics.sagas_in_memory.store(survey.in_memory as i64, Ordering::Relaxed);
-    let mut stuck = survey.stuck;
-    if let Ok(needed) = with_attention(shared).await {
-        for (key, sagas) in needed {
-            *stuck.entry(key).or_default() += sagas;
-        }
-    }
-    metrics.set_stuck(&stuck);
     for (name, load) in shared.registry.lane_names().into_iter().zip(survey.lanes) {
         let by = ByService { service: name.to_string() };
         metrics.in_flight.get_or_create(&by).set(load.in_flight as i64);
         metrics.waiting.get_or_create(&by).set(load.waiting as i64);
         metrics.circuits_open.get_or_create(&by).set(load.circuits_open as i64);
     }
-}
-
-/// Sagas that a person is needed for, in memory or not, by type and state.
-async fn with_attention(
-    shared: &Arc<Shared>,
-) -> Result<HashMap<(Arc<str>, State), u64>, CatalogError> {
-    let mut found = HashMap::new();
-    let mut after = None;
-    for _ in 0..ATTENTION_PAGES_MAX {
-        let query = Query {
-            attention: Some(AttentionFilter::AnyOf(u32::MAX)),
-            paused: Some(false),
-            limit: PAGE_ROWS_MAX,
-            after,
-            ..Query::default()
-        };
-        let page = shared.store.catalog.list(query).await?;
-        for row in page.rows {
-            let state = convert::state_in(row.state).filter(|state| !state.ended());
-            if let Some(state) = state {
-                *found.entry((row.saga_type, state)).or_default() += 1;
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(found)
 }
 
 /// What is in memory, over all shards.

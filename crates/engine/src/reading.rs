@@ -129,11 +129,11 @@ pub async fn answer(
     match reading {
         Reading::Snapshot(reply) => {
             let snapshot = whole.map(|whole| snapshot(shared, &whole.bytes)).transpose();
-            drop(reply.send(snapshot.map_err(Unavailable::CatalogFailed)));
+            drop(reply.send(snapshot.map_err(Unavailable::Unreadable)));
         }
         Reading::History { reply, .. } => {
             let history = whole.map(|whole| history(&whole.bytes)).transpose();
-            drop(reply.send(history.map_err(Unavailable::CatalogFailed)));
+            drop(reply.send(history.map_err(Unavailable::Unreadable)));
         }
     }
 }

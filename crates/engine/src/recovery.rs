@@ -86,7 +86,7 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
         match shard.revive(saga, reading::whole(Some(stored), 0, &[])) {
             Ok(()) => {}
             Err(Unreadable::Newer(error)) => return Err(Error::Newer(error)),
-            Err(Unreadable::Damaged(why)) => shard.quarantine(saga, why),
+            Err(Unreadable::Damaged(why)) => shard.quarantine(&stored.row, why),
         }
     }
     let mut read = stream::iter(tails)

@@ -122,6 +122,11 @@ pub enum Unavailable {
     /// The catalog does not answer.
     #[error("the catalog cannot be read ({0})")]
     CatalogFailed(String),
+    /// The saga cannot be read; it is kept as it is.
+    #[error(
+        "the saga cannot be read ({0}): it is kept as it is and nothing is done with it; others go on"
+    )]
+    Unreadable(String),
     /// The engine is stopping, or has stopped.
     #[error("the engine has stopped")]
     Stopped,

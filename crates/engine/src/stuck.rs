@@ -13,8 +13,11 @@ const DEADLINES: u64 = 3;
 /// to wake somebody for seconds.
 const STUCK_AFTER_MIN: Millis = Millis::mins(10);
 
-/// Since when the saga is stuck, if it is.
-pub fn stuck_since(deployed: &Deployed, saga: &Saga, now: Time) -> Option<Time> {
+/// From when on the saga is stuck, unless something happens to it before; none where it may wait.
+///
+/// It depends on the saga alone, so the catalog keeps it with the saga's row: that is what lists,
+/// the metric and alerts look at, for sagas in memory and for those that are not.
+pub fn stuck_at(deployed: &Deployed, saga: &Saga) -> Option<Time> {
     if saga.state.ended() || saga.paused.is_some() {
         return None;
     }
@@ -24,8 +27,7 @@ pub fn stuck_since(deployed: &Deployed, saga: &Saga, now: Time) -> Option<Time> 
     if waits_in_its_time(deployed, saga) {
         return None;
     }
-    let since = saga.updated_at + patience(deployed, saga);
-    (since <= now).then_some(since)
+    Some(saga.updated_at + patience(deployed, saga))
 }
 
 /// How long the saga may go without progress.

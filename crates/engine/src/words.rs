@@ -54,6 +54,9 @@ pub const fn status(status: Status) -> &'static str {
     }
 }
 
+/// The name of the reason for attention on a saga that cannot be read.
+pub const UNREADABLE: &str = "unreadable";
+
 /// The name of a reason for attention.
 pub const fn reason(reason: Reason) -> &'static str {
     match reason {

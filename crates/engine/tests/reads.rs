@@ -11,7 +11,7 @@ use amends_engine::{Engine, Handle, Options, Receipt, ReplyIn, StartError, Unava
 use amends_store::memory::Disk;
 use amends_store::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
-    Orphan, Page, Position, Query, ShardId, Store, StoredOrphan, StoredSaga,
+    Orphan, Page, Position, Quarantine, Query, ShardId, Store, StoredOrphan, StoredSaga,
 };
 use bytes::Bytes;
 use serde_json::json;
@@ -86,6 +86,10 @@ impl Catalog for Gated {
         self.inner.counts()
     }
 
+    fn stuck(&self, by: u64) -> Done<'_, Vec<Count>> {
+        self.inner.stuck(by)
+    }
+
     fn due(
         &self,
         shard: ShardId,
@@ -153,8 +157,8 @@ impl Catalog for Gated {
         self.inner.expire(now, limit)
     }
 
-    fn quarantine(&self, saga: u128, reason: &str) -> Done<'_, ()> {
-        self.inner.quarantine(saga, reason)
+    fn quarantine(&self, saga: u128, quarantine: Quarantine) -> Done<'_, ()> {
+        self.inner.quarantine(saga, quarantine)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use amends_core::saga::{ExceptionReason, Reason, State, Status};
 use amends_engine::{Ask, AskError, Handle, ReplyIn, SagaVerb};
 use amends_store::memory::Disk;
+use amends_store::{Query, StuckFilter};
 use bytes::Bytes;
 use serde_json::json;
 use shop::{Ledger, begin, deployment, end, engine, look, run, verb};
@@ -284,6 +285,63 @@ async fn a_service_that_is_down_for_long_fails_the_step_and_not_the_others() {
     assert_eq!(quick.state, State::Completed);
     let ended = end(&handle, stuck).await;
     assert!(ended.runs().all(|(_, run)| run.status == Status::Compensated));
+    engine.stop().await;
+}
+
+/// The sagas that are stuck by then, in the list and in the metric.
+async fn stuck(handle: &Handle, by: u64) -> (usize, bool) {
+    let query = Query { stuck: Some(StuckFilter::By(by)), ..Query::default() };
+    let listed = handle.list(query, None).await.unwrap().rows.len();
+    let gauge = "saga_stuck_count{saga_type=\"Order\",state=\"pending\"} 1";
+    (listed, handle.metrics().encode().contains(gauge))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_without_progress_is_stuck_in_the_list_and_in_the_metric_alike() {
+    let ledger = Ledger::default();
+    let slow = "deadline: 1d, retry: { backoff: { initial: 3h, max: 3h, jitter: none } },";
+    let definition = ORDER.replace("{ name: pay,", &format!("{{ name: pay, {slow}"));
+    let definition = format!("{definition}alerts: {{ stuck: {{ after: 20m }} }}\n");
+    let engine = engine(&Disk::new(), &ledger, &definition).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Payment.Charge": "busy 1"})).await;
+    tokio::time::sleep(Duration::from_secs(10 * 60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0, "it is parked");
+    let moved = look(&handle, saga).await.updated_at.0;
+    let patience = 20 * 60 * 1_000;
+    assert_eq!(stuck(&handle, moved + patience - 1).await, (0, false));
+    tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    assert_eq!(stuck(&handle, moved + patience).await, (1, true));
+    assert_eq!(handle.health().sagas_in_memory, 0, "parked still");
+    // A paused saga is never stuck, and one that goes on is not any more.
+    handle.ask(saga, verb(SagaVerb::Pause), None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(stuck(&handle, u64::MAX).await, (0, false));
+    handle.ask(saga, verb(SagaVerb::Resume), None).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Completed);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(stuck(&handle, u64::MAX).await, (0, false));
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_that_waits_for_a_signal_is_not_stuck_and_one_that_needs_a_person_is() {
+    let ledger = Ledger::default();
+    let engine = engine(&Disk::new(), &ledger, APPROVAL).await;
+    let handle = engine.handle();
+    begin(&handle, json!({})).await;
+    tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    let query = |by| Query { stuck: Some(StuckFilter::By(by)), ..Query::default() };
+    assert_eq!(handle.list(query(u64::MAX), None).await.unwrap().rows, []);
+    let refused = json!({"Inventory.Release": "busy"});
+    let saga = begin(&handle, refused).await;
+    let signal = Ask::Signal { name: "approval".into(), body: r#"{"approved":false}"#.into() };
+    handle.ask(saga, signal, None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60 * 60)).await;
+    let since = look(&handle, saga).await.attention[0].since.0;
+    let rows = handle.list(query(since), None).await.unwrap().rows;
+    assert_eq!(rows.iter().map(|row| row.saga).collect::<Vec<_>>(), [saga.0]);
+    assert_eq!(rows[0].stuck_at, Some(since));
     engine.stop().await;
 }
 

@@ -246,6 +246,7 @@ fn query(params: &ListParams) -> Answer<Query> {
         live: params.live,
         paused: params.paused,
         attention: params.attention.as_deref().map(attention).transpose()?,
+        stuck: None,
         business_key: params.business_key.as_deref().map(Into::into),
         created: range("created", &params.created_from, &params.created_to)?,
         updated: range("updated", &params.updated_from, &params.updated_to)?,

@@ -76,6 +76,7 @@ codes! {
     AttemptInFlight = 409 "attempt_in_flight" "An attempt is in flight",
     NotLater = 409 "not_later" "A deadline can be moved later only",
     NotOwed = 409 "not_owed" "The saga does not wait for this",
+    Unreadable = 409 "unreadable" "The saga cannot be read",
     DefinitionConflict = 409 "definition_conflict" "The version exists with other content",
     Moved = 412 "moved" "The saga has moved",
     TooLarge = 413 "too_large" "The body is too large",

@@ -18,6 +18,7 @@ impl From<Unavailable> for Problem {
             }
             Unavailable::JournalFailed(_) => Self::new(Code::JournalFailed, detail),
             Unavailable::CatalogFailed(_) => Self::new(Code::CatalogFailed, detail),
+            Unavailable::Unreadable(_) => Self::new(Code::Unreadable, detail),
             Unavailable::Stopped => Self::new(
                 Code::Stopping,
                 "the engine has stopped: nothing was done, try again when the server is back",

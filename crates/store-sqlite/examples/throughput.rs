@@ -100,6 +100,7 @@ fn ended(n: u64, seq: u64, facts: &Bytes) -> Checkpointed {
         expires_at: Some(created_at + 2_592_000_000),
         business_key: None,
         attention: 0,
+        stuck_at: None,
         error: None,
         quarantined: None,
     };

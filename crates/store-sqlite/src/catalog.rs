@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use amends_store::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Count, Definition, DueCursor,
-    Orphan, Page, Position, Query, ShardId, StoredOrphan, StoredSaga,
+    Orphan, Page, Position, Quarantine, Query, ShardId, StoredOrphan, StoredSaga,
 };
 use bytes::Bytes;
 use rusqlite::Connection;
@@ -87,6 +87,7 @@ pub(crate) fn prepare(
     let setup = setup(WRITER_CACHE_BYTES, options.catalog_bytes_max);
     let mut connection = sqlite::open_writer(&path, &setup)?;
     sqlite::prepare_schema(&mut connection, &path, &setup, origin, schema::SCHEMA)?;
+    schema::complete(&mut connection).map_err(|source| OpenError::sqlite(&path, source))?;
     let position: i64 = connection
         .query_row("SELECT position FROM place", [], |row| row.get(0))
         .map_err(|source| OpenError::sqlite(&path, source))?;
@@ -175,6 +176,10 @@ impl Catalog for SqliteCatalog {
         ask(&self.points, Reader::counts)
     }
 
+    fn stuck(&self, by: u64) -> BoxFuture<'_, Result<Vec<Count>, CatalogError>> {
+        ask(&self.lists, move |reader| reader.stuck(by))
+    }
+
     fn due(
         &self,
         shard: ShardId,
@@ -254,9 +259,12 @@ impl Catalog for SqliteCatalog {
         ask(&self.writer, move |writer| writer.expire(now, limit))
     }
 
-    fn quarantine(&self, saga: u128, reason: &str) -> BoxFuture<'_, Result<(), CatalogError>> {
-        let reason = reason.to_owned();
-        ask(&self.writer, move |writer| writer.quarantine(saga, &reason))
+    fn quarantine(
+        &self,
+        saga: u128,
+        quarantine: Quarantine,
+    ) -> BoxFuture<'_, Result<(), CatalogError>> {
+        ask(&self.writer, move |writer| writer.quarantine(saga, &quarantine))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -57,6 +57,7 @@ fn checkpoint(
         expires_at: None,
         business_key: None,
         attention: 0,
+        stuck_at: None,
         error: None,
         quarantined: None,
     };
@@ -315,6 +316,21 @@ fn a_newer_format_is_refused_and_left_alone() {
         database.pragma_update(None, "user_version", 1).unwrap();
     }
     assert_eq!(records(&opened(folder.path())).len(), 10);
+}
+
+#[test]
+fn a_catalog_from_before_stuck_sagas_were_kept_goes_on() {
+    let folder = ten_records();
+    let database = Connection::open(folder.path().join("catalog.db")).unwrap();
+    let before = "DROP INDEX saga_stuck; ALTER TABLE saga DROP COLUMN stuck_at";
+    database.execute_batch(before).unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let store = opened(folder.path());
+        assert_eq!(block_on(store.catalog.stuck(u64::MAX)).unwrap(), []);
+        assert_eq!(records(&store).len(), 10);
+        block_on(store.close());
+    }
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn row(saga: u128, known: &Known) -> SagaRow {
         expires_at: known.is_over.then_some(1),
         business_key: known.business.map(|key| format!("key-{key}").into()),
         attention: u32::from(saga.is_multiple_of(3)),
+        stuck_at: (!known.is_over && saga.is_multiple_of(3)).then_some(known.seq),
         error: None,
         quarantined: None,
     }

@@ -54,6 +54,9 @@ pub struct SagaRow {
     pub business_key: Option<Arc<str>>,
     /// What a person is needed for: one bit a reason, numbered by the engine.
     pub attention: u32,
+    /// From when on it is stuck, unless something happens to it before: the engine says so, and
+    /// what happens brings a new row.
+    pub stuck_at: Option<u64>,
     /// Why it failed, in a line.
     pub error: Option<String>,
     /// Why it cannot be read; recovery passes it by.
@@ -87,6 +90,17 @@ pub struct StoredSaga {
     pub row: SagaRow,
     /// Its whole history, from event 1 to the row's `seq`.
     pub events: Events,
+}
+
+/// How a saga is set aside that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Why it cannot be read.
+    pub reason: String,
+    /// What a person is needed for beside what the row says already.
+    pub attention: u32,
+    /// From when on it is stuck; the row's own, which may be earlier, stays where it has one.
+    pub stuck_at: Option<u64>,
 }
 
 /// How many sagas of a type are in a state.
@@ -286,6 +300,9 @@ pub trait Catalog: Send + Sync {
     /// How many sagas of each type are in each state; those that are none are not named.
     fn counts(&self) -> BoxFuture<'_, Result<Vec<Count>, CatalogError>>;
 
+    /// How many sagas of each type and state are stuck by then; those that are none are not named.
+    fn stuck(&self, by: u64) -> BoxFuture<'_, Result<Vec<Count>, CatalogError>>;
+
     /// Live sagas of a shard that are due at `until` or before, by (due, id).
     fn due(
         &self,
@@ -350,11 +367,16 @@ pub trait Catalog: Send + Sync {
 
     /// Deletes ended sagas whose `close_at` and `expires_at` have passed, with their history and
     /// claims, at most `limit` of them, the longest expired first. A saga of which the journal
-    /// knows more than the catalog waits. Answers those deleted.
+    /// knows more than the catalog waits, and so does one that is quarantined: a person is to look
+    /// at it. Answers those deleted.
     fn expire(&self, now: u64, limit: usize) -> BoxFuture<'_, Result<Vec<u128>, CatalogError>>;
 
     /// Marks a saga as unreadable: it stays, and is found, but recovery passes it by.
-    fn quarantine(&self, saga: u128, reason: &str) -> BoxFuture<'_, Result<(), CatalogError>>;
+    fn quarantine(
+        &self,
+        saga: u128,
+        quarantine: Quarantine,
+    ) -> BoxFuture<'_, Result<(), CatalogError>>;
 
     /// Finishes what has been handed over and answers everything later `Closed`.
     fn close(&self) -> BoxFuture<'_, ()>;

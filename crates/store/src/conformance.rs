@@ -160,6 +160,9 @@ macro_rules! __with_behaviours {
             counts_follow_the_states
             a_row_of_many_kilobytes_comes_back
             a_quarantined_saga_is_found_and_not_recovered
+            a_quarantined_saga_needs_a_person_and_is_stuck
+            a_quarantined_saga_does_not_expire
+            those_that_are_stuck_are_counted
             a_quarantine_of_nothing_says_so
             a_quarantined_row_may_come_by_checkpoint
         }
@@ -174,6 +177,7 @@ macro_rules! __with_behaviours {
             by_type_and_state
             by_live_and_paused
             by_attention
+            by_stuck
             by_business_key_of_running_and_ended_sagas
             by_created_and_updated
             by_the_beginning_of_an_id

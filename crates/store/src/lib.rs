@@ -22,13 +22,15 @@ pub use admission::{Admission, Archived, Settled, SettledClaim};
 pub use audit::{Audit, AuditBreak, AuditEntry, AuditHash, check_audit};
 pub use catalog::{
     CHECKPOINT_SAGAS_ADVISED, Catalog, CatalogError, Checkpoint, Checkpointed, Count, Definition,
-    DueCursor, ORPHANS_MAX, Orphan, SagaRow, StoredOrphan, StoredSaga,
+    DueCursor, ORPHANS_MAX, Orphan, Quarantine, SagaRow, StoredOrphan, StoredSaga,
 };
 pub use journal::{
     Appended, BATCH_BYTES_MAX, Batch, Claim, ClaimKey, ClaimKind, Cursor, Entry, Epoch, Events,
     Holder, Journal, JournalError, JournalSize, Position, REPLAY_BYTES, Record, Rejection, ShardId,
 };
-pub use query::{AttentionFilter, ListCursor, Order, PAGE_ROWS_MAX, Page, Query, SCAN_ROWS_MAX};
+pub use query::{
+    AttentionFilter, ListCursor, Order, PAGE_ROWS_MAX, Page, Query, SCAN_ROWS_MAX, StuckFilter,
+};
 
 /// What every call answers with: the work is done on the store's own threads, and dropping the
 /// future does not undo what has been handed over.

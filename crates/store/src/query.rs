@@ -32,6 +32,26 @@ pub enum AttentionFilter {
     AnyOf(u32),
 }
 
+/// Which sagas by whether they are stuck at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StuckFilter {
+    /// Those that are stuck by then.
+    By(u64),
+    /// Those that are not.
+    NotBy(u64),
+}
+
+impl StuckFilter {
+    /// Does the row fit?
+    pub fn holds(self, row: &SagaRow) -> bool {
+        let stuck = |by| row.stuck_at.is_some_and(|at| at <= by);
+        match self {
+            Self::By(by) => stuck(by),
+            Self::NotBy(by) => !stuck(by),
+        }
+    }
+}
+
 /// After which saga a list goes on. Opaque to users, who get it back as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListCursor {
@@ -75,6 +95,8 @@ pub struct Query {
     pub paused: Option<bool>,
     /// Needing a person, or not.
     pub attention: Option<AttentionFilter>,
+    /// Stuck, or not.
+    pub stuck: Option<StuckFilter>,
     /// With exactly this business key.
     pub business_key: Option<Arc<str>>,
     /// Created in this range of milliseconds.
@@ -99,6 +121,7 @@ impl Default for Query {
             live: None,
             paused: None,
             attention: None,
+            stuck: None,
             business_key: None,
             created: None,
             updated: None,
@@ -149,6 +172,7 @@ impl Query {
                 Some(AttentionFilter::None) => row.attention == 0,
                 Some(AttentionFilter::AnyOf(reasons)) => row.attention & reasons != 0,
             }
+            && self.stuck.is_none_or(|stuck| stuck.holds(row))
             && self.business_key.as_ref().is_none_or(|key| Some(key) == row.business_key.as_ref())
             && said(&self.created, row.created_at)
             && said(&self.updated, row.updated_at)

@@ -11,6 +11,7 @@ use super::live::Live;
 use super::{Desk, Shard};
 use crate::convert;
 use crate::options::DUE_WINDOW;
+use crate::stuck::stuck_at;
 
 /// How many sagas a map keeps room for, whatever is in it: a load of this size is no burst.
 const ROOM_KEPT: usize = 4_096;
@@ -121,6 +122,7 @@ impl Desk {
                 .attention
                 .iter()
                 .fold(0, |bits, a| bits | convert::reason_bit(a.reason)),
+            stuck_at: stuck_at(&live.deployed, saga).map(|at| at.0),
             error: why_it_turned(live),
             quarantined: None,
         }

@@ -20,7 +20,6 @@ use crate::convert;
 use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
 use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
-use crate::stuck::stuck_since;
 
 /// What waits for a saga that is being read from the catalog.
 pub enum Todo {
@@ -222,7 +221,9 @@ impl Shard {
                     let saga = SagaId(stored.row.saga);
                     // One that has left meanwhile has ended, or is due at some other time.
                     if !self.archive.contains_key(&saga) && !left.contains(&saga) {
-                        self.take_back(saga, reading::whole(Some(&stored), 0, &[]));
+                        // One that cannot be read is set aside.
+                        let whole = reading::whole(Some(&stored), 0, &[]);
+                        let _ = self.take_back(&stored.row, whole);
                     }
                 }
             }
@@ -235,13 +236,6 @@ impl Shard {
 
     fn survey(&self) -> Survey {
         let mut survey = Survey { in_memory: self.sagas.len() as u64, ..Survey::default() };
-        let now = self.desk.now;
-        for live in self.sagas.values().filter(|live| live.saga.attention.is_empty()) {
-            if stuck_since(&live.deployed, &live.saga, now).is_some() {
-                let key = (Arc::clone(&live.saga.pinned.saga_type), live.saga.state);
-                *survey.stuck.entry(key).or_default() += 1;
-            }
-        }
         let load = |lane: &super::lane::Lane| {
             let (in_flight, waiting) = lane.load();
             LaneLoad { in_flight, waiting, circuits_open: usize::from(lane.is_open()) }
@@ -315,15 +309,19 @@ impl Shard {
         }
         let todos = self.loading.remove(&saga).unwrap_or_default();
         let archived = self.archive.remove(&saga);
-        let whole = stored.map(|stored| match &archived {
-            Some(archived) => Some(reading::whole_of_archive(stored.as_deref(), archived)),
-            None => stored.map(|stored| reading::whole(Some(&stored), 0, &[])),
+        let whole = stored.map(|stored| match (&archived, stored) {
+            (Some(archived), stored) => {
+                let whole = reading::whole_of_archive(stored.as_deref(), archived);
+                Some((archived.row.clone(), whole))
+            }
+            (None, Some(stored)) => {
+                let whole = reading::whole(Some(&stored), 0, &[]);
+                Some((stored.row, whole))
+            }
+            (None, None) => None,
         });
         let missing = match whole {
-            Ok(Some(whole)) => {
-                self.take_back(saga, whole);
-                None
-            }
+            Ok(Some((row, whole))) => self.take_back(&row, whole).err(),
             Ok(None) => None,
             Err(why) => Some(why),
         };
@@ -358,10 +356,15 @@ impl Shard {
             (Todo::Wait(reply), None) => drop(reply.send(Ok(None))),
             (Todo::Wait(reply), Some(why)) => drop(reply.send(Err(why))),
             (Todo::Callback(callback), None) => self.orphan(*callback),
+            (Todo::Callback(callback), Some(Unavailable::Unreadable(_))) => {
+                self.keep_orphan(*callback);
+            }
             (Todo::Callback(callback), Some(why)) => {
                 drop(callback.reply.send(Err(why.into())));
             }
-            (Todo::Deliver(delivery), None) => no_such_saga(delivery),
+            (Todo::Deliver(delivery), None | Some(Unavailable::Unreadable(_))) => {
+                no_such_saga(delivery);
+            }
             (Todo::Deliver(delivery), Some(_)) => self.deliver_later(delivery),
         }
     }
@@ -377,12 +380,16 @@ impl Shard {
 
     /// A reply that a token vouches for, whose saga is gone, is kept whole; any other names a saga
     /// that never was.
-    fn orphan(&mut self, callback: Callback) {
-        let Callback { saga, reply_in, reply } = callback;
-        if reply_in.token.is_none() {
+    fn orphan(&self, callback: Callback) {
+        if callback.reply_in.token.is_none() {
             let why = "no saga of this id was ever started here, or it is long gone".to_owned();
-            return drop(reply.send(Err(ReplyError::MadeUp(why))));
+            return drop(callback.reply.send(Err(ReplyError::MadeUp(why))));
         }
+        self.keep_orphan(callback);
+    }
+
+    fn keep_orphan(&self, callback: Callback) {
+        let Callback { saga, reply_in, reply } = callback;
         let shared = Arc::clone(&self.desk.shared);
         let orphan = amends_store::Orphan {
             received_at: self.desk.now.0,

@@ -1,11 +1,9 @@
 //! What a shard is told, and by whom.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use amends_core::SagaId;
 use amends_core::event::Started as StartedEvent;
-use amends_core::saga::State;
 use amends_store::{Checkpointed, Claim, Rejection, StoredSaga};
 use tokio::sync::{mpsc, oneshot};
 
@@ -84,8 +82,6 @@ pub enum Internal {
 #[derive(Debug, Default)]
 pub struct Survey {
     pub in_memory: u64,
-    /// By type and state: sagas without progress that have no attention.
-    pub stuck: HashMap<(Arc<str>, State), u64>,
     /// By lane.
     pub lanes: Vec<LaneLoad>,
 }
@@ -102,9 +98,6 @@ impl Survey {
     /// Adds another shard's.
     pub fn add(&mut self, other: Self) {
         self.in_memory += other.in_memory;
-        for (key, sagas) in other.stuck {
-            *self.stuck.entry(key).or_default() += sagas;
-        }
         let lanes = self.lanes.len().max(other.lanes.len());
         self.lanes.resize(lanes, LaneLoad::default());
         for (lane, other) in self.lanes.iter_mut().zip(other.lanes) {

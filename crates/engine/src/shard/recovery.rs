@@ -8,23 +8,32 @@ use std::sync::Arc;
 use amends_core::saga::State;
 use amends_core::{Direction, Input, Millis, SagaId};
 
-use amends_store::{Checkpointed, Events, SagaRow, StoredSaga};
+use amends_store::{Checkpointed, Events, Quarantine, SagaRow, StoredSaga};
 
 use super::live::Live;
 use super::{Desk, Shard};
-use crate::convert;
+use crate::convert::{self, UNREADABLE_BIT};
 use crate::options::OUTAGE_AFTER;
 use crate::reading::{self, Unreadable, Whole};
+use crate::request::Unavailable;
 
 /// The type in the row of a saga whose own nobody can read.
 const UNREADABLE: &str = "(unreadable)";
 
 impl Shard {
     /// Takes a saga into memory. One that cannot be read is quarantined, and the others go on.
-    pub(super) fn take_back(&mut self, saga: SagaId, whole: Whole) {
+    pub(super) fn take_back(&mut self, row: &SagaRow, whole: Whole) -> Result<(), Unavailable> {
+        let saga = SagaId(row.saga);
         match self.revive(saga, whole) {
-            Ok(()) => self.awake(saga),
-            Err(unreadable) => self.quarantine(saga, unreadable.to_string()),
+            Ok(()) => {
+                self.awake(saga);
+                Ok(())
+            }
+            Err(unreadable) => {
+                let why = unreadable.to_string();
+                self.quarantine(row, why.clone());
+                Err(Unavailable::Unreadable(why))
+            }
         }
     }
 
@@ -74,7 +83,6 @@ impl Shard {
         why: String,
     ) {
         tracing::error!(saga_id = %saga, why, "a saga cannot be read and is left alone");
-        self.desk.shared.metrics.unreadable();
         let now = self.desk.now.0;
         let unknown = || SagaRow {
             saga: saga.0,
@@ -94,24 +102,48 @@ impl Shard {
             expires_at: None,
             business_key: None,
             attention: 0,
+            stuck_at: None,
             error: None,
             quarantined: None,
         };
         let held = stored.map_or_else(unknown, |stored| stored.row);
-        let row = SagaRow { seq: tail.last_seq(), quarantined: Some(why), ..held };
+        self.desk.shared.metrics.unreadable(&held.saga_type);
+        let row = SagaRow {
+            seq: tail.last_seq(),
+            quarantined: Some(why),
+            attention: held.attention | UNREADABLE_BIT,
+            stuck_at: held.stuck_at.or(stuck_unread(&held, now)),
+            ..held
+        };
         self.archive.insert(saga, Arc::new(Checkpointed { row, events: tail }));
     }
 
-    pub fn quarantine(&self, saga: SagaId, why: String) {
+    /// Sets a saga aside that the catalog has and nobody can read.
+    pub fn quarantine(&self, row: &SagaRow, why: String) {
+        let saga = SagaId(row.saga);
         tracing::error!(saga_id = %saga, why, "a saga cannot be read and is left alone");
-        self.desk.shared.metrics.unreadable();
         let shared = Arc::clone(&self.desk.shared);
+        if row.quarantined.is_none() {
+            shared.metrics.unreadable(&row.saga_type);
+        }
+        let quarantine = Quarantine {
+            reason: why,
+            attention: UNREADABLE_BIT,
+            stuck_at: stuck_unread(row, self.desk.now.0),
+        };
         tokio::spawn(async move {
-            if let Err(error) = shared.store.catalog.quarantine(saga.0, &why).await {
+            if let Err(error) = shared.store.catalog.quarantine(saga.0, quarantine).await {
                 tracing::error!(saga_id = %saga, %error, "its quarantine could not be noted");
             }
         });
     }
+}
+
+/// From when on a saga is stuck that cannot be read: as with all attention from now on, where it
+/// was to go on.
+fn stuck_unread(row: &SagaRow, now: u64) -> Option<u64> {
+    let ended = convert::state_in(row.state).is_some_and(State::ended);
+    (!ended && !row.paused).then_some(now)
 }
 
 fn revived(desk: &Desk, whole: Whole) -> Result<Live, Unreadable> {

@@ -182,9 +182,9 @@ fn insert(
         .prepare_cached(
             "INSERT INTO saga (id, type, version, state, paused, live, shard, seq, created_at,
                 updated_at, ended_at, due, close_at, expires_at, attention, business_key, error,
-                quarantined, keys, events)
+                quarantined, keys, events, stuck_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                ?18, ?19, ?20)",
+                ?18, ?19, ?20, ?21)",
         )?
         .execute(params![
             saga_bytes(row.saga),
@@ -207,6 +207,7 @@ fn insert(
             row.quarantined,
             keys.bytes(),
             events,
+            row.stuck_at.map(time),
         ])?;
     Ok(connection.last_insert_rowid())
 }
@@ -223,7 +224,7 @@ fn update(
             "UPDATE saga SET type = ?2, version = ?3, state = ?4, paused = ?5, live = ?6,
                 shard = ?7, seq = ?8, updated_at = ?9, ended_at = ?10, due = ?11, close_at = ?12,
                 expires_at = ?13, attention = ?14, business_key = ?15, error = ?16,
-                quarantined = ?17, keys = ?18, tail = ?19
+                quarantined = ?17, keys = ?18, tail = ?19, stuck_at = ?20
              WHERE n = ?1",
         )?
         .execute(params![
@@ -246,6 +247,7 @@ fn update(
             row.quarantined,
             held.keys.bytes(),
             held.tail,
+            row.stuck_at.map(time),
         ])?;
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use amends_store::{
-    AttentionFilter, CatalogError, ListCursor, Order, Page, Position, Query, SCAN_ROWS_MAX, SagaRow,
+    AttentionFilter, CatalogError, ListCursor, Order, Page, Position, Query, SCAN_ROWS_MAX,
+    SagaRow, StuckFilter,
 };
 use rusqlite::{CachedStatement, Connection, Rows, params};
 
@@ -46,7 +47,7 @@ fn page(
     for _ in &streams {
         statements.push(connection.prepare_cached(&sql)?);
     }
-    let merged = Merged::new(connection, names, query.order, &window, &streams, &mut statements)?;
+    let merged = Merged::new(connection, names, query, &window, &streams, &mut statements)?;
     take(&mut page, wanted, query, merged)?;
     Ok(page)
 }
@@ -187,12 +188,20 @@ fn streams(
         (Order::OldestFirst, Some(_)) => "(created_at, id) > (?6, ?5)",
     };
     let rest = format!(
-        "created_at BETWEEN ?3 AND ?4 AND {after} AND ?6 = ?6
+        "created_at BETWEEN ?3 AND ?4 AND {after} AND ?6 = ?6 AND ?7 = ?7
          ORDER BY created_at {direction}, id {direction}"
     );
     if matches!(query.attention, Some(AttentionFilter::AnyOf(_))) {
         let sql = format!(
             "SELECT {COLUMNS} FROM saga WHERE attention <> 0 AND ?1 = ?1 AND ?2 = ?2 AND {rest}"
+        );
+        return Ok((sql, vec![(0, 0)]));
+    }
+    if matches!(query.stuck, Some(StuckFilter::By(_))) {
+        // The index tells those that are stuck from those that may be one day.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM saga
+             WHERE stuck_at IS NOT NULL AND stuck_at <= ?7 AND ?1 = ?1 AND ?2 = ?2 AND {rest}"
         );
         return Ok((sql, vec![(0, 0)]));
     }
@@ -230,7 +239,7 @@ impl<'a> Merged<'a> {
     fn new(
         connection: &'a Connection,
         names: &'a mut Names,
-        order: Order,
+        query: &Query,
         window: &Window,
         streams: &[(i64, u8)],
         statements: &'a mut [CachedStatement<'_>],
@@ -238,12 +247,17 @@ impl<'a> Merged<'a> {
         let after_id = window.after.map(|(_, saga)| saga_bytes(saga));
         let after_at = window.after.map_or(0, |(at, _)| time(at));
         let (min, max) = (time(window.created_min), time(window.created_max));
+        let stuck_by = match query.stuck {
+            Some(StuckFilter::By(by)) => time(by),
+            _ => 0,
+        };
         let mut parts = Vec::with_capacity(streams.len());
         for (statement, (saga_type, state)) in statements.iter_mut().zip(streams) {
-            let parameters = params![saga_type, state, min, max, after_id, after_at];
+            let parameters = params![saga_type, state, min, max, after_id, after_at, stuck_by];
             parts.push(statement.query(parameters)?);
         }
         let heads = BTreeMap::new();
+        let order = query.order;
         let mut merged = Self { connection, names, order, parts, heads, failed: None };
         for part in 0..merged.parts.len() {
             merged.advance(part)?;

@@ -6,7 +6,7 @@ use amends_store::{
 use bytes::Bytes;
 use rusqlite::{Connection, Row, params};
 
-use super::row::{COLUMNS, COLUMNS_COUNT, Names, due, saga_bytes, unreadable};
+use super::row::{COLUMNS, COLUMNS_COUNT, Names, due, saga_bytes, time, unreadable};
 
 pub(super) struct Reader {
     pub(super) connection: Connection,
@@ -33,6 +33,26 @@ impl Reader {
                      ORDER BY type.name, count.state",
                 )?
                 .query_map([], |row| {
+                    let sagas = row.get::<_, i64>(2)? as u64;
+                    Ok(Count { saga_type: row.get(0)?, state: row.get(1)?, sagas })
+                })?
+                .collect()
+        };
+        counts().map_err(unreadable)
+    }
+
+    pub(super) fn stuck(&mut self, by: u64) -> Result<Vec<Count>, CatalogError> {
+        let counts = || -> rusqlite::Result<Vec<Count>> {
+            self.connection
+                .prepare_cached(
+                    "SELECT type.name, stuck.state, stuck.sagas
+                     FROM (
+                        SELECT type, state, count(*) AS sagas FROM saga
+                        WHERE stuck_at IS NOT NULL AND stuck_at <= ?1 GROUP BY type, state
+                     ) AS stuck JOIN type ON type.n = stuck.type
+                     ORDER BY type.name, stuck.state",
+                )?
+                .query_map([time(by)], |row| {
                     let sagas = row.get::<_, i64>(2)? as u64;
                     Ok(Count { saga_type: row.get(0)?, state: row.get(1)?, sagas })
                 })?

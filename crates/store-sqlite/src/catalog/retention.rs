@@ -1,6 +1,6 @@
 //! Deleting what has expired, and setting aside what cannot be read.
 
-use amends_store::{CatalogError, PAGE_ROWS_MAX};
+use amends_store::{CatalogError, PAGE_ROWS_MAX, Quarantine};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::checkpoint::{CountChanges, count, put_counts};
@@ -30,11 +30,20 @@ impl Writer {
         deleted.map(|()| retired)
     }
 
-    pub(super) fn quarantine(&mut self, saga: u128, reason: &str) -> Result<(), CatalogError> {
+    pub(super) fn quarantine(
+        &mut self,
+        saga: u128,
+        quarantine: &Quarantine,
+    ) -> Result<(), CatalogError> {
+        let Quarantine { reason, attention, stuck_at } = quarantine;
         self.transact(|transaction, _| {
             let marked = transaction
-                .prepare_cached("UPDATE saga SET quarantined = ?2 WHERE id = ?1")?
-                .execute(params![saga_bytes(saga), reason])?;
+                .prepare_cached(
+                    "UPDATE saga SET quarantined = ?2, attention = attention | ?3,
+                        stuck_at = coalesce(stuck_at, ?4)
+                     WHERE id = ?1",
+                )?
+                .execute(params![saga_bytes(saga), reason, attention, stuck_at.map(time)])?;
             if marked == 0 {
                 return Err(CatalogError::NoSuchSaga { saga }.into());
             }
@@ -47,7 +56,8 @@ fn expired(connection: &Connection, now: u64, limit: usize) -> rusqlite::Result<
     connection
         .prepare_cached(
             "SELECT id FROM saga
-             WHERE expires_at <= ?1 AND live = 0 AND (close_at IS NULL OR close_at <= ?1)
+             WHERE expires_at <= ?1 AND live = 0 AND quarantined IS NULL
+                AND (close_at IS NULL OR close_at <= ?1)
              ORDER BY expires_at, id LIMIT ?2",
         )?
         .query_map(params![time(now), limit as i64], |row| Ok(saga_id(row.get(0)?)))?

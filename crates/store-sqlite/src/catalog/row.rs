@@ -34,10 +34,10 @@ pub(super) fn due(due_at: Option<u64>) -> i64 {
 pub(super) const COLUMNS: &str = "saga.id, saga.type, saga.version, saga.state, saga.paused, \
     saga.live, saga.shard, saga.seq, saga.created_at, saga.updated_at, saga.ended_at, saga.due, \
     saga.close_at, saga.expires_at, saga.attention, saga.business_key, saga.error, \
-    saga.quarantined";
+    saga.quarantined, saga.stuck_at";
 
 /// How many columns those are.
-pub(super) const COLUMNS_COUNT: usize = 18;
+pub(super) const COLUMNS_COUNT: usize = 19;
 
 /// The names behind the numbers in a row; they never change, so what was read once is kept.
 #[derive(Default)]
@@ -111,6 +111,7 @@ impl Names {
             close_at: optional_time(12)?,
             expires_at: optional_time(13)?,
             attention: row.get(14)?,
+            stuck_at: optional_time(18)?,
             business_key: row.get(15)?,
             error: row.get(16)?,
             quarantined: row.get(17)?,

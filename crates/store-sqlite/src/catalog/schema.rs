@@ -5,6 +5,8 @@
 //! time and so are appended too; what only live or troubled sagas need is in partial indexes; and
 //! the keys are the only tree that is written all over.
 
+use rusqlite::Connection;
+
 /// Every table and index.
 ///
 /// Times are milliseconds of the Unix epoch. `saga.due` is one more than the time, and 0 when
@@ -37,6 +39,7 @@ pub(super) const SCHEMA: &str = "
         close_at INTEGER,
         expires_at INTEGER,
         attention INTEGER NOT NULL,
+        stuck_at INTEGER,
         business_key TEXT,
         error TEXT,
         quarantined TEXT,
@@ -51,6 +54,8 @@ pub(super) const SCHEMA: &str = "
     CREATE INDEX saga_listed ON saga (type, state, created_at);
     CREATE INDEX saga_live ON saga (shard, due, id) WHERE live = 1 AND quarantined IS NULL;
     CREATE INDEX saga_attention ON saga (created_at) WHERE attention <> 0;
+    -- With all that is counted, so that counting reads no rows.
+    CREATE INDEX saga_stuck ON saga (created_at, stuck_at, type, state) WHERE stuck_at IS NOT NULL;
     CREATE INDEX saga_expiring ON saga (expires_at) WHERE expires_at IS NOT NULL AND live = 0;
 
     -- Later parts of histories, each naming the one before, appended whichever saga they are of.
@@ -90,3 +95,19 @@ pub(super) const SCHEMA: &str = "
     ) STRICT;
     CREATE INDEX audit_saga ON audit (saga) WHERE saga IS NOT NULL;
 ";
+
+/// What a file of version 1 may lack: it was made before this was kept. A program that does not
+/// know of it leaves it empty, so the version stays.
+const STUCK: &str = "
+    ALTER TABLE saga ADD COLUMN stuck_at INTEGER;
+    CREATE INDEX saga_stuck ON saga (created_at, stuck_at, type, state) WHERE stuck_at IS NOT NULL;
+";
+
+/// Adds what the file lacks.
+pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    if !transaction.column_exists(None, "saga", "stuck_at")? {
+        transaction.execute_batch(STUCK)?;
+    }
+    transaction.commit()
+}

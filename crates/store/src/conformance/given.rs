@@ -147,6 +147,7 @@ pub fn row(saga: u128, seq: u64) -> SagaRow {
         expires_at: None,
         business_key: None,
         attention: 0,
+        stuck_at: None,
         error: None,
         quarantined: None,
     }

@@ -2,7 +2,7 @@
 
 use super::Installation;
 use super::given::*;
-use crate::{AttentionFilter, Order, Query, SagaRow};
+use crate::{AttentionFilter, Order, Query, SagaRow, StuckFilter};
 
 /// Six sagas, created in the order of their ids, which begin with `a` to `f`.
 const fn id(letter: u8) -> u128 {
@@ -68,6 +68,22 @@ pub(super) async fn by_attention(on: &dyn Installation) {
     assert_eq!(letters(&given, attention(AttentionFilter::AnyOf(u32::MAX))).await, "cb");
     assert_eq!(letters(&given, attention(AttentionFilter::AnyOf(0b010))).await, "c");
     assert_eq!(letters(&given, attention(AttentionFilter::None)).await, "feda");
+}
+
+pub(super) async fn by_stuck(on: &dyn Installation) {
+    let given = six(on).await;
+    let later = SagaRow { stuck_at: Some(NOW + 10), created_at: NOW, ..row(id(0x7), 1) };
+    let now = SagaRow { stuck_at: Some(NOW), created_at: NOW + 1, ..row(id(0x8), 1) };
+    given.archived(vec![later, now]).await;
+    let stuck = |filter| Query { stuck: Some(filter), ..Query::default() };
+    assert_eq!(given.listed(stuck(StuckFilter::By(NOW - 1))).await, []);
+    assert_eq!(given.listed(stuck(StuckFilter::By(NOW))).await, [id(0x8)]);
+    assert_eq!(given.listed(stuck(StuckFilter::By(NOW + 10))).await, [id(0x8), id(0x7)]);
+    let page = Query { limit: 1, ..stuck(StuckFilter::By(NOW + 10)) };
+    assert_eq!(given.listed(page).await, [id(0x8), id(0x7)]);
+    assert_eq!(letters(&given, stuck(StuckFilter::NotBy(NOW + 10))).await, "fedcba");
+    let of_none = Query { saga_type: Some("Trip".into()), ..stuck(StuckFilter::By(NOW + 10)) };
+    assert_eq!(given.listed(of_none).await, []);
 }
 
 pub(super) async fn by_business_key_of_running_and_ended_sagas(on: &dyn Installation) {

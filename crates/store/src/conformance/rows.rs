@@ -2,7 +2,10 @@
 
 use super::Installation;
 use super::given::*;
-use crate::{CatalogError, Checkpointed, Count, Entry, Events, Query, SagaRow};
+use crate::{
+    AttentionFilter, CatalogError, Checkpointed, Count, Entry, Events, Quarantine, Query, SagaRow,
+    StuckFilter,
+};
 use bytes::Bytes;
 
 pub(super) async fn every_column_comes_back(on: &dyn Installation) {
@@ -23,6 +26,7 @@ pub(super) async fn every_column_comes_back(on: &dyn Installation) {
         expires_at: Some(NOW + 6),
         business_key: Some("order-17 \u{0} 'x'".into()),
         attention: u32::MAX,
+        stuck_at: Some(NOW + 7),
         error: Some("OUT_OF_STOCK: none left".into()),
         quarantined: Some("event 7 is not legal".into()),
         ..row(1, 3)
@@ -78,7 +82,7 @@ pub(super) async fn a_quarantined_saga_is_found_and_not_recovered(on: &dyn Insta
     let due = SagaRow { due_at: Some(NOW), ..row(2, 1) };
     given.archived(vec![row(1, 1), due]).await;
     for saga in [1, 2] {
-        given.store.catalog.quarantine(saga, "event 7 is not legal").await.unwrap();
+        given.store.catalog.quarantine(saga, illegal()).await.unwrap();
     }
     let given = given.reopened().await;
     let catalog = &given.store.catalog;
@@ -89,9 +93,59 @@ pub(super) async fn a_quarantined_saga_is_found_and_not_recovered(on: &dyn Insta
     assert_eq!(given.listed(Query::default()).await, [2, 1]);
 }
 
+fn illegal() -> Quarantine {
+    let reason = "event 7 is not legal".to_owned();
+    Quarantine { reason, attention: 1 << 31, stuck_at: Some(NOW) }
+}
+
+pub(super) async fn a_quarantined_saga_needs_a_person_and_is_stuck(on: &dyn Installation) {
+    let given = opened(on).await;
+    let troubled = SagaRow { attention: 0b10, stuck_at: Some(NOW - 5), ..row(2, 1) };
+    given.archived(vec![row(1, 1), troubled, row(3, 1)]).await;
+    for saga in [1, 2] {
+        given.store.catalog.quarantine(saga, illegal()).await.unwrap();
+    }
+    let given = given.reopened().await;
+    let unreadable = Some(AttentionFilter::AnyOf(1 << 31));
+    let unreadable = Query { attention: unreadable, ..Query::default() };
+    assert_eq!(given.listed(unreadable).await, [2, 1]);
+    // What was said of it before stays.
+    let before = Query { attention: Some(AttentionFilter::AnyOf(0b10)), ..Query::default() };
+    assert_eq!(given.listed(before).await, [2]);
+    let stuck = |by| Query { stuck: Some(StuckFilter::By(by)), ..Query::default() };
+    assert_eq!(given.listed(stuck(NOW)).await, [2, 1]);
+    assert_eq!(given.listed(stuck(NOW - 1)).await, [2]);
+}
+
+pub(super) async fn a_quarantined_saga_does_not_expire(on: &dyn Installation) {
+    let given = opened(on).await;
+    given.archived(vec![over(1, 1, NOW), over(2, 1, NOW)]).await;
+    let of_ended = Quarantine { stuck_at: None, ..illegal() };
+    given.store.catalog.quarantine(1, of_ended).await.unwrap();
+    assert_eq!(given.store.catalog.expire(NOW, 10).await, Ok(vec![2]));
+}
+
+pub(super) async fn those_that_are_stuck_are_counted(on: &dyn Installation) {
+    let given = opened(on).await;
+    let stuck = |saga, at| SagaRow { stuck_at: Some(at), ..row(saga, 1) };
+    let trip = SagaRow { saga_type: "Trip".into(), state: 2, ..stuck(3, NOW + 2) };
+    given.archived(vec![stuck(1, NOW), stuck(2, NOW + 1), trip, row(4, 1)]).await;
+    let count = |saga_type: &str, state, sagas| Count { saga_type: saga_type.into(), state, sagas };
+    let catalog = &given.store.catalog;
+    assert_eq!(catalog.stuck(NOW - 1).await.unwrap(), []);
+    assert_eq!(catalog.stuck(NOW).await.unwrap(), [count("Order", 1, 1)]);
+    let all = [count("Order", 1, 2), count("Trip", 2, 1)];
+    assert_eq!(catalog.stuck(NOW + 2).await.unwrap(), all);
+    // What happens to it brings another row.
+    let position = given.appended(vec![entry(1, 2, 1)]).await;
+    given.checkpointed(position, vec![brought(row(1, 2), 2)]).await;
+    let all = [count("Order", 1, 1), count("Trip", 2, 1)];
+    assert_eq!(given.store.catalog.stuck(NOW + 2).await.unwrap(), all);
+}
+
 pub(super) async fn a_quarantine_of_nothing_says_so(on: &dyn Installation) {
     let given = opened(on).await;
-    let error = given.store.catalog.quarantine(9, "why").await;
+    let error = given.store.catalog.quarantine(9, illegal()).await;
     assert_eq!(error, Err(CatalogError::NoSuchSaga { saga: 9 }));
 }
 

@@ -10,7 +10,8 @@ use super::{Archive, Content, Disk, Fault, KeptSaga};
 use crate::{
     Audit, AuditEntry, BoxFuture, Catalog, CatalogError, Checkpoint, Checkpointed, Count,
     Definition, DueCursor, Events, ListCursor, ORPHANS_MAX, Order, Orphan, PAGE_ROWS_MAX, Page,
-    Position, Query, SCAN_ROWS_MAX, SettledClaim, ShardId, StoredOrphan, StoredSaga, check_audit,
+    Position, Quarantine, Query, SCAN_ROWS_MAX, SagaRow, SettledClaim, ShardId, StoredOrphan,
+    StoredSaga, StuckFilter, check_audit,
 };
 
 pub(super) struct MemoryCatalog {
@@ -53,14 +54,11 @@ impl Catalog for MemoryCatalog {
     }
 
     fn counts(&self) -> BoxFuture<'_, Result<Vec<Count>, CatalogError>> {
-        self.with(|content| {
-            let mut counts = BTreeMap::new();
-            for KeptSaga { row, .. } in content.archive.sagas.values() {
-                *counts.entry((row.saga_type.clone(), row.state)).or_default() += 1;
-            }
-            let count = |((saga_type, state), sagas)| Count { saga_type, state, sagas };
-            Ok(counts.into_iter().map(count).collect())
-        })
+        self.with(|content| Ok(content.archive.counts(|_| true)))
+    }
+
+    fn stuck(&self, by: u64) -> BoxFuture<'_, Result<Vec<Count>, CatalogError>> {
+        self.with(|content| Ok(content.archive.counts(|row| StuckFilter::By(by).holds(row))))
     }
 
     fn due(
@@ -194,7 +192,10 @@ impl Catalog for MemoryCatalog {
                 .values()
                 .map(|kept| &kept.row)
                 .filter(|row| {
-                    !row.live && passed(row.expires_at) && row.close_at.is_none_or(|at| at <= now)
+                    !row.live
+                        && row.quarantined.is_none()
+                        && passed(row.expires_at)
+                        && row.close_at.is_none_or(|at| at <= now)
                 })
                 .map(|row| (row.expires_at, row.saga))
                 .collect();
@@ -209,13 +210,18 @@ impl Catalog for MemoryCatalog {
         })
     }
 
-    fn quarantine(&self, saga: u128, reason: &str) -> BoxFuture<'_, Result<(), CatalogError>> {
-        let reason = reason.to_owned();
+    fn quarantine(
+        &self,
+        saga: u128,
+        quarantine: Quarantine,
+    ) -> BoxFuture<'_, Result<(), CatalogError>> {
         self.with(|content| {
             let Some(kept) = content.archive.sagas.get_mut(&saga) else {
                 return Err(CatalogError::NoSuchSaga { saga });
             };
-            kept.row.quarantined = Some(reason);
+            kept.row.quarantined = Some(quarantine.reason);
+            kept.row.attention |= quarantine.attention;
+            kept.row.stuck_at = kept.row.stuck_at.or(quarantine.stuck_at);
             let (shard, due) = (kept.row.shard, DueCursor::after(&kept.row));
             content.archive.by_due.remove(&(shard, due));
             Ok(())
@@ -280,6 +286,15 @@ impl KeptSaga {
 }
 
 impl Archive {
+    fn counts(&self, of: impl Fn(&SagaRow) -> bool) -> Vec<Count> {
+        let mut counts = BTreeMap::new();
+        for KeptSaga { row, .. } in self.sagas.values().filter(|kept| of(&kept.row)) {
+            *counts.entry((row.saga_type.clone(), row.state)).or_default() += 1;
+        }
+        let count = |((saga_type, state), sagas)| Count { saga_type, state, sagas };
+        counts.into_iter().map(count).collect()
+    }
+
     fn put(&mut self, Checkpointed { row, events }: Checkpointed) {
         let (saga, seq) = (row.saga, row.seq);
         let mut parts: Vec<Bytes> = Vec::new();
@@ -310,7 +325,7 @@ impl Archive {
         self.claims.retain(|_, holder| holder.saga != saga);
     }
 
-    fn unlist(&mut self, row: &crate::SagaRow) {
+    fn unlist(&mut self, row: &SagaRow) {
         self.by_creation.remove(&(row.created_at, row.saga));
         self.by_due.remove(&(row.shard, DueCursor::after(row)));
     }
