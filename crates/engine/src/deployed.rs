@@ -14,6 +14,7 @@ use amends_wire::FailureCodes;
 use bytes::Bytes;
 
 use crate::engine::Shared;
+use crate::redaction::Redaction;
 use crate::shard::message::Internal;
 
 /// A version of a saga type, ready to run.
@@ -25,6 +26,8 @@ pub struct Deployed {
     pub compiled: Compiled,
     /// The hash under which it is pinned.
     pub hash: [u8; 32],
+    /// Where what its steps redact stands in a saga of it.
+    pub redaction: Redaction,
     /// Whether anything has to be evaluated.
     pub has_expressions: bool,
     names: Vec<StepNames>,
@@ -116,7 +119,8 @@ impl Deployed {
                 matches!(step.work, amends_core::definition::Work::Signal { judged: true, .. });
             step.computed.any() || judged
         });
-        Self { definition, compiled, hash, has_expressions, names, bound }
+        let redaction = Redaction::of(&definition, &compiled.extras, &compiled.pinned);
+        Self { definition, compiled, hash, redaction, has_expressions, names, bound }
     }
 
     /// What a saga of it is pinned to.

@@ -185,6 +185,11 @@ impl Handle {
         self.shared.registry.all()
     }
 
+    /// One version of a type.
+    pub fn definition(&self, saga_type: &str, version: u32) -> Option<Arc<Deployed>> {
+        self.shared.registry.version(saga_type, version)
+    }
+
     /// The version of each type that new sagas get; a type whose file is gone is not among them.
     pub fn current_versions(&self) -> Vec<(Arc<str>, u32)> {
         self.shared.registry.current()

@@ -12,12 +12,14 @@ mod difference;
 mod engine;
 mod evaluation;
 mod handle;
+mod hidden;
 mod metrics;
 pub mod options;
 mod outages;
 pub mod persist;
 mod reading;
 mod recovery;
+mod redaction;
 mod replying;
 mod request;
 mod shard;
@@ -30,8 +32,10 @@ pub use convert::{REASON_BITS, UNREADABLE_BIT, state_in, state_out};
 pub use deployed::{Binder, Binding, Carrier, DeployError, Deployed, Deployment, StepNames};
 pub use engine::{Engine, Error};
 pub use handle::{Handle, Health, HistoryItem};
+pub use hidden::{Hidden, REDACTED};
 pub use metrics::Metrics;
 pub use options::Options;
+pub use redaction::Redaction;
 pub use request::{
     Ask, AskError, Receipt, ReplyError, ReplyIn, SagaVerb, Snapshot, Start, StartError, Started,
     Unavailable,

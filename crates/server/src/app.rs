@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use amends_core::{SagaId, Time};
-use amends_engine::{Handle, Snapshot};
+use amends_engine::{Handle, REDACTED, Snapshot};
+use amends_store::SagaRow;
 use amends_wire::TokenKey;
 use axum::http::header::ETAG;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -58,6 +59,17 @@ impl App {
         self.handle.get(saga).await?.ok_or_else(|| no_such_saga(&saga.to_string()))
     }
 
+    /// A row's business key, as far as the caller may see it. Where the definition is not there, nobody
+    /// knows what it redacts.
+    pub fn business_key(&self, row: &SagaRow, caller: &Identity) -> Option<String> {
+        let key = row.business_key.as_deref()?;
+        let hidden = || {
+            let deployed = self.handle.definition(&row.saga_type, row.definition_version);
+            deployed.is_none_or(|deployed| deployed.redaction.hides_business_key())
+        };
+        Some(if caller.sees_all() || !hidden() { key } else { REDACTED }.to_owned())
+    }
+
     /// Resolves when the server stops.
     pub async fn stopped(&self) {
         let mut stopping = self.stopping.clone();
@@ -75,20 +87,20 @@ impl App {
 
 /// What this caller may not see of a saga.
 pub fn redaction(snapshot: &Snapshot, caller: &Identity) -> Redaction {
-    if caller.sees_all() {
-        return Redaction::none();
-    }
-    let deployed = &snapshot.deployed;
-    Redaction::of(&deployed.definition, &deployed.compiled.extras, &deployed.compiled.pinned)
+    if caller.sees_all() { Redaction::none() } else { Redaction::of(snapshot) }
 }
 
 /// A saga as this caller may see it.
 pub fn shown(snapshot: &Snapshot, caller: &Identity) -> Response {
     let definition = &snapshot.deployed.definition;
-    let saga: SagaJson =
-        saga_json::saga(definition, &snapshot.saga, &redaction(snapshot, caller), now());
+    let redaction = redaction(snapshot, caller);
+    answer(saga_json::saga(definition, &snapshot.saga, &redaction, now()))
+}
+
+/// A saga's answer, with its seq as the entity tag.
+pub fn answer(saga: SagaJson) -> Response {
+    let tag = format!("\"{}\"", saga.seq);
     let mut response = Json(saga).into_response();
-    let tag = format!("\"{}\"", snapshot.saga.seq);
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(ETAG, tag);
     }

@@ -2,24 +2,25 @@
 
 use std::sync::Arc;
 
-use amends_core::definition::Definition;
-use amends_core::saga::{Letter, Reason, Saga};
+use amends_core::saga::{Letter, Reason};
 use amends_core::{Direction, SagaId};
-use amends_engine::{Ask, SagaVerb, Snapshot};
+use amends_engine::{Ask, SagaVerb, Snapshot, Unavailable};
 use amends_store::{AttentionFilter, ListCursor, Query};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::act::checked_reason;
-use crate::app::{App, Json};
+use crate::app::{App, Json, redaction};
 use crate::attention::{PAGE_SAGAS_DEFAULT, PAGE_SAGAS_MAX};
 use crate::auth::{Operator, Viewer};
 use crate::extract::{Form, Params};
 use crate::json_text::instant;
 use crate::list::{self, cursor, limit};
 use crate::problem::{Answer, Details, Problem};
-use crate::saga_json::{FaultJson, Named, fault};
+use crate::redaction::Redaction;
+use crate::saga_json::{FaultJson, Named};
+use crate::tokens::Identity;
 
 /// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -109,12 +110,12 @@ pub struct DeadLetter {
 )]
 pub async fn list_dead_letters(
     State(app): State<Arc<App>>,
-    Viewer(_caller): Viewer,
+    Viewer(caller): Viewer,
     Params(params): Params<DeadLetterParams>,
 ) -> Answer<Json<DeadLetterPage>> {
     let DeadLetterParams { saga_type, service, step, poison, limit, cursor, at_least } = params;
     let filter = Filter { saga_type, service, step, poison };
-    let found = find(&app, &filter, limit, cursor.as_deref(), at_least).await?;
+    let found = find(&app, &caller, &filter, limit, cursor.as_deref(), at_least).await?;
     let dead_letters = found.letters.into_iter().map(|(_, letter)| letter).collect();
     Ok(Json(DeadLetterPage { dead_letters, next: found.next, as_of: found.as_of }))
 }
@@ -182,7 +183,7 @@ pub async fn retry_dead_letters(
 ) -> Answer<Json<Redriven>> {
     let reason: Arc<str> = checked_reason(&redrive.reason)?.into();
     let cursor = redrive.cursor.as_deref();
-    let found = find(&app, &redrive.filter, redrive.limit, cursor, None).await?;
+    let found = find(&app, &caller, &redrive.filter, redrive.limit, cursor, None).await?;
     let mut results = Vec::with_capacity(found.letters.len());
     for (saga, dead_letter) in found.letters {
         let verb = SagaVerb::Retry { step: dead_letter.step.clone() };
@@ -207,6 +208,7 @@ struct Found {
 
 async fn find(
     app: &App,
+    caller: &Identity,
     filter: &Filter,
     said_limit: Option<usize>,
     after: Option<&str>,
@@ -224,8 +226,12 @@ async fn find(
     let mut letters = Vec::new();
     for row in page.rows.iter().filter(|row| row.quarantined.is_none()) {
         let saga = SagaId(row.saga);
-        if let Some(Snapshot { saga: state, deployed }) = app.handle.get(saga).await? {
-            let of_saga = dead_letters(&deployed.definition, &state);
+        let snapshot = match app.handle.get(saga).await {
+            Err(Unavailable::Unreadable(_)) => continue, // it is quarantined from now on
+            got => got?,
+        };
+        if let Some(snapshot) = snapshot {
+            let of_saga = dead_letters(&snapshot, &redaction(&snapshot, caller));
             let fits = of_saga.into_iter().filter(|letter| filter.fits(letter));
             letters.extend(fits.map(|letter| (saga, letter)));
         }
@@ -243,7 +249,8 @@ impl Filter {
 }
 
 /// The dead letters of a saga.
-fn dead_letters(definition: &Definition, saga: &Saga) -> Vec<DeadLetter> {
+fn dead_letters(snapshot: &Snapshot, redaction: &Redaction) -> Vec<DeadLetter> {
+    let (definition, saga) = (&*snapshot.deployed.definition, &*snapshot.saga);
     let named = Named { definition, saga };
     let dead = saga.runs().filter_map(|(at, run)| {
         let undo = run.undo.as_ref().filter(|undo| undo.end.is_none())?;
@@ -261,7 +268,7 @@ fn dead_letters(definition: &Definition, saga: &Saga) -> Vec<DeadLetter> {
         Some(DeadLetter {
             saga_id: saga.id.to_string(),
             saga_type: saga.pinned.saga_type.to_string(),
-            business_key: saga.business_key.as_deref().map(str::to_owned),
+            business_key: redaction.business_key(saga.business_key.as_deref()),
             step: named.run(at),
             service: command.service.to_string(),
             command: format!("{}.{}", command.service, command.name),
@@ -271,7 +278,7 @@ fn dead_letters(definition: &Definition, saga: &Saga) -> Vec<DeadLetter> {
             next_attempt_at: sendings
                 .filter(|sendings| sendings.open.is_none())
                 .map(|sendings| instant(sendings.next_at)),
-            error: undo.error.as_ref().map(fault),
+            error: undo.error.as_ref().map(|why| redaction.fault(why)),
             since: since.map(|item| instant(item.since)),
         })
     });

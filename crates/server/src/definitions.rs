@@ -1,5 +1,6 @@
 //! Definitions: those there are, and bringing one in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use amends_core::StepIx;
@@ -259,6 +260,10 @@ fn definition(deployed: &Deployed, versions: Vec<u32>, caller: &Identity) -> Def
     let definition = &deployed.definition;
     let compiled = &deployed.compiled;
     let services = compiled.bindings.0.iter();
+    let pinned = match caller.sees_all() {
+        true => Cow::Borrowed(&*compiled.pinned),
+        false => deployed.redaction.pinned(definition, &compiled.pinned),
+    };
     DefinitionJson {
         saga_type: definition.saga_type().to_string(),
         version: definition.version(),
@@ -269,7 +274,7 @@ fn definition(deployed: &Deployed, versions: Vec<u32>, caller: &Identity) -> Def
         services: services
             .map(|(name, binding)| ServiceJson { name: name.clone(), owner: binding.owner.clone() })
             .collect(),
-        pinned: from_bytes(&compiled.pinned),
+        pinned: from_bytes(&pinned),
         source: caller.sees_all().then(|| String::from_utf8_lossy(&compiled.source).into_owned()),
     }
 }

@@ -4,14 +4,14 @@ use amends_core::definition::Definition;
 use amends_core::event::{CommandRef, Ending, Event, NewRound, Started};
 use amends_core::saga::{Act, Cause, Saga};
 use amends_core::{RunRef, StepIx};
-use amends_engine::HistoryItem;
+use amends_engine::{HistoryItem, REDACTED};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::json_text::instant;
-use crate::redaction::{REDACTED, Redaction};
-use crate::saga_json::{FaultJson, Named, fault, hash};
+use crate::redaction::Redaction;
+use crate::saga_json::{FaultJson, Named, hash};
 use crate::words::{Direction, ExceptionReason, Reason, State, Status};
 
 /// One fact of a saga's history. Which fields are there depends on the event.
@@ -102,7 +102,11 @@ pub fn event(
     item: &HistoryItem,
 ) -> EventJson {
     let telling = Telling { named: Named { definition, saga }, redaction };
-    EventJson { seq: item.seq, at: instant(item.at), ..telling.tell(&item.event) }
+    let told = telling.tell(&item.event);
+    // Participants and operators may quote what is hidden.
+    let note = told.note.map(|note| redaction.text(&note));
+    let reason = told.reason.map(|reason| redaction.text(&reason));
+    EventJson { seq: item.seq, at: instant(item.at), note, reason, ..told }
 }
 
 struct Telling<'a> {
@@ -125,7 +129,7 @@ impl Telling<'_> {
             Event::Skipped { step, .. } => self.of_step("skipped", *step),
             Event::ExpressionFailed { step, failed, fault: why } => EventJson {
                 status: failed.then_some(Status::Failed),
-                error: Some(fault(why)),
+                error: Some(self.redaction.fault(why)),
                 ..self.of_step("expression_failed", *step)
             },
             Event::Sent { command, attempt, until, deadline, .. } => EventJson {
@@ -135,7 +139,7 @@ impl Telling<'_> {
             },
             Event::NotSent { command, attempt, next_at, fault: why } => EventJson {
                 next_attempt_at: Some(instant(*next_at)),
-                error: Some(fault(why)),
+                error: Some(self.redaction.fault(why)),
                 ..self.of_attempt("not_sent", *command, *attempt)
             },
             Event::Accepted { command, attempt, until } => EventJson {
@@ -145,11 +149,12 @@ impl Telling<'_> {
             Event::AttemptEnded { command, attempt, ending, next_at, fault: why } => EventJson {
                 what: Some(ending_word(*ending).to_owned()),
                 next_attempt_at: Some(instant(*next_at)),
-                error: why.as_ref().map(fault),
+                error: why.as_ref().map(|why| self.redaction.fault(why)),
                 ..self.of_attempt("attempt_ended", *command, *attempt)
             },
             Event::ContractBroken { run, note } => {
-                // The note quotes the answer, in which a redacted value may stand.
+                // The note quotes the beginning of the answer, in which a redacted value may stand in
+                // a form that nobody foresaw.
                 let note = if self.redaction.hides() { REDACTED } else { note };
                 EventJson { note: Some(note.to_owned()), ..self.of_run("contract_broken", *run) }
             }
@@ -165,7 +170,7 @@ impl Telling<'_> {
                     settled: Some(*settled),
                     status: Some((*leaves).into()),
                     next_attempt_at: asked_on.then(|| instant(*next_at)),
-                    error: Some(fault(why)),
+                    error: Some(self.redaction.fault(why)),
                     ..self.of_run("refused", *run)
                 }
             }
@@ -189,12 +194,13 @@ impl Telling<'_> {
             },
             Event::SignalReceived { name, body } => EventJson {
                 what: Some(name.to_string()),
-                body: Some(self.redaction.signal(self.named.definition, name, body)),
+                body: Some(self.redaction.signal(name, body)),
                 ..plain("signal_received")
             },
-            Event::SignalRefused { step, fault: why } => {
-                EventJson { error: Some(fault(why)), ..self.of_step("signal_refused", *step) }
-            }
+            Event::SignalRefused { step, fault: why } => EventJson {
+                error: Some(self.redaction.fault(why)),
+                ..self.of_step("signal_refused", *step)
+            },
             Event::Turned { cause } => self.turned(cause),
             Event::Ended { state } => EventJson { state: Some((*state).into()), ..plain("ended") },
             Event::Paused(act) => by_hand(plain("paused"), act),

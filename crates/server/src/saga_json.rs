@@ -1,13 +1,16 @@
 //! A saga as the API shows it: the one place where the machine's state becomes JSON.
 
 use amends_core::definition::{Definition, Step};
-use amends_core::saga::{Cause, Fault, Run, Saga, StepState};
-use amends_core::{RunRef, StepIx, Time, rules};
+use amends_core::saga::{Cause, Run, Saga, StepState};
+use amends_core::{RunRef, SagaId, StepIx, Time, rules};
+use amends_engine::{UNREADABLE_BIT, state_in};
+use amends_store::SagaRow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::json_text::instant;
+use crate::list;
 use crate::redaction::Redaction;
 use crate::waiting::{self, Waiting};
 use crate::words::{Direction, ExceptionReason, Kind, Reason, State, Status, WaitingFor};
@@ -51,6 +54,10 @@ pub struct SagaJson {
     pub seq: u64,
     /// Its steps in the definition's order, those still to come included.
     pub steps: Vec<StepJson>,
+    /// Why it cannot be read, if it is quarantined (attention `unreadable`): there is no more to see
+    /// of it then than its row in the lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
 }
 
 /// What a person is needed for.
@@ -143,10 +150,10 @@ pub fn saga(definition: &Definition, saga: &Saga, redaction: &Redaction, now: Ti
         state: saga.state.into(),
         paused: saga.paused.is_some(),
         attention: saga.attention.iter().map(|item| named.attention(item)).collect(),
-        exceptions: saga.exceptions.iter().map(|item| named.exception(item)).collect(),
-        business_key: saga.business_key.as_deref().map(str::to_owned),
+        exceptions: saga.exceptions.iter().map(|item| named.exception(item, redaction)).collect(),
+        business_key: redaction.business_key(saga.business_key.as_deref()),
         data: redaction.data(&saga.data),
-        error: named.error(),
+        error: named.error(redaction),
         created_at: instant(saga.created_at),
         updated_at: instant(saga.updated_at),
         ended_at: saga.ended_at.map(instant),
@@ -155,17 +162,47 @@ pub fn saga(definition: &Definition, saga: &Saga, redaction: &Redaction, now: Ti
             && !rules::point_of_no_return(definition, saga),
         seq: saga.seq,
         steps: definition.indices().flat_map(|step| named.step(step, redaction, now)).collect(),
+        unreadable: None,
     }
+}
+
+/// A saga that cannot be read, as far as its row goes; none of a state that this server is too old to
+/// know.
+pub fn of_row(row: &SagaRow, business_key: Option<String>, why: String) -> Option<SagaJson> {
+    let since = instant(Time(row.stuck_at.unwrap_or(row.updated_at)));
+    let attention = |reason| AttentionJson {
+        step: None,
+        direction: Direction::Action,
+        reason,
+        since: since.clone(),
+    };
+    let reasons = list::reasons(row.attention | UNREADABLE_BIT);
+    let message = row.error.clone();
+    Some(SagaJson {
+        saga_id: SagaId(row.saga).to_string(),
+        saga_type: row.saga_type.to_string(),
+        version: row.definition_version,
+        definition_hash: hash(&row.definition_hash),
+        state: state_in(row.state)?.into(),
+        paused: row.paused,
+        attention: reasons.into_iter().map(attention).collect(),
+        exceptions: Vec::new(),
+        business_key,
+        data: RawValue::NULL.to_owned(),
+        error: message.map(|message| SagaErrorJson { step: None, code: None, message }),
+        created_at: instant(Time(row.created_at)),
+        updated_at: instant(Time(row.updated_at)),
+        ended_at: row.ended_at.map(|at| instant(Time(at))),
+        cancellable: false,
+        seq: row.seq,
+        steps: Vec::new(),
+        unreadable: Some(why),
+    })
 }
 
 /// A definition's hash as hexadecimal digits.
 pub fn hash(hash: &[u8; 32]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// An error.
-pub fn fault(fault: &Fault) -> FaultJson {
-    FaultJson { code: fault.code.as_deref().map(str::to_owned), message: fault.message.to_string() }
 }
 
 /// A saga with its definition, which knows the names of its steps.
@@ -198,15 +235,19 @@ impl Named<'_> {
     }
 
     /// Something that makes an end not clean.
-    pub fn exception(&self, item: &amends_core::saga::Exception) -> ExceptionJson {
+    pub fn exception(
+        &self,
+        item: &amends_core::saga::Exception,
+        redaction: &Redaction,
+    ) -> ExceptionJson {
         ExceptionJson {
             step: self.run(item.run),
             reason: item.reason.into(),
-            note: item.note.to_string(),
+            note: redaction.text(&item.note),
         }
     }
 
-    fn error(&self) -> Option<SagaErrorJson> {
+    fn error(&self, redaction: &Redaction) -> Option<SagaErrorJson> {
         let turn = self.saga.turned.as_ref()?;
         Some(match &turn.cause {
             Cause::Step(at) => {
@@ -215,20 +256,19 @@ impl Named<'_> {
                     Some(StepState::Waiting { expression_error }) => expression_error.as_ref(),
                     _ => None,
                 };
-                let fault = fault.or(expression);
-                SagaErrorJson {
-                    step: Some(self.run(*at)),
-                    code: fault.and_then(|fault| fault.code.as_deref().map(str::to_owned)),
-                    message: fault.map_or_else(
-                        || "the step's time was up".to_owned(),
-                        |fault| fault.message.to_string(),
-                    ),
+                let step = Some(self.run(*at));
+                match fault.or(expression).map(|fault| redaction.fault(fault)) {
+                    Some(FaultJson { code, message }) => SagaErrorJson { step, code, message },
+                    None => {
+                        let message = "the step's time was up".to_owned();
+                        SagaErrorJson { step, code: None, message }
+                    }
                 }
             }
             Cause::Cancelled(act) => SagaErrorJson {
                 step: None,
                 code: Some("cancelled".to_owned()),
-                message: format!("cancelled by {}: {}", act.by, act.reason),
+                message: format!("cancelled by {}: {}", act.by, redaction.text(&act.reason)),
             },
             Cause::Deadline => SagaErrorJson {
                 step: None,
@@ -244,7 +284,7 @@ impl Named<'_> {
             StepState::Waiting { expression_error } => {
                 let failed = expression_error.is_some();
                 let waiting = waiting::of_step_not_begun(self.saga, failed);
-                let error = expression_error.as_ref().map(fault);
+                let error = expression_error.as_ref().map(|why| redaction.fault(why));
                 vec![StepJson { error, ..not_run(step, Status::Pending, waiting) }]
             }
             StepState::Skipped { by, .. } => {
@@ -276,7 +316,7 @@ impl Named<'_> {
             name: self.run(at),
             attempts: run.action.as_ref().map_or(0, |action| action.attempts),
             result: run.result.as_ref().map(|result| redaction.result(at.step, result)),
-            error: error.map(fault),
+            error: error.map(|why| redaction.fault(why)),
             compensation_attempts: undo.map_or(0, |undo| undo.attempts),
             deadline: Some(instant(run.deadline)),
             by: run.by.as_ref().map(|act| act.by.to_string()),

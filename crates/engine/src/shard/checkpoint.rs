@@ -10,6 +10,7 @@ use amends_store::{Checkpointed, Events, SagaRow};
 use super::live::Live;
 use super::{Desk, Shard};
 use crate::convert;
+use crate::deployed::Deployed;
 use crate::options::DUE_WINDOW;
 use crate::stuck::stuck_at;
 
@@ -181,8 +182,17 @@ fn closes_at(saga: &Saga, owes: bool, late_window: Millis) -> Option<Time> {
     Some(heard_out.max(saga.updated_at))
 }
 
-/// Why the saga failed, in a line.
+/// Why the saga failed, in a line, for everybody who may see lists.
 fn why_it_turned(live: &Live) -> Option<String> {
+    let Deployed { definition, redaction, .. } = &*live.deployed;
+    let why = words_of_turn(live)?;
+    Some(match redaction.hides() {
+        true => redaction.values(definition, &live.saga).text(&why).into_owned(),
+        false => why,
+    })
+}
+
+fn words_of_turn(live: &Live) -> Option<String> {
     let turned = live.saga.turned.as_ref()?;
     Some(match &turned.cause {
         Cause::Step(at) => {

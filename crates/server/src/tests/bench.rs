@@ -23,7 +23,8 @@ use crate::router;
 use crate::tokens::Tokens;
 
 /// `Order` runs three steps; its data says by command what a participant does instead of its work:
-/// `refuse`, `accept` (the answer comes later), `later` (not now).
+/// `refuse`, `accept` (the answer comes later), `later` (not now), and the same with what it was sent
+/// quoted: `echo`, `echo_later`.
 pub const ORDER: &str = r#"
 saga: Order
 defaults:
@@ -65,6 +66,24 @@ steps:
     input: { amount: "${ data.total }", token: "${ data.card }" }
     redact: [token]
 services:
+  Payment: { fence: barrier }
+"#;
+
+/// Its participants quote what they were sent.
+const ECHOING: &str = r#"
+saga: Echoing
+business_key: "${ data.card }"
+defaults:
+  undo_policy: { timeout: 5s, retry: { max_attempts: 1 } }
+steps:
+  - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
+  - name: pay
+    action: Payment.Charge
+    compensation: Payment.Refund
+    input: { token: "${ data.card }", pin: 9876543, "Payment.Charge": "${ data.how }" }
+    redact: [token, pin]
+services:
+  Inventory: { fence: barrier }
   Payment: { fence: barrier }
 "#;
 
@@ -164,8 +183,12 @@ impl Bench {
     }
 
     async fn with(tokens: Option<Tokens>) -> Self {
+        Self::on(Disk::new(), tokens).await
+    }
+
+    /// On what a disk holds.
+    pub async fn on(disk: Disk, tokens: Option<Tokens>) -> Self {
         let key = TokenKey::new(&[7; 32]).unwrap();
-        let disk = Disk::new();
         let engine = engine(&disk, &key).await;
         let (stop, stopping) = watch::channel(false);
         let options = Options {
@@ -284,7 +307,7 @@ pub async fn engine(disk: &Disk, key: &TokenKey) -> Engine {
         ..amends_engine::Options::default()
     };
     let engine = Engine::start(options, disk.open(), Arc::new(binder)).await.unwrap();
-    let files = [ORDER, KEYED, APPROVAL, SECRETIVE, PARCELS].map(|file| {
+    let files = [ORDER, KEYED, APPROVAL, SECRETIVE, ECHOING, PARCELS].map(|file| {
         let checked = check(file.as_bytes(), "test.yaml", &Surroundings::none());
         let compiled = checked.compiled.unwrap_or_else(|| panic!("{:#?}", checked.findings));
         Deployment { compiled }
@@ -298,10 +321,18 @@ async fn carry_out(command: CommandView) -> Result<Answer, Fail> {
     match data.get(command.command()).and_then(Value::as_str) {
         Some("refuse") => Err(Fail::refused_with("NO", "it is refused")),
         Some("accept") => Ok(Answer::Accepted),
+        Some("echo") => Err(Fail::refused_with(quoted(&data), format!("no {}", quoted(&data)))),
+        Some("echo_later") => Err(Fail::transient(format!("not now: {}", quoted(&data)))),
         Some("later") => Err(Fail::transient("not now")),
         _ if data.get("token").is_some() => Ok(serde_json::json!({"token": data["token"]}).into()),
         _ => Ok(serde_json::json!({"did": command.command()}).into()),
     }
+}
+
+/// The card as a careless participant quotes it.
+fn quoted(data: &Value) -> String {
+    let card = data.get("token").or_else(|| data.get("card")).and_then(Value::as_str);
+    format!("CARD_{}", card.unwrap_or_default())
 }
 
 struct OneCarrier(Arc<InProcess>);

@@ -101,7 +101,7 @@ async fn definitions_are_listed_brought_in_and_refused() {
         .iter()
         .map(|d| d["saga_type"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["Approval", "Keyed", "Order", "Parcels", "Secretive"]);
+    assert_eq!(names, ["Approval", "Echoing", "Keyed", "Order", "Parcels", "Secretive"]);
     let order = bench.get("/v1/definitions/Order").await.json();
     assert_eq!(order["steps"][1]["after"], json!(["reserve"]));
     assert_eq!(order["steps"][1]["compensation"], "Payment.Refund");

@@ -6,6 +6,7 @@ mod bench;
 mod describing;
 mod hostile;
 mod listing;
+mod quoting;
 mod reading;
 mod replying;
 mod serving;
