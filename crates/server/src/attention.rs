@@ -15,6 +15,7 @@ use crate::extract::Params;
 use crate::list::{self, cursor, limit};
 use crate::problem::{Answer, Details};
 use crate::saga_json::Named;
+use crate::tokens::Identity;
 use crate::words::{Direction, State as SagaState};
 
 /// How many sagas one page looks at, at most: each is read from its shard.
@@ -87,7 +88,7 @@ pub struct AttentionItem {
 )]
 pub async fn list_attention(
     State(app): State<Arc<App>>,
-    Viewer(_caller): Viewer,
+    Viewer(caller): Viewer,
     Params(params): Params<AttentionParams>,
 ) -> Answer<Json<AttentionPage>> {
     let filter = params.reason.as_deref().map(list::attention).transpose()?;
@@ -101,34 +102,50 @@ pub async fn list_attention(
     let page = list::page(&app, query, params.at_least).await?;
     let mut items = Vec::new();
     for row in &page.rows {
-        items.extend(of_saga(&app, row, filter).await);
+        items.extend(of_saga(&app, &caller, row, filter).await);
     }
     let next = page.next.map(ListCursor::to_text);
     Ok(Json(AttentionPage { items, next, as_of: page.as_of.0 }))
 }
 
-async fn of_saga(app: &App, row: &SagaRow, filter: Option<AttentionFilter>) -> Vec<AttentionItem> {
+async fn of_saga(
+    app: &App,
+    caller: &Identity,
+    row: &SagaRow,
+    filter: Option<AttentionFilter>,
+) -> Vec<AttentionItem> {
     // A saga that cannot be read is shown as far as its row goes.
+    let business_key = app.business_key(row, caller);
     match app.handle.get(SagaId(row.saga)).await {
-        Ok(Some(snapshot)) if row.quarantined.is_none() => of_snapshot(&snapshot, filter),
-        _ => of_row(row),
+        Ok(Some(snapshot)) if row.quarantined.is_none() => {
+            of_snapshot(&snapshot, business_key, filter)
+        }
+        _ => of_row(row, business_key, filter),
     }
 }
 
-fn of_snapshot(snapshot: &Snapshot, filter: Option<AttentionFilter>) -> Vec<AttentionItem> {
+fn wanted(filter: Option<AttentionFilter>, bit: u32) -> bool {
+    match filter {
+        Some(AttentionFilter::AnyOf(mask)) => bit & mask != 0,
+        _ => true,
+    }
+}
+
+fn of_snapshot(
+    snapshot: &Snapshot,
+    business_key: Option<String>,
+    filter: Option<AttentionFilter>,
+) -> Vec<AttentionItem> {
     let saga = &snapshot.saga;
     let named = Named { definition: &snapshot.deployed.definition, saga };
-    let wanted = |item: &&amends_core::saga::Attention| match filter {
-        Some(AttentionFilter::AnyOf(mask)) => list::mask(&[item.reason]) & mask != 0,
-        _ => true,
-    };
-    let items = saga.attention.iter().filter(wanted).map(|item| {
+    let fits = |item: &&amends_core::saga::Attention| wanted(filter, list::mask(&[item.reason]));
+    let items = saga.attention.iter().filter(fits).map(|item| {
         let shown = named.attention(item);
         AttentionItem {
             saga_id: saga.id.to_string(),
             saga_type: saga.pinned.saga_type.to_string(),
             state: Some(saga.state.into()),
-            business_key: saga.business_key.as_deref().map(str::to_owned),
+            business_key: business_key.clone(),
             direction: shown.step.is_some().then_some(shown.direction),
             step: shown.step,
             reason: amends_engine::words::reason(item.reason).to_owned(),
@@ -139,24 +156,30 @@ fn of_snapshot(snapshot: &Snapshot, filter: Option<AttentionFilter>) -> Vec<Atte
     items.collect()
 }
 
-fn of_row(row: &SagaRow) -> Vec<AttentionItem> {
-    let shown = list::row(row);
-    let item = |reason: String, note: Option<String>| AttentionItem {
-        saga_id: shown.saga_id.clone(),
-        saga_type: shown.saga_type.clone(),
-        state: shown.state,
-        business_key: shown.business_key.clone(),
-        step: None,
-        direction: None,
-        reason,
-        since: None,
-        note,
+fn of_row(
+    row: &SagaRow,
+    business_key: Option<String>,
+    filter: Option<AttentionFilter>,
+) -> Vec<AttentionItem> {
+    let shown = list::row(row, business_key);
+    let mask = match filter {
+        Some(AttentionFilter::AnyOf(mask)) => row.attention & mask,
+        _ => row.attention,
     };
-    if row.quarantined.is_some() {
-        return vec![item("unreadable".to_owned(), row.quarantined.clone())];
-    }
-    let reasons = shown.attention.iter();
-    reasons
-        .map(|reason| item(amends_engine::words::reason((*reason).into()).to_owned(), None))
-        .collect()
+    let items = list::reasons(mask).into_iter().map(|reason| {
+        let named = reason.machine().map(amends_engine::words::reason);
+        let note = named.is_none().then(|| row.quarantined.clone()).flatten();
+        AttentionItem {
+            saga_id: shown.saga_id.clone(),
+            saga_type: shown.saga_type.clone(),
+            state: shown.state,
+            business_key: shown.business_key.clone(),
+            step: None,
+            direction: None,
+            reason: named.unwrap_or(amends_engine::words::UNREADABLE).to_owned(),
+            since: None,
+            note,
+        }
+    });
+    items.collect()
 }

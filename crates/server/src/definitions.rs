@@ -206,7 +206,10 @@ pub async fn deploy(
     let checked = check(&file, FILE_NAME, &Surroundings::none());
     let errors = checked.count(Severity::Error);
     let Some(compiled) = checked.compiled else {
-        let detail = format!("the definition has {errors} errors; nothing was changed");
+        let s = if errors == 1 { "" } else { "s" };
+        let detail = format!(
+            "the definition has {errors} error{s}; nothing was changed: correct what the findings say"
+        );
         let findings = findings_json(&checked.findings);
         return Err(Problem::new(Code::DefinitionRejected, detail).with_findings(findings));
     };

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use amends_core::saga;
-use amends_engine::{REASON_BITS, state_in, state_out};
+use amends_engine::{REASON_BITS, UNREADABLE_BIT, state_in, state_out};
 use amends_store::{
-    AttentionFilter, ListCursor, Order, PAGE_ROWS_MAX, Page, Position, Query, SagaRow,
+    AttentionFilter, ListCursor, Order, PAGE_ROWS_MAX, Page, Position, Query, SagaRow, StuckFilter,
 };
 use axum::extract::State;
 use serde::de::{DeserializeOwned, IntoDeserializer, value};
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::app::{App, Json};
+use crate::app::{App, Json, now};
 use crate::auth::Viewer;
 use crate::extract::Params;
 use crate::json_text::instant;
@@ -42,6 +42,9 @@ pub struct ListParams {
     pub paused: Option<bool>,
     /// `any`, `none`, or reasons separated by commas.
     pub attention: Option<String>,
+    /// Stuck, or not: it needs a person, or has made no progress for far longer than it may take. The
+    /// metric `saga_stuck_count` counts the same.
+    pub stuck: Option<bool>,
     /// With exactly this business key.
     pub business_key: Option<String>,
     /// Created at this time or later (RFC 3339).
@@ -95,6 +98,8 @@ pub struct RowJson {
     pub live: bool,
     /// What a person is needed for.
     pub attention: Vec<Reason>,
+    /// Since when it is stuck, if it is.
+    pub stuck_since: Option<String>,
     /// Its business key.
     pub business_key: Option<String>,
     /// Why it failed, in a line.
@@ -125,12 +130,12 @@ pub struct RowJson {
 )]
 pub async fn list_sagas(
     State(app): State<Arc<App>>,
-    Viewer(_caller): Viewer,
+    Viewer(caller): Viewer,
     Params(params): Params<ListParams>,
 ) -> Answer<Json<SagaPage>> {
     let page = page(&app, query(&params)?, params.at_least).await?;
     Ok(Json(SagaPage {
-        sagas: page.rows.iter().map(row).collect(),
+        sagas: page.rows.iter().map(|of| row(of, app.business_key(of, &caller))).collect(),
         next: page.next.map(ListCursor::to_text),
         as_of: page.as_of.0,
     }))
@@ -180,8 +185,9 @@ pub async fn page(app: &App, query: Query, at_least: Option<u64>) -> Answer<Page
     Ok(app.handle.list(query, at_least.map(Position)).await?)
 }
 
-/// A row as the API shows it.
-pub fn row(row: &SagaRow) -> RowJson {
+/// A row as the API shows it, with the business key that the caller may see.
+pub fn row(row: &SagaRow, business_key: Option<String>) -> RowJson {
+    let stuck_at = row.stuck_at.map(amends_core::Time).filter(|at| *at <= now());
     RowJson {
         saga_id: amends_core::SagaId(row.saga).to_string(),
         saga_type: row.saga_type.to_string(),
@@ -191,7 +197,8 @@ pub fn row(row: &SagaRow) -> RowJson {
         paused: row.paused,
         live: row.live,
         attention: reasons(row.attention),
-        business_key: row.business_key.as_deref().map(str::to_owned),
+        stuck_since: stuck_at.map(instant),
+        business_key,
         error: row.error.clone(),
         unreadable: row.quarantined.clone(),
         created_at: instant(amends_core::Time(row.created_at)),
@@ -204,7 +211,8 @@ pub fn row(row: &SagaRow) -> RowJson {
 /// The reasons of a row's mask.
 pub fn reasons(mask: u32) -> Vec<Reason> {
     let set = REASON_BITS.iter().filter(|(_, bit)| mask & bit != 0);
-    set.map(|(reason, _)| (*reason).into()).collect()
+    let unreadable = (mask & UNREADABLE_BIT != 0).then_some(Reason::Unreadable);
+    set.map(|(reason, _)| (*reason).into()).chain(unreadable).collect()
 }
 
 /// The mask of these reasons.
@@ -246,7 +254,10 @@ fn query(params: &ListParams) -> Answer<Query> {
         live: params.live,
         paused: params.paused,
         attention: params.attention.as_deref().map(attention).transpose()?,
-        stuck: None,
+        stuck: params.stuck.map(|stuck| match (stuck, now().0) {
+            (true, now) => StuckFilter::By(now),
+            (false, now) => StuckFilter::NotBy(now),
+        }),
         business_key: params.business_key.as_deref().map(Into::into),
         created: range("created", &params.created_from, &params.created_to)?,
         updated: range("updated", &params.updated_from, &params.updated_to)?,
@@ -270,11 +281,15 @@ pub fn attention(text: &str) -> Answer<AttentionFilter> {
         "any" => Ok(AttentionFilter::AnyOf(u32::MAX)),
         "none" => Ok(AttentionFilter::None),
         reasons => {
-            let named: Result<Vec<saga::Reason>, Problem> = reasons
-                .split(',')
-                .map(|reason| word::<Reason>("attention", reason).map(Into::into))
-                .collect();
-            Ok(AttentionFilter::AnyOf(mask(&named?)))
+            let bit = |reason: Reason| match reason.machine() {
+                Some(reason) => mask(&[reason]),
+                None => UNREADABLE_BIT,
+            };
+            let mut mask = 0;
+            for reason in reasons.split(',') {
+                mask |= bit(word("attention", reason)?);
+            }
+            Ok(AttentionFilter::AnyOf(mask))
         }
     }
 }

@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
+use amends_core::SagaId;
+use amends_engine::Unavailable;
 use axum::extract::State;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::app::{App, Json, redaction, shown};
+use crate::app::{App, Json, answer, redaction, shown};
 use crate::auth::Viewer;
 use crate::extract::{Names, Params, saga_id};
 use crate::history_json::{self, EventJson};
-use crate::problem::{Answer, Details};
+use crate::problem::{Answer, Details, Problem};
 use crate::refusal::no_such_saga;
-use crate::saga_json::SagaJson;
+use crate::saga_json::{self, SagaJson};
 use crate::start;
+use crate::tokens::Identity;
 
 /// How a saga is looked at.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -44,11 +47,23 @@ pub async fn get_saga(
     Params(params): Params<GetParams>,
 ) -> Answer<Response> {
     let wait = params.wait.as_deref().map(start::wait).transpose()?;
-    let snapshot = app.snapshot(saga_id(&id)?).await?;
+    let saga = saga_id(&id)?;
+    let snapshot = match app.handle.get(saga).await {
+        Err(Unavailable::Unreadable(why)) => return unreadable(&app, &caller, saga, why).await,
+        got => got?.ok_or_else(|| no_such_saga(&saga.to_string()))?,
+    };
     Ok(match wait {
         Some(timeout) => shown(&start::end(&app, &snapshot, timeout).await?, &caller),
         None => shown(&snapshot, &caller),
     })
+}
+
+/// A saga that cannot be read, as far as its row in the catalog goes.
+async fn unreadable(app: &App, caller: &Identity, saga: SagaId, why: String) -> Answer<Response> {
+    let row = app.handle.row(saga).await?;
+    let shown =
+        row.and_then(|row| saga_json::of_row(&row, app.business_key(&row, caller), why.clone()));
+    shown.map(answer).ok_or_else(|| Problem::from(Unavailable::Unreadable(why)).about(saga))
 }
 
 /// From where a history is read.

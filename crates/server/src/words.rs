@@ -6,8 +6,29 @@ use amends_core::saga;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Declares an enum of the API that stands for one of the machine's.
+/// Declares an enum of the API that stands for one of the machine's, or for more than that.
 macro_rules! words {
+    ($(#[$doc:meta])* $name:ident = $machine:path { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? } and { $($(#[$more_doc:meta])* $more:ident),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ $($(#[$more_doc])* $more),+ }
+
+        impl From<$machine> for $name {
+            fn from(machine: $machine) -> Self {
+                use $machine as Machine;
+                match machine { $(Machine::$variant => Self::$variant),+ }
+            }
+        }
+
+        impl $name {
+            /// The machine's own, where it has one.
+            pub const fn machine(self) -> Option<$machine> {
+                use $machine as Machine;
+                match self { $(Self::$variant => Some(Machine::$variant),)+ $(Self::$more)|+ => None }
+            }
+        }
+    };
     ($(#[$doc:meta])* $name:ident = $machine:path { $($(#[$variant_doc:meta])* $variant:ident),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -119,6 +140,9 @@ words! {
         UnboundService,
         /// An expression failed after the point of no return.
         Expression,
+    } and {
+        /// The saga cannot be read, and is left alone.
+        Unreadable,
     }
 }
 
@@ -171,8 +195,10 @@ mod tests {
     fn the_words_are_those_of_the_engine() {
         for (reason, _) in amends_engine::REASON_BITS {
             assert_eq!(written(Reason::from(reason)), amends_engine::words::reason(reason));
-            assert_eq!(saga::Reason::from(Reason::from(reason)), reason);
+            assert_eq!(Reason::from(reason).machine(), Some(reason));
         }
+        assert_eq!(written(Reason::Unreadable), amends_engine::words::UNREADABLE);
+        assert_eq!(Reason::Unreadable.machine(), None);
         use saga::State as S;
         for state in [S::Started, S::Pending, S::Compensating, S::Completed, S::Failed] {
             assert_eq!(written(State::from(state)), amends_engine::words::state(state));

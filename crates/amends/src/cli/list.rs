@@ -21,6 +21,9 @@ pub struct List {
     /// Those that need a person: any, or reasons such as poison,contract
     #[arg(short, long, value_name = "REASONS", num_args = 0..=1, default_missing_value = "any")]
     attention: Option<String>,
+    /// Those that are stuck: they need a person, or make no progress
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    stuck: Option<bool>,
     /// Paused, or not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     paused: Option<bool>,
@@ -62,13 +65,15 @@ impl List {
         let client = session.client()?;
         let limit = self.limit as usize;
         let page_rows = limit.min(PAGE_ROWS_MAX).to_string();
-        let [paused, live] = [self.paused, self.live].map(|said| said.map(|said| said.to_string()));
+        let said = |said: Option<bool>| said.map(|said| said.to_string());
+        let [stuck, paused, live] = [self.stuck, self.paused, self.live].map(said);
         let (mut rows, mut cursor) = (Vec::new(), None);
         loop {
             let query = query(&[
                 ("saga_type", self.saga_type.as_deref()),
                 ("state", self.state.as_deref()),
                 ("attention", self.attention.as_deref()),
+                ("stuck", stuck.as_deref()),
                 ("paused", paused.as_deref()),
                 ("live", live.as_deref()),
                 ("business_key", self.key.as_deref()),

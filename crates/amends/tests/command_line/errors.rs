@@ -150,6 +150,8 @@ fn every_refusal_has_its_code_and_says_what_to_do() {
     assert!(words(&watched).contains("completed"), "{}", words(&watched));
     let late = server.ask(&["cancel", id, "--reason", "x", "--yes"]);
     assert_eq!(late.status.code(), Some(4), "{}", words(&late));
+    let stuck = server.ask(&["list", "--stuck"]);
+    assert!(words(&stuck).contains("no sagas fit"), "{}", words(&stuck));
     let empty = server.ask(&["dlq"]);
     assert_eq!(empty.status.code(), Some(0), "{}", words(&empty));
     let preview = server.ask(&["dlq", "retry", "--dry-run"]);

@@ -12,3 +12,4 @@ mod replying;
 mod serving;
 mod starting;
 mod streaming;
+mod unreadable;
