@@ -11,6 +11,7 @@ use amends_core::{Event, SagaId, Time};
 use amends_store::{
     Audit, AuditEntry, CatalogError, Count, Page, Position, Query, SagaRow, StoredOrphan,
 };
+use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::deployed::{DeployError, Deployed, Deployment};
@@ -157,6 +158,38 @@ impl Handle {
         limit: usize,
     ) -> Result<Vec<StoredOrphan>, CatalogError> {
         self.shared.store.catalog.orphans(after, limit).await
+    }
+
+    /// Takes a reply out of the list that a person has dealt with; answers what it was. That it was
+    /// done, by whom and why is in the audit before.
+    pub async fn remove_orphan(
+        &self,
+        number: u64,
+        by: &str,
+        reason: &str,
+    ) -> Result<Option<StoredOrphan>, CatalogError> {
+        let catalog = &self.shared.store.catalog;
+        let found = catalog.orphans(number.saturating_sub(1), 1).await?;
+        let Some(found) = found.into_iter().find(|found| found.number == number) else {
+            return Ok(None);
+        };
+        let digest: [u8; 32] = Sha256::digest(&found.orphan.reply).into();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let detail = serde_json::json!({
+            "reason": reason,
+            "number": number,
+            "source": found.orphan.source,
+            "reply_sha256": digest,
+        });
+        let audit = Audit {
+            at: self.shared.clock.now().0,
+            actor: by.to_owned(),
+            action: "remove_orphan".to_owned(),
+            saga: Some(found.orphan.saga),
+            detail: detail.to_string().into(),
+        };
+        catalog.append_audit(audit).await?;
+        Ok(catalog.remove_orphan(number).await?.then_some(found))
     }
 
     /// What operators did, newest last; of one saga when it is named.

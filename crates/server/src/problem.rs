@@ -59,6 +59,7 @@ codes! {
     UnknownVersion = 404 "unknown_version" "The saga type has no such version",
     NoSuchSaga = 404 "no_such_saga" "There is no such saga",
     NoSuchStep = 404 "no_such_step" "The saga has no such step",
+    NoSuchOrphan = 404 "no_such_orphan" "There is no such orphan reply",
     UnknownSignal = 404 "unknown_signal" "No step waits for such a signal",
     MadeUpReply = 404 "made_up_reply" "The reply answers no command",
     MethodNotAllowed = 405 "method_not_allowed" "This address takes another method",

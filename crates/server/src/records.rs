@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::act::checked_reason;
 use crate::app::{App, Json};
 use crate::auth::Operator;
-use crate::extract::{Params, saga_id};
+use crate::extract::{Names, Params, saga_id};
 use crate::json_text::{from_bytes, instant};
 use crate::list::limit;
-use crate::problem::{Answer, Details};
+use crate::problem::{Answer, Code, Details, Problem};
 use crate::saga_json::hash;
 
 /// The most entries of a page.
@@ -80,6 +81,52 @@ pub async fn list_orphans(
     let orphans = app.handle.orphans(params.after.unwrap_or(0), limit).await?;
     let next = orphans.last().filter(|_| orphans.len() == limit).map(|last| last.number);
     Ok(Json(OrphanPage { orphans: orphans.iter().map(orphan).collect(), next }))
+}
+
+/// Why an orphan is removed.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RemoveParams {
+    /// For the audit: what was done about it.
+    reason: String,
+}
+
+/// Removes an orphan that was dealt with. The answer is the reply, for the last time; who removed it
+/// and why is in the audit.
+#[utoipa::path(
+    delete,
+    path = "/v1/orphans/{number}",
+    tag = "records",
+    params(("number" = u64, Path, description = "Its place in the list"), RemoveParams),
+    responses(
+        (status = 200, description = "Removed; what it was", body = OrphanJson),
+        (status = 404, description = "`no_such_orphan`", body = Details),
+        (status = "default", description = "Any other problem", body = Details),
+    ),
+)]
+pub async fn remove_orphan(
+    State(app): State<Arc<App>>,
+    Operator(caller): Operator,
+    Names(number): Names<String>,
+    Params(params): Params<RemoveParams>,
+) -> Answer<Json<OrphanJson>> {
+    let reason = checked_reason(&params.reason)?;
+    // The store counts in signed numbers.
+    let place = number.parse().ok().filter(|place: &u64| i64::try_from(*place).is_ok());
+    let removed = match place {
+        Some(place) => app.handle.remove_orphan(place, &caller.name, reason).await?,
+        None => None,
+    };
+    removed.as_ref().map(orphan).map(Json).ok_or_else(|| {
+        const SHOWN_CHARS_MAX: usize = 20;
+        let number: String = number.chars().take(SHOWN_CHARS_MAX).collect();
+        let detail = format!(
+            "there is no orphan reply {number}: it never was, or it was removed; GET /v1/orphans \
+             lists those there are"
+        );
+        Problem::new(Code::NoSuchOrphan, detail)
+    })
 }
 
 /// Which part of the audit.

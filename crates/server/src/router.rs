@@ -51,6 +51,7 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(definitions::get_definition))
         .routes(routes!(definitions::get_definition_version))
         .routes(routes!(records::list_orphans))
+        .routes(routes!(records::remove_orphan))
         .routes(routes!(records::list_audit))
         .routes(routes!(replies::reply))
         .routes(routes!(replies::reply_by_token))

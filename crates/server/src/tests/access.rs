@@ -37,6 +37,7 @@ async fn every_route_asks_for_its_role() {
         ("POST /v1/sagas/{saga_id}/steps/pay/extend", 'o'),
         ("POST /v1/dead-letters/retry", 'o'),
         ("GET /v1/orphans", 'o'),
+        ("DELETE /v1/orphans/1", 'o'),
         ("GET /v1/audit", 'o'),
         ("POST /v1/definitions", 'a'),
         ("POST /v1/replies", 'p'),

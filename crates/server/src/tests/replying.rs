@@ -185,3 +185,41 @@ async fn a_signature_speaks_for_the_service_whose_secret_it_is() {
         taken(&post(PAYMENT_SECRET, now, completed(&id, "pay")).await);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphan_that_was_dealt_with_is_removed_with_a_reason() {
+    let bench = Bench::guarded().await;
+    let operator = bearer("operator-operator-operator");
+    let headers = [("authorization", &*operator)];
+    let saga_id = SagaId(7);
+    let (step_name, direction) = ("pay".to_owned(), Direction::Action);
+    let token = bench.key.issue(&CommandId { saga_id, step_name, direction, round: 1 });
+    let reply = json!({"type": "SagaStepCompleted", "result": {"paid": 2}});
+    let kept = bench.post(&format!("/v1/replies/{token}"), &reply).await;
+    assert_eq!(kept.json(), json!({"receipt": "orphan"}));
+
+    let remove = async |path: &str| bench.send("DELETE", path, &headers, "").await;
+    for (path, status, code) in [
+        ("/v1/orphans/1", 400, "bad_query"),
+        ("/v1/orphans/1?reason=%20", 400, "bad_body"),
+        ("/v1/orphans/1?reason=x&force=1", 400, "bad_query"),
+        ("/v1/orphans/2?reason=x", 404, "no_such_orphan"),
+        ("/v1/orphans/x?reason=x", 404, "no_such_orphan"),
+        ("/v1/orphans/0?reason=x", 404, "no_such_orphan"),
+        ("/v1/orphans/18446744073709551615?reason=x", 404, "no_such_orphan"),
+    ] {
+        assert_eq!(remove(path).await.problem(), (status, code.to_owned()), "{path}");
+    }
+    let removed = remove("/v1/orphans/1?reason=refunded%20by%20hand").await;
+    assert_eq!((removed.status, &removed.json()["reply"]), (200, &reply), "{:?}", removed.body);
+    let gone = remove("/v1/orphans/1?reason=again").await;
+    assert_eq!(gone.problem(), (404, "no_such_orphan".to_owned()));
+    let orphans: Value = bench.send("GET", "/v1/orphans", &headers, "").await.json();
+    assert_eq!(orphans["orphans"], json!([]));
+    let audit = bench.send("GET", "/v1/audit", &headers, "").await.json();
+    let entry = &audit["entries"][0];
+    assert_eq!((&entry["actor"], &entry["action"]), (&json!("olga"), &json!("remove_orphan")));
+    assert_eq!(entry["detail"]["reason"], "refunded by hand", "{audit:#}");
+    assert_eq!(entry["detail"]["reply_sha256"].as_str().unwrap().len(), 64);
+    assert_eq!(audit["entries"].as_array().unwrap().len(), 1, "{audit:#}");
+}
