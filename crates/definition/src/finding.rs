@@ -149,7 +149,8 @@ pub(crate) fn did_you_mean<'a>(
     if word.chars().count() > WORD_CHARS_MAX {
         return None;
     }
-    let near = 1 + word.chars().count() / 3;
+    // With every letter changed it is another word: `S` is no slip of `P`.
+    let near = (1 + word.chars().count() / 3).min(word.chars().count().saturating_sub(1));
     let lower = word.to_lowercase();
     known
         .into_iter()

@@ -377,7 +377,18 @@ impl<'a, 'f> Reader<'a, 'f> {
             ErrorKind::RecursionLimitExceeded => Rule::TooDeep,
             _ => Rule::Syntax,
         };
-        self.findings.add(rule, Span::new(at, end), error.info());
+        let span = Span::new(at, end);
+        // The parser stands behind the tab that it complains about.
+        let line = &self.text[self.text[..at].rfind('\n').map_or(0, |end| end + 1)..at];
+        match line.find('\t').filter(|_| line.trim().is_empty()) {
+            Some(tab) => {
+                let tab = at - line.len() + tab;
+                let message = "this line is indented with a tab, and YAML has only spaces there";
+                let fix = "indent with spaces; most editors have a setting for it";
+                self.findings.add_with_fix(rule, Span::new(tab, tab + 1), message, fix);
+            }
+            None => self.findings.add(rule, span, error.info()),
+        }
     }
 }
 

@@ -331,7 +331,7 @@ impl JsonSchema for Template {
 pub(crate) fn entries<'n>(
     node: &'n Node,
     what: &str,
-    known: &[&str],
+    known: &[&'static str],
     findings: &mut Findings,
 ) -> Option<&'n [Entry]> {
     let Value::Map(entries) = &node.value else {
@@ -347,9 +347,14 @@ pub(crate) fn entries<'n>(
     Some(entries)
 }
 
-fn unknown_key(entry: &Entry, known: &[&str], findings: &mut Findings) {
+/// The key that this one is probably a slip of.
+pub(crate) fn slip_of(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    did_you_mean(key, known.iter().copied())
+}
+
+fn unknown_key(entry: &Entry, known: &[&'static str], findings: &mut Findings) {
     let message = format!("unknown key `{}`", shorten(&entry.key));
-    let fix = match did_you_mean(&entry.key, known.iter().copied()) {
+    let fix = match slip_of(&entry.key, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known here: {}", known.join(", ")),
     };
@@ -428,7 +433,7 @@ macro_rules! record {
                 node: &$crate::tree::Node,
                 findings: &mut $crate::finding::Findings,
             ) -> Option<Self> {
-                let known = &[$( stringify!($field) ),*];
+                let known: &[&'static str] = &[$( stringify!($field) ),*];
                 let entries = $crate::file::decode::entries(node, $what, known, findings)?;
                 let mut this = Self { span: node.span, ..Self::default() };
                 for entry in entries {
@@ -439,7 +444,14 @@ macro_rules! record {
                                 this.$field = $crate::file::Field::of_entry(entry, findings);
                             }
                         } )*
-                        _ => {}
+                        // What a mistyped key was meant to say is said: that it is missing would
+                        // be a second finding for one slip.
+                        other => {
+                            let meant = $crate::file::decode::slip_of(other, known);
+                            if let Some(key) = meant.filter(|key| this.said.find(key).is_none()) {
+                                this.said.0.push((key, entry.key_span));
+                            }
+                        }
                     }
                 }
                 Some(this)
