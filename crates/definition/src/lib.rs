@@ -31,7 +31,7 @@ pub use expression::{
 };
 pub use finding::{FINDINGS_MAX, Finding, Severity};
 pub use graph::{ascii, mermaid, svg};
-pub use render::{findings_json, render};
+pub use render::{findings_json, render, render_within};
 pub use rule::Rule;
 pub use schema::json_schema;
 pub use source::{Place, SOURCE_BYTES_MAX, Source, Span};

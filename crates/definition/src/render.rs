@@ -14,14 +14,24 @@ const LINE_CHARS_MAX: usize = 120;
 /// How many characters stay in view before the caret when the line is cut.
 const LEAD_CHARS: usize = 40;
 
+/// In a narrower terminal the lines are as if it had this width: narrower ones cannot be read.
+const WIDTH_MIN: usize = 60;
+
 /// All findings, each with its place, line, caret, reason and fix, and a last line that counts
 /// them; empty when there are none.
 pub fn render(checked: &Checked, colour: bool) -> String {
+    render_within(checked, colour, None)
+}
+
+/// The same for a terminal that is so many characters wide: words go on in the next line, below
+/// where they began, and source lines are cut around the caret.
+pub fn render_within(checked: &Checked, colour: bool, width: Option<usize>) -> String {
     let paint = Paint { colour };
     let mut text = String::new();
     let source = without_secrets(checked);
+    let width = width.map(|width| width.max(WIDTH_MIN));
     for finding in &checked.findings {
-        one(finding, &source, paint, &mut text);
+        one(finding, &source, paint, width, &mut text);
         text.push('\n');
     }
     if !checked.findings.is_empty() {
@@ -67,15 +77,16 @@ pub fn findings_json(findings: &[Finding]) -> serde_json::Value {
     serde_json::to_value(findings).unwrap_or_default()
 }
 
-fn one(finding: &Finding, source: &Source, paint: Paint, text: &mut String) {
+fn one(finding: &Finding, source: &Source, paint: Paint, within: Option<usize>, text: &mut String) {
     let (strong, severity) = (Style::Strong, Style::of(finding.severity));
     let head = format!("{}[{}]", finding.severity.word(), finding.id.id());
+    let message = wrapped(&finding.message, head.len() + 2, within);
     let _ = writeln!(
         text,
         "{}{} {}",
         paint.with(severity, &head),
         paint.with(strong, ":"),
-        paint.with(strong, &finding.message)
+        paint.with(strong, &message)
     );
     let number = finding.line.to_string();
     let gutter = " ".repeat(number.len());
@@ -83,15 +94,42 @@ fn one(finding: &Finding, source: &Source, paint: Paint, text: &mut String) {
     let bar = paint.with(Style::Frame, &format!("{gutter} |"));
     let _ = writeln!(text, "{arrow} {}:{}:{}", finding.path, finding.line, finding.column);
     let line = source.line(finding.line);
-    let shown = Excerpt::of(line, finding.column - 1, width(finding, source, line));
+    // Beside the line stand its number, a bar, and an ellipsis at either end.
+    let room = within.map_or(LINE_CHARS_MAX, |width| width - gutter.len() - 5).min(LINE_CHARS_MAX);
+    let shown = Excerpt::of(line, finding.column - 1, width(finding, source, line), room);
     let _ = writeln!(text, "{bar}");
     let _ = writeln!(text, "{} {}", paint.with(Style::Frame, &format!("{number} |")), shown.line);
     let carets = paint.with(severity, &"^".repeat(shown.width));
     let _ = writeln!(text, "{bar} {}{carets}", " ".repeat(shown.before));
     let _ = writeln!(text, "{bar}");
     let equals = paint.with(Style::Frame, &format!("{gutter} ="));
-    let _ = writeln!(text, "{equals} {} {}", paint.with(strong, "why:"), finding.why);
-    let _ = writeln!(text, "{equals} {} {}", paint.with(strong, "fix:"), finding.fix);
+    for (word, said) in [("why:", &finding.why), ("fix:", &finding.fix)] {
+        let said = wrapped(said, gutter.len() + 8, within);
+        let _ = writeln!(text, "{equals} {} {said}", paint.with(strong, word));
+    }
+}
+
+/// The words in lines that end before `width`, all but the first after `indent` blanks. A word that
+/// is longer than a line has one of its own.
+fn wrapped(words: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return words.to_owned() };
+    let mut text = String::new();
+    let mut column = indent;
+    for word in words.split(' ') {
+        let chars = word.chars().count();
+        if text.is_empty() {
+            column += chars;
+        } else if column + 1 + chars <= width {
+            text.push(' ');
+            column += 1 + chars;
+        } else {
+            text.push('\n');
+            text.push_str(&" ".repeat(indent));
+            column = indent + chars;
+        }
+        text.push_str(word);
+    }
+    text
 }
 
 /// How many characters of the line the finding is about, at least one.
@@ -110,18 +148,18 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(line: &str, before: usize, width: usize) -> Self {
+    fn of(line: &str, before: usize, width: usize, chars_max: usize) -> Self {
         let plain = |c: char| if c.is_control() { ' ' } else { c };
-        let long = line.chars().count() > LINE_CHARS_MAX;
+        let long = line.chars().count() > chars_max;
         let skip = if long { before.saturating_sub(LEAD_CHARS) } else { 0 };
-        let mut shown: String = line.chars().skip(skip).take(LINE_CHARS_MAX).map(plain).collect();
+        let mut shown: String = line.chars().skip(skip).take(chars_max).map(plain).collect();
         let mut lead = before - skip;
-        let room = LINE_CHARS_MAX.saturating_sub(lead).max(1);
+        let room = chars_max.saturating_sub(lead).max(1);
         if skip > 0 {
             shown.insert(0, '…');
             lead += 1;
         }
-        if line.chars().count() > skip + LINE_CHARS_MAX {
+        if line.chars().count() > skip + chars_max {
             shown.push('…');
         }
         Self { line: shown.trim_end().to_owned(), before: lead, width: width.min(room) }
@@ -216,6 +254,39 @@ mod tests {
 
         a.json: 2 errors
         "#);
+    }
+
+    #[test]
+    fn in_a_terminal_no_line_is_wider_than_it() {
+        let text = "saga: A\nsteps:\n  - { name: a, action: S.A, compensation: none, input: { a: \"${ data.one.two.three.four.five }\", b: \"${ dta.x }\" } }\nservices: { S: { http: { url: \"http://h\" } } }\n";
+        let checked = check(text.as_bytes(), "a.yaml", &Surroundings::none());
+        insta::assert_snapshot!(render_within(&checked, false, Some(80)), @r#"
+        error[A083]: `dta` is not known here
+         --> a.yaml:3:105
+          |
+        3 | …data.one.two.three.four.five }", b: "${ dta.x }" } }
+          |                                          ^^^
+          |
+          = why: an unknown name fails in every saga
+          = fix: did you mean `data`?
+
+        note[A100]: the service `S` does not say its fence
+         --> a.yaml:4:13
+          |
+        4 | services: { S: { http: { url: "http://h" } } }
+          |             ^
+          |
+          = why: it is treated as `settle`, except that its refusals are not taken as
+                 settled: a refused step is undone all the same
+          = fix: add `fence: barrier`, `settle` or `none`
+
+        a.yaml: 1 error, 1 note
+        "#);
+        for width in [1, 60, 80, 120] {
+            let shown = render_within(&checked, false, Some(width));
+            let widest = shown.lines().map(|line| line.chars().count()).max();
+            assert!(widest.is_some_and(|widest| widest <= width.max(WIDTH_MIN)), "{shown}");
+        }
     }
 
     #[test]
