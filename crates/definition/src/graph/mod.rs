@@ -186,6 +186,36 @@ mod tests {
     }
 
     #[test]
+    fn commands_of_ordinary_length_are_not_cut() {
+        let saga = Saga::named("OrderFulfillment")
+            .step("reserve_inventory", |s| {
+                s.action("InventoryService.ReserveItems")
+                    .compensation("InventoryService.ReleaseReservation")
+            })
+            .step("send_confirmation", |s| {
+                s.action("NotificationService.SendOrderConfirmation")
+                    .compensation("NotificationService.SendCancellationNotice")
+            })
+            .build()
+            .unwrap();
+        insta::assert_snapshot!(ascii(&saga), @r#"
+        OrderFulfillment (version 1)
+
+          +-------------------------------------------+
+          | reserve_inventory           compensatable | <-- InventoryService
+          | InventoryService.ReserveItems             |       .ReleaseReservation
+          +-------------------------------------------+
+                               |                            ^
+                               v                            |
+          +-------------------------------------------+     |
+          | send_confirmation           compensatable | <-- NotificationService
+          | NotificationService.SendOrderConfirmation |       .SendCancellationNotice
+          +-------------------------------------------+
+        "#);
+        assert!(ascii(&saga).lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
     fn markdown_gets_mermaid() {
         insta::assert_snapshot!(mermaid(&order()), @r#"
         flowchart TD
