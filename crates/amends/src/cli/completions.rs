@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Cli, Outcome};
+use super::{Cli, Outcome, output};
 
 /// Print the completion script of a shell
 ///
@@ -16,7 +16,8 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(self) -> Outcome {
-        clap_complete::generate(self.shell, &mut Cli::command(), "amends", &mut std::io::stdout());
-        Ok(())
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "amends", &mut script);
+        output::print(&String::from_utf8_lossy(&script))
     }
 }

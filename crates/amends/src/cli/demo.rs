@@ -34,7 +34,7 @@ impl Demo {
             // With --keep that is how it ends.
             Ok(End::Interrupted) if self.keep => Ok(()),
             Ok(End::Interrupted) => {
-                eprintln!(); // the terminal shows ^C where the cursor was
+                shown::say(""); // the terminal shows ^C where the cursor was
                 Err(Failure::new(Exit::Error, "interrupted; nothing is left behind"))
             }
             Err(error) => Err(Failure::new(Exit::Error, format_args!("{error:#}"))),

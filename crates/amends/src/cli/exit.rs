@@ -85,10 +85,10 @@ impl Failure {
     /// Says it on stderr.
     pub fn report(self) -> ExitCode {
         if !self.what.is_empty() {
-            eprintln!("{} {}", shown::error_word(), self.what);
+            shown::say(format_args!("{} {}", shown::error_word(), self.what));
         }
         if let Some(next) = self.next {
-            eprintln!("{} {next}", shown::hint_word());
+            shown::hint(next);
         }
         ExitCode::from(self.exit.code())
     }

@@ -40,11 +40,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use client::{Client, Remote};
 use exit::{Exit, Failure};
 use output::Output;
+use shown::Colour;
 
 /// What every command but a broken one ends with: nothing, or why not.
 type Outcome = Result<(), Failure>;
@@ -54,17 +55,80 @@ type Outcome = Result<(), Failure>;
 /// A flag goes before the environment (AMENDS_…), the environment before amends.toml, and that
 /// before the defaults. Data goes to stdout, words to stderr.
 #[derive(Debug, Parser)]
-#[command(name = "amends", version, max_term_width = 100, after_help = exit::help())]
+#[command(
+    name = "amends",
+    version,
+    max_term_width = 100,
+    after_help = after_help()
+)]
 struct Cli {
     /// The file with settings [default: amends.toml, where it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "AMENDS_CONFIG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "AMENDS_CONFIG",
+        help_heading = "Every command"
+    )]
     config: Option<PathBuf>,
+    /// When colour is used
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "WHEN",
+        default_value_t = Colour::Auto,
+        env = "AMENDS_COLOR",
+        help_heading = "Every command"
+    )]
+    color: Colour,
     #[command(flatten)]
     remote: Remote,
     #[command(flatten)]
     output: Output,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Which command when, and how each can end.
+fn after_help() -> String {
+    format!("{WHICH_WHEN}\n\n{}", exit::help())
+}
+
+const WHICH_WHEN: &str = "Which command when:
+  to see what it is          demo
+  while writing a saga       schema, check, graph
+  on a new machine           doctor, bench, completions
+  to run sagas               serve, definitions, start
+  where are my sagas?        list, get, watch
+  a saga waits               signal, extend, pause, resume, cancel
+  a saga needs a person      list --attention, dead-letters; then retry,
+                             resolve, skip, edit or acknowledge, as get says";
+
+/// Options that have no meaning for a command, and only fill its help.
+const HIDDEN: [(&str, &[&str]); 8] = [
+    ("serve", &["server", "token", "ca", "output"]),
+    ("demo", &["server", "token", "ca", "output"]),
+    ("check", &["server", "token", "ca"]),
+    ("graph", &["server", "token", "ca", "output"]),
+    ("schema", &["server", "token", "ca", "output"]),
+    ("doctor", &["server", "token", "ca"]),
+    ("bench", &["server", "token", "ca"]),
+    ("completions", &["server", "token", "ca", "output"]),
+];
+
+/// The command line as it is shown and understood. Global options are known to the commands only
+/// once it is built.
+fn built(mut command: clap::Command) -> clap::Command {
+    command.build();
+    command.mut_subcommands(|sub| {
+        let hidden = HIDDEN.iter().find(|(name, _)| *name == sub.get_name());
+        let hidden = hidden.map_or(&[] as &[&str], |(_, options)| options);
+        sub.mut_args(|arg| {
+            let hide = hidden.contains(&arg.get_id().as_str());
+            if hide { arg.hide(true) } else { arg }
+        })
+    })
 }
 
 #[derive(Debug, Subcommand)]
@@ -117,12 +181,21 @@ pub fn main() -> ExitCode {
 
 fn parse() -> Result<Cli, Failure> {
     let args: Vec<_> = std::env::args_os().collect();
-    let command = settings::apply(Cli::command(), &args)?;
+    let colour = settings::said(&args, "--color", "AMENDS_COLOR");
+    let colour = colour.and_then(|said| Colour::from_str(said.to_str()?, true).ok());
+    let colour = colour.unwrap_or(Colour::Auto);
+    let command = settings::apply(Cli::command().color(colour.of_help()), &args)?;
+    let mut command = built(command);
+    if args.len() < 2 {
+        shown::say(command.render_help().ansi());
+        return Err(Failure::silent(Exit::Usage));
+    }
     let matches = command.get_matches_from(args);
     Cli::from_arg_matches(&matches).map_err(|error| error.exit())
 }
 
 fn run(cli: Cli) -> Outcome {
+    cli.color.choose();
     let session = Session { remote: cli.remote, output: cli.output };
     match cli.command {
         Command::Serve(command) => command.run(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -14,7 +15,7 @@ use super::exit::{Exit, Failure};
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Output {
     /// How data is printed: a table for people, the others for programs
-    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Form::Table, env = "AMENDS_OUTPUT")]
+    #[arg(short, long, global = true, value_enum, value_name = "FORM", default_value_t = Form::Table, env = "AMENDS_OUTPUT", help_heading = "Every command")]
     pub output: Form,
 }
 
@@ -68,15 +69,25 @@ impl Output {
     }
 }
 
+/// Whether stdout has no reader any more.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+
 /// Writes to stdout. A reader that has gone, as `head` does, is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Error, format!("stdout: {error}")))
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            UNREAD.store(true, Ordering::Relaxed);
+            Ok(())
         }
-        _ => Ok(()),
+        Err(error) => Err(Failure::new(Exit::Error, format!("stdout: {error}"))),
     }
+}
+
+/// Has the reader of stdout gone? What goes on printing until something ends, ends then.
+pub fn is_unread() -> bool {
+    UNREAD.load(Ordering::Relaxed)
 }
 
 /// JSON text with a line for each value. Only blanks change: numbers and texts stay as they came.

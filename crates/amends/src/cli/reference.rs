@@ -15,8 +15,7 @@ fn page() -> String {
                     (`AMENDS_BLESS=1 cargo test -p amends cli::reference` writes it anew).\n"
         .to_owned();
     let command = Cli::command().term_width(WIDTH);
-    let mut command = without_environment(command);
-    command.build();
+    let mut command = super::built(without_environment(command));
     section(&mut command, "amends", &mut text);
     let _ = write!(text, "\n## Exit codes\n\n```text\n{}\n```\n", exit::help());
     text

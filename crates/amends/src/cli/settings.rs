@@ -34,16 +34,22 @@ pub fn apply(command: Command, args: &[OsString]) -> Result<Command, Failure> {
 
 /// `--config FILE`, or the environment's.
 fn said_path(args: &[OsString]) -> Option<PathBuf> {
+    said(args, "--config", "AMENDS_CONFIG").map(PathBuf::from)
+}
+
+/// What an option has that must be known before the arguments are understood.
+pub fn said(args: &[OsString], option: &str, variable: &str) -> Option<OsString> {
     let mut rest = args.iter().skip(1).take_while(|arg| *arg != "--");
     while let Some(arg) = rest.next() {
-        if arg == "--config" {
-            return rest.next().map(PathBuf::from);
+        if arg == option {
+            return rest.next().cloned();
         }
-        if let Some(path) = arg.to_str().and_then(|arg| arg.strip_prefix("--config=")) {
-            return Some(PathBuf::from(path));
+        let value = arg.to_str().and_then(|arg| arg.strip_prefix(option)?.strip_prefix('='));
+        if let Some(value) = value {
+            return Some(value.into());
         }
     }
-    std::env::var_os("AMENDS_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+    std::env::var_os(variable).filter(|value| !value.is_empty())
 }
 
 fn merge(mut command: Command, text: &str, path: &Path) -> Result<Command, Failure> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use amends_engine::{Handle, state_in, words};
 use amends_store::{AttentionFilter, Query};
 
-use super::super::shown;
+use super::super::{output, shown};
 use super::logs::{LogFormat, Logs};
 use super::{Serve, definitions};
 
@@ -22,21 +22,24 @@ pub async fn print(logs: &Logs, serve: &Serve, handle: &Handle, url: &str, took:
         LogFormat::Text => {
             let version = env!("CARGO_PKG_VERSION");
             let strong = |text: &str| shown::paint(text, "1", logs.colour());
-            eprintln!("{}", strong(&format!("amends {version}")));
-            eprintln!("  data         {data}: {sagas} ({} ms)", took.as_millis());
-            eprintln!("  definitions  {served}");
+            shown::say(strong(&format!("amends {version}")));
+            shown::say(format_args!("  data         {data}: {sagas} ({} ms)", took.as_millis()));
+            shown::say(format_args!("  definitions  {served}"));
             if served == "none" {
-                eprintln!("               name files with --definitions, or POST /v1/definitions");
+                shown::say("               name files with --definitions, or POST /v1/definitions");
             }
             if serve.tokens.is_none() {
-                eprintln!("  access       everybody on this machine (--tokens limits it)");
+                shown::say("  access       everybody on this machine (--tokens limits it)");
             }
             if serve.listen.ip().is_unspecified() && serve.public_url.is_none() {
-                eprintln!("  replies      only in the answer itself (--public-url for later ones)");
+                shown::say(
+                    "  replies      only in the answer itself (--public-url for later ones)",
+                );
             }
         }
     }
-    println!("amends listens on {url}");
+    // Who does not read it loses nothing: the server runs.
+    let _ = output::print(&format!("amends listens on {url}\n"));
 }
 
 /// What the data folder held, in words.
@@ -52,7 +55,8 @@ async fn sagas(handle: &Handle) -> String {
     if running + ended == 0 {
         return "no sagas yet".to_owned();
     }
-    let mut text = format!("{running} running sagas recovered, {ended} ended");
+    let s = if running == 1 { "" } else { "s" };
+    let mut text = format!("{running} running saga{s} recovered, {ended} ended");
     let attention = Query {
         attention: Some(AttentionFilter::AnyOf(u32::MAX)),
         limit: amends_store::PAGE_ROWS_MAX,
@@ -62,7 +66,9 @@ async fn sagas(handle: &Handle) -> String {
         && !page.rows.is_empty()
     {
         let more = if page.next.is_some() { " or more" } else { "" };
-        text.push_str(&format!(", {}{more} need a person", page.rows.len()));
+        let rows = page.rows.len();
+        let need = if rows == 1 { "needs" } else { "need" };
+        text.push_str(&format!(", {rows}{more} {need} a person"));
     }
     text
 }
