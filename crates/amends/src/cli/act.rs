@@ -5,7 +5,9 @@ use http::Method;
 use serde_json::value::RawValue;
 
 use super::client::With;
-use super::input::Reason;
+use super::exit::Failure;
+use super::input::{Reason, Sure};
+use super::saga_view::SagaView;
 use super::{Outcome, Session, start};
 
 /// How something is asked of a saga.
@@ -34,8 +36,25 @@ impl Act {
         body.push('}');
         let with = With { seen: self.if_seq, ..With::json(body) };
         let answer = client.ask(Method::POST, &format!("/v1/sagas/{id}/{path}"), with).await?;
-        start::show(session.output, &answer)
+        start::show(&client, session.output, &answer).await
     }
+}
+
+/// Asks before something that cannot be taken back, by the saga's own names, and gives its whole
+/// id: what was said may soon mean another.
+pub async fn sure(
+    session: &Session,
+    saga: &str,
+    sure: &Sure,
+    question: impl FnOnce(&SagaView) -> String,
+) -> Result<String, Failure> {
+    let client = session.client()?;
+    let id = client.saga_id(saga).await?;
+    if !sure.yes {
+        let view: SagaView = client.get(&format!("/v1/sagas/{id}")).await?;
+        sure.ask_about(&view.named(), &question(&view))?;
+    }
+    Ok(id)
 }
 
 /// A field of plain words or numbers.

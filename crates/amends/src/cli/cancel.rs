@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::act::Act;
+use super::act::{self, Act};
 use super::input::Sure;
+use super::saga_view::SagaView;
 use super::{Outcome, Session};
 
 /// Turn a saga: what was done is undone, in reverse
@@ -19,9 +20,10 @@ pub struct Cancel {
 
 impl Cancel {
     pub async fn run(self, session: &Session) -> Outcome {
-        self.sure.ask(&format!("cancel saga {} and undo what it did", self.saga))?;
+        let question = |_: &SagaView| "cancel it, and undo what it did".to_owned();
+        let saga = act::sure(session, &self.saga, &self.sure, question).await?;
         let fields = Vec::new();
         let path = "cancel".to_owned();
-        self.act.send(session, &self.saga, &path, fields).await
+        self.act.send(session, &saga, &path, fields).await
     }
 }

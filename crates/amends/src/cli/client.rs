@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::exit::{Exit, Failure};
+use super::saga_view::SagaView;
 
 /// How long a connection may take to come about.
 const CONNECT_SECS_MAX: u64 = 5;
@@ -25,8 +26,8 @@ const CONNECT_SECS_MAX: u64 = 5;
 /// How long an answer is waited for, over what the server was asked to wait.
 const ANSWER_SECS_MAX: u64 = 30;
 
-/// The longest wait that the server takes in one request; longer ones are asked again.
-pub const WAIT_SECS_MAX: u64 = 300;
+/// The list of sagas is a second behind at most.
+const LIST_BEHIND: Duration = Duration::from_millis(1_100);
 
 /// The largest answer that is read: a page of a thousand sagas has a tenth of it.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -204,6 +205,26 @@ impl Client {
         Ok((parts.status, body))
     }
 
+    /// The signals that steps of a saga wait for: step and signal. None when they cannot be had:
+    /// they are for hints.
+    pub async fn signals(&self, saga: &SagaView) -> Vec<(String, String)> {
+        #[derive(Deserialize)]
+        struct Definition {
+            steps: Vec<Step>,
+        }
+        #[derive(Deserialize)]
+        struct Step {
+            name: String,
+            signal: Option<String>,
+        }
+        if !saga.waits_for_signal() {
+            return Vec::new();
+        }
+        let path = format!("/v1/definitions/{}/{}", escaped(&saga.saga_type), saga.version);
+        let Ok(definition) = self.get::<Definition>(&path).await else { return Vec::new() };
+        definition.steps.into_iter().filter_map(|step| Some((step.name, step.signal?))).collect()
+    }
+
     /// One page; `rows` is the name under which it has them.
     pub async fn page(&self, path: &str, rows: &str) -> Result<Page, Failure> {
         let mut page: std::collections::BTreeMap<String, Box<RawValue>> = self.get(path).await?;
@@ -218,9 +239,21 @@ impl Client {
         if said.len() == UUID_CHARS && said.split('-').count() == 5 {
             return Ok(said.to_owned());
         }
+        match self.look_up(said).await {
+            // It may have been started just now, by the command before this one.
+            Err(failure) if failure.is(Exit::NotFound) => {
+                tokio::time::sleep(LIST_BEHIND).await;
+                self.look_up(said).await
+            }
+            found => found,
+        }
+    }
+
+    async fn look_up(&self, said: &str) -> Result<String, Failure> {
         #[derive(Deserialize)]
         struct Row {
             saga_id: String,
+            live: bool,
         }
         let mut found: Vec<Row> = Vec::new();
         let mut cursor = None;
@@ -236,6 +269,11 @@ impl Client {
             if cursor.is_none() {
                 break;
             }
+        }
+        // A business key is used again; who says it means the saga that runs under it now.
+        let live: Vec<_> = found.iter().filter(|row| row.live).collect();
+        if let (2.., [one]) = (found.len(), live.as_slice()) {
+            return Ok(one.saga_id.clone());
         }
         match found.as_slice() {
             [one] => Ok(one.saga_id.clone()),

@@ -1,21 +1,40 @@
-//! Tables: columns side by side, as wide as what is in them, cut where the terminal ends.
+//! Tables: columns side by side, as wide as what is in them and as the terminal allows.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
 use terminal_size::{Width, terminal_size_of};
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// Before words that stand below their row.
+const INDENT: usize = 4;
+
+/// With fewer characters a cell says nothing.
+const COLUMN_CHARS_MIN: usize = 8;
 
 /// What a line has where the terminal does not say.
 const WIDTH_DEFAULT: usize = 80;
 
 /// How wide the terminal is; unlimited when stdout is none, so that nothing is lost in a file.
 pub fn width() -> Option<usize> {
-    use std::io::IsTerminal as _;
-    if !std::io::stdout().is_terminal() {
+    width_of(&std::io::stdout())
+}
+
+/// The same of another stream.
+pub fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    if !stream.is_terminal() {
         return None;
     }
-    let width = terminal_size_of(std::io::stdout()).map(|(Width(width), _)| usize::from(width));
+    let width = terminal_size_of(stream).map(|(Width(width), _)| usize::from(width));
     Some(width.unwrap_or(WIDTH_DEFAULT))
 }
 
-/// The rows under their heads, two blanks apart. Columns after the last that fits are cut.
+/// The rows under their heads, two blanks apart. Where they are wider than the terminal, the last
+/// column, which has the words, stands below each row; and where that is not enough, the widest
+/// columns but the first are cut.
 pub fn table(heads: &[&str], rows: &[Vec<String>], width: Option<usize>) -> String {
     let mut widths: Vec<usize> = heads.iter().map(|head| head.chars().count()).collect();
     for row in rows {
@@ -23,17 +42,82 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], width: Option<usize>) -> Stri
             widths[at] = widths[at].max(cell.chars().count());
         }
     }
+    let Some(room) = width.filter(|width| total(&widths) > *width) else {
+        return lines(heads, rows, &widths, None);
+    };
+    let last = heads.len().saturating_sub(1);
+    let words = heads[last].to_lowercase();
+    fit(&mut widths[..last], room);
+    let mut text = lines(&heads[..last], &[], &widths[..last], width);
+    for row in rows {
+        text += &lines(&[], &[row[..last].to_vec()], &widths[..last], width);
+        if !row[last].is_empty() {
+            text += &below(&format!("{words}: {}", row[last]), INDENT, width);
+        }
+    }
+    text
+}
+
+/// How wide a line with these columns is.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
+/// Takes from the widest until they fit, but not from the first: it says which one it is.
+fn fit(widths: &mut [usize], room: usize) {
+    while total(widths) > room {
+        let Some(widest) = widths.iter_mut().skip(1).max() else { break };
+        if *widest <= COLUMN_CHARS_MIN {
+            break;
+        }
+        *widest -= 1;
+    }
+}
+
+fn lines(heads: &[&str], rows: &[Vec<String>], widths: &[usize], room: Option<usize>) -> String {
     let heads: Vec<String> = heads.iter().map(|&head| head.to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&heads).chain(rows) {
+    for row in std::iter::once(&heads).filter(|heads| !heads.is_empty()).chain(rows) {
         let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:width$}  "));
+        for (cell, &width) in row.iter().zip(widths) {
+            line.push_str(&format!("{:width$}{:GAP$}", cut(cell, Some(width)), ""));
         }
-        text.push_str(&cut(line.trim_end(), width));
+        text.push_str(&cut(line.trim_end(), room));
         text.push('\n');
     }
     text
+}
+
+/// Words below what they are about, after `indent` blanks, in as many lines as they take.
+pub fn below(words: &str, indent: usize, room: Option<usize>) -> String {
+    let Some(room) = room else { return format!("{:indent$}{words}\n", "") };
+    let mut text = String::new();
+    let mut line = String::new();
+    for word in words.split_whitespace() {
+        let chars = indent + line.chars().count() + 1 + word.chars().count();
+        if !line.is_empty() && chars > room {
+            text += &format!("{:indent$}{line}\n", "");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    text + &cut(&format!("{:indent$}{line}", ""), Some(room)) + "\n"
+}
+
+/// How much of these ids tells them apart. It is what a person types.
+pub fn short_ids<'a>(ids: impl Iterator<Item = &'a str>) -> usize {
+    /// Ids begin with the time: so many characters have it in milliseconds.
+    const CHARS_MIN: usize = 13;
+    let ids: BTreeSet<&str> = ids.collect();
+    let longest = ids.iter().map(|id| id.len()).max().unwrap_or(0);
+    let tells = |chars: &usize| {
+        let shorts: BTreeSet<&str> = ids.iter().map(|id| id.get(..*chars).unwrap_or(id)).collect();
+        shorts.len() == ids.len()
+    };
+    (CHARS_MIN..longest).find(tells).unwrap_or(longest)
 }
 
 /// The text, cut with an ellipsis where it is longer.
@@ -52,11 +136,43 @@ pub fn cut(text: &str, width: Option<usize>) -> String {
 mod tests {
     use super::*;
 
+    fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
+        rows.iter().map(|row| row.iter().map(|&cell| cell.to_owned()).collect()).collect()
+    }
+
     #[test]
-    fn columns_are_aligned_and_cut() {
-        let rows =
-            [vec!["a".to_owned(), "longer".to_owned()], vec!["bcd".to_owned(), "x".to_owned()]];
+    fn columns_are_aligned() {
+        let rows = rows(&[&["a", "longer"], &["bcd", "x"]]);
         assert_eq!(table(&["ID", "STATE"], &rows, None), "ID   STATE\na    longer\nbcd  x\n");
-        assert_eq!(table(&["ID", "STATE"], &rows, Some(8)), "ID   ST…\na    lo…\nbcd  x\n");
+        assert_eq!(table(&["ID", "STATE"], &rows, Some(11)), table(&["ID", "STATE"], &rows, None));
+    }
+
+    #[test]
+    fn words_that_find_no_room_beside_their_row_stand_below_it() {
+        let rows = rows(&[
+            &["1", "failed", "the carrier does not find 1 Nowhere Lane"],
+            &["2", "completed", ""],
+        ]);
+        let expected = "ID  STATE\n1   failed\n    why: the carrier does\n    not find 1 Nowhere\n    Lane\n2   completed\n";
+        assert_eq!(table(&["ID", "STATE", "WHY"], &rows, Some(25)), expected);
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_where_even_that_is_too_wide() {
+        let rows =
+            rows(&[&["0123456789", "a long name of a step", "a longer name of a command", "why"]]);
+        let text = table(&["ID", "STEP", "COMMAND", "WHY"], &rows, Some(40));
+        assert_eq!(
+            text,
+            "ID          STEP           COMMAND\n0123456789  a long name …  a longer nam…\n    why: why\n"
+        );
+    }
+
+    #[test]
+    fn ids_are_as_long_as_they_must_be() {
+        let ids = ["01a219aa-f28c-714d", "01a219aa-f28c-77de", "01a219aa-b493-77de"];
+        assert_eq!(short_ids(ids[1..].iter().copied()), 13);
+        assert_eq!(short_ids(ids.iter().copied()), 16);
+        assert_eq!(short_ids(["a"].into_iter()), 1);
     }
 }

@@ -5,11 +5,13 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
 use super::client::{With, query, read};
 use super::input::{Reason, Sure};
-use super::saga_view::{Fault, short_time};
-use super::{Failure, Outcome, Session, columns};
+use super::output::Form;
+use super::saga_view::Fault;
+use super::{Failure, Outcome, Session, columns, shown, times};
 
 /// List dead letters (undos whose retries are used up), or send them again
 #[derive(Args, Debug)]
@@ -84,7 +86,7 @@ impl DeadLetters {
                 show(session, &letters)?;
                 let refused = letters.len() - count;
                 let would = if dry_run { "would be sent" } else { "sent" };
-                eprintln!("{count} {would} again, {refused} could not");
+                shown::say(format_args!("{count} {would} again, {refused} could not"));
                 Ok(())
             }
         }
@@ -112,7 +114,10 @@ async fn list(session: &Session, filter: &Filter) -> Outcome {
     }
     show(session, &letters)?;
     if letters.is_empty() {
-        eprintln!("no dead letters");
+        shown::say("no dead letters");
+    } else if session.output.output == Form::Table {
+        shown::hint("amends retry SAGA STEP sends one now; resolve, edit or skip settle one");
+        shown::hint("amends dead-letters retry sends all that fit");
     }
     Ok(())
 }
@@ -159,29 +164,41 @@ async fn retry(
 fn show(session: &Session, letters: &[Box<RawValue>]) -> Outcome {
     session.output.many(letters, || {
         let read: Result<Vec<Letter>, _> = letters.iter().map(|row| read(row.get())).collect();
-        let rows: Vec<_> = read?.iter().map(Letter::cells).collect();
-        let heads = ["SAGA", "STEP", "COMMAND", "SENT", "NEXT", "WHY"];
-        Ok(columns::table(&heads, &rows, columns::width()))
+        Ok(table(&read?, columns::width(), OffsetDateTime::now_utc()))
     })
 }
 
+/// On a terminal ids are short and times are counted from now; in a file both are whole.
+fn table(letters: &[Letter], width: Option<usize>, now: OffsetDateTime) -> String {
+    let id_chars = columns::short_ids(letters.iter().map(|letter| letter.saga_id.as_str()));
+    let cells = |letter: &Letter| {
+        let next = letter.next_attempt_at.as_deref();
+        match width {
+            Some(_) => {
+                let id = letter.saga_id.get(..id_chars).unwrap_or(&letter.saga_id);
+                letter.cells(id, next.map(|next| times::until(next, now)))
+            }
+            None => letter.cells(&letter.saga_id, next.map(str::to_owned)),
+        }
+    };
+    let rows: Vec<_> = letters.iter().map(cells).collect();
+    columns::table(&["SAGA", "STEP", "COMMAND", "SENT", "NEXT", "WHY"], &rows, width)
+}
+
 impl Letter {
-    fn cells(&self) -> Vec<String> {
-        let next = self.next_attempt_at.as_deref().map_or_else(|| "-".to_owned(), short_time);
+    fn cells(&self, id: &str, next: Option<String>) -> Vec<String> {
+        let next = next.unwrap_or_else(|| "-".to_owned());
         let why = match (&self.problem, &self.error) {
             (Some(problem), _) => format!("not sent: {}", problem.detail),
-            (None, Some(fault)) => match &fault.code {
-                Some(code) => format!("{code}: {}", fault.message),
-                None => fault.message.clone(),
-            },
+            (None, Some(fault)) => fault.words(),
             (None, None) => String::new(),
         };
         vec![
-            self.saga_id.clone(),
+            id.to_owned(),
             self.step.clone(),
             self.command.clone(),
             self.attempts.to_string(),
-            if self.poison { format!("{next} (poison)") } else { next },
+            if self.poison { format!("{next}, then hourly") } else { next },
             why,
         ]
     }

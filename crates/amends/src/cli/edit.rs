@@ -3,10 +3,11 @@
 use clap::Args;
 use serde_json::value::RawValue;
 
-use super::act::{Act, field};
+use super::act::{self, Act, field};
 use super::client::{self, escaped};
 use super::input;
 use super::input::Sure;
+use super::saga_view::SagaView;
 use super::{Outcome, Session};
 
 /// Give a command another body, in a new round with its own key
@@ -30,10 +31,12 @@ pub struct Edit {
 
 impl Edit {
     pub async fn run(self, session: &Session) -> Outcome {
-        self.sure.ask(&format!("give {} of saga {} another body", self.step, self.saga))?;
         let body: Box<RawValue> = client::read(&input::json("--body", &self.body)?)?;
+        let question =
+            |saga: &SagaView| format!("send {} with another body", saga.part(&self.step));
+        let saga = act::sure(session, &self.saga, &self.sure, question).await?;
         let fields = vec![("body", body), field("force", self.force)];
         let path = format!("steps/{}/edit", escaped(&self.step));
-        self.act.send(session, &self.saga, &path, fields).await
+        self.act.send(session, &saga, &path, fields).await
     }
 }

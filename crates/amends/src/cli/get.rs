@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{With, read};
-use super::saga_view::short_time;
+use super::saga_view::Fault;
+use super::times::seconds;
 use super::{Outcome, Session, columns, start};
 
 /// Show a saga with all its steps, those still to come included
@@ -23,6 +24,13 @@ pub struct Get {
 struct Event {
     seq: u64,
     at: String,
+    #[serde(alias = "type")]
+    event: Option<String>,
+    step: Option<String>,
+    direction: Option<String>,
+    round: Option<u32>,
+    attempt: Option<u32>,
+    error: Option<Fault>,
     #[serde(flatten)]
     rest: serde_json::Map<String, Value>,
 }
@@ -34,32 +42,48 @@ impl Get {
         if !self.history {
             let answer =
                 client.ask(Method::GET, &format!("/v1/sagas/{id}"), With::default()).await?;
-            return start::show(session.output, &answer);
+            return start::show(&client, session.output, &answer).await;
         }
         let page = client.page(&format!("/v1/sagas/{id}/history"), "events").await?;
         session.output.many(&page.rows, || {
-            let mut rows = Vec::new();
-            for row in &page.rows {
-                let mut event: Event = read(row.get())?;
-                let name = event.rest.remove("event").or_else(|| event.rest.remove("type"));
-                let mut fields: Vec<_> = event
-                    .rest
-                    .iter()
-                    .filter(|(_, value)| !value.is_null())
-                    .map(|(name, value)| match value {
-                        Value::String(text) => format!("{name}={text}"),
-                        other => format!("{name}={other}"),
-                    })
-                    .collect();
-                fields.sort();
-                rows.push(vec![
-                    event.seq.to_string(),
-                    short_time(&event.at),
-                    name.as_ref().and_then(Value::as_str).unwrap_or("-").to_owned(),
-                    fields.join(" "),
-                ]);
-            }
-            Ok(columns::table(&["SEQ", "AT", "EVENT", "WHAT"], &rows, columns::width()))
+            let rows: Result<Vec<Event>, _> = page.rows.iter().map(|row| read(row.get())).collect();
+            let rows: Vec<_> = rows?.iter().map(Event::cells).collect();
+            Ok(columns::table(
+                &["SEQ", "AT (UTC)", "EVENT", "STEP", "DETAIL"],
+                &rows,
+                columns::width(),
+            ))
         })
     }
+}
+
+impl Event {
+    fn cells(&self) -> Vec<String> {
+        let undo = if self.direction.as_deref() == Some("compensation") { " (undo)" } else { "" };
+        let step = self.step.as_ref().map(|step| format!("{step}{undo}"));
+        let mut what = Vec::new();
+        what.extend(self.error.as_ref().map(Fault::words));
+        what.extend(self.attempt.map(|attempt| format!("attempt {attempt}")));
+        what.extend(self.round.filter(|round| *round > 1).map(|round| format!("round {round}")));
+        // `until` is when an attempt counts as unanswered; it is in the other forms.
+        let rest = self.rest.iter().filter(|(name, value)| *name != "until" && !is_empty(value));
+        what.extend(rest.map(|(name, value)| match value {
+            Value::String(text) if name == "what" || name == "note" => text.clone(),
+            Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        }));
+        let event = self.event.clone().unwrap_or_default();
+        vec![
+            self.seq.to_string(),
+            seconds(&self.at),
+            event,
+            step.unwrap_or_default(),
+            what.join(", "),
+        ]
+    }
+}
+
+/// Does it say nothing? A step without an input of its own has a list with a null.
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(|items| items.iter().all(Value::is_null))
 }

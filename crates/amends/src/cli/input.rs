@@ -74,10 +74,19 @@ pub struct Sure {
 impl Sure {
     /// Asks, unless yes was said. Where nobody can be asked, it must be said.
     pub fn ask(&self, what: &str) -> Result<(), Failure> {
+        self.asked(what, format!("{what}? [y/N] "))
+    }
+
+    /// The same, below what it is about.
+    pub fn ask_about(&self, about: &str, what: &str) -> Result<(), Failure> {
+        self.asked(&format!("{about}; {what}"), format!("{about}\n{what}? [y/N] "))
+    }
+
+    fn asked(&self, what: &str, question: String) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
-        match ask(&format!("{what}? [y/N] "))? {
+        match ask(&question)? {
             Some(answer) if matches!(answer.as_str(), "y" | "Y" | "yes") => Ok(()),
             Some(_) => Err(Failure::new(Exit::Error, "nothing was done")),
             None => {

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use serde::Deserialize;
+use time::OffsetDateTime;
 
 use super::client::{query, read};
-use super::{Outcome, Session, columns};
+use super::{Outcome, Session, columns, shown, times};
 
 /// The largest page that the server gives.
 const PAGE_ROWS_MAX: usize = 1000;
@@ -94,21 +95,33 @@ impl List {
         rows.truncate(limit);
         session.output.many(&rows, || {
             let rows: Result<Vec<Row>, _> = rows.iter().map(|row| read(row.get())).collect();
-            let rows: Vec<_> = rows?.iter().map(Row::cells).collect();
-            let heads = ["SAGA", "TYPE", "STATE", "STARTED", "KEY", "WHY"];
-            Ok(columns::table(&heads, &rows, columns::width()))
+            Ok(table(&rows?, columns::width(), OffsetDateTime::now_utc()))
         })?;
         if rows.is_empty() {
-            eprintln!("no sagas fit");
+            shown::say("no saga fits; one that was started this second may be missing still");
         } else if more {
-            eprintln!("there are more; -n {} shows them", limit.saturating_mul(10));
+            shown::say(format_args!("there are more; -n {} shows them", limit.saturating_mul(10)));
         }
         Ok(())
     }
 }
 
+/// On a terminal ids are short and times are counted from now; in a file both are whole.
+fn table(rows: &[Row], width: Option<usize>, now: OffsetDateTime) -> String {
+    let id_chars = columns::short_ids(rows.iter().map(|row| row.saga_id.as_str()));
+    let cells = |row: &Row| match width {
+        Some(_) => {
+            let id = row.saga_id.get(..id_chars).unwrap_or(&row.saga_id);
+            row.cells(id, times::ago(&row.created_at, now))
+        }
+        None => row.cells(&row.saga_id, row.created_at.clone()),
+    };
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    columns::table(&["SAGA", "TYPE", "STATE", "STARTED", "KEY", "WHY"], &rows, width)
+}
+
 impl Row {
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, id: &str, started: String) -> Vec<String> {
         let mut state = self.state.clone().unwrap_or_else(|| "?".to_owned());
         if self.paused {
             state.push_str(" paused");
@@ -116,25 +129,52 @@ impl Row {
         if !self.attention.is_empty() || self.unreadable.is_some() {
             state.push_str(" !");
         }
-        let mut why = self.attention.join(",");
+        let mut why = self.attention.join(", ");
         for text in [&self.unreadable, &self.error].into_iter().flatten() {
             if !why.is_empty() {
                 why.push_str("; ");
             }
             why.push_str(text);
         }
-        vec![
-            self.saga_id.clone(),
-            self.saga_type.clone(),
-            state,
-            minute(&self.created_at),
-            self.business_key.clone().unwrap_or_default(),
-            why,
-        ]
+        let key = self.business_key.clone().unwrap_or_default();
+        vec![id.to_owned(), self.saga_type.clone(), state, started, key, why]
     }
 }
 
-/// `01-31 23:59` of RFC 3339: with an id and a type beside it, a line has 80 characters.
-fn minute(text: &str) -> String {
-    text.get(5..16).unwrap_or(text).replace('T', " ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_80_characters_and_says_why() {
+        let row = |id: &str, state: &str, attention: &[&str], error: Option<&str>| Row {
+            saga_id: id.to_owned(),
+            saga_type: "OrderFulfillment".to_owned(),
+            state: Some(state.to_owned()),
+            paused: false,
+            attention: attention.iter().map(|&reason| reason.to_owned()).collect(),
+            business_key: Some("o-1".to_owned()),
+            error: error.map(str::to_owned),
+            unreadable: None,
+            created_at: "2026-01-31T12:00:00Z".to_owned(),
+        };
+        let why = "create_shipment: ADDRESS_UNKNOWN: the carrier does not find 1 Nowhere Lane";
+        let rows = [
+            row("01a219ab-b374-70d1-b06b-f5dfd978e516", "compensating", &["poison"], Some(why)),
+            row("01a219aa-b493-77de-8876-9a5893dc272e", "completed", &[], None),
+        ];
+        let now = OffsetDateTime::from_unix_timestamp(1_769_861_000).unwrap();
+        let text = table(&rows, Some(80), now);
+        assert_eq!(
+            text,
+            "SAGA           TYPE              STATE           STARTED    KEY\n\
+             01a219ab-b374  OrderFulfillment  compensating !  3 min ago  o-1\n    \
+             why: poison; create_shipment: ADDRESS_UNKNOWN: the carrier does not find 1\n    \
+             Nowhere Lane\n\
+             01a219aa-b493  OrderFulfillment  completed       3 min ago  o-1\n"
+        );
+        let whole = table(&rows, None, now);
+        assert!(whole.contains("01a219aa-b493-77de-8876-9a5893dc272e"), "{whole}");
+        assert!(whole.contains("2026-01-31T12:00:00Z"), "{whole}");
+    }
 }

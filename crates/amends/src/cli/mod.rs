@@ -34,6 +34,7 @@ mod shown;
 mod signal;
 mod skip;
 mod start;
+mod times;
 mod watch;
 
 use std::future::Future;

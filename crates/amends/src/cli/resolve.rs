@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::value::RawValue;
 
-use super::act::{Act, field};
+use super::act::{self, Act, field};
 use super::client::{self, escaped};
 use super::input;
 use super::input::Sure;
+use super::saga_view::SagaView;
 use super::{Outcome, Session};
 
 /// Take an outcome as given, because you know it
@@ -48,18 +49,17 @@ impl As {
 
 impl Resolve {
     pub async fn run(self, session: &Session) -> Outcome {
-        self.sure.ask(&format!(
-            "take {} of saga {} as {}",
-            self.step,
-            self.saga,
-            self.outcome.word()
-        ))?;
         let result = self.result.as_deref().map(|result| input::json("--result", result));
         let result: Option<Box<RawValue>> =
             result.transpose()?.map(|text| client::read(&text)).transpose()?;
+        let question = |saga: &SagaView| {
+            let (part, outcome) = (saga.part(&self.step), self.outcome.word());
+            format!("take {part} as {outcome}")
+        };
+        let saga = act::sure(session, &self.saga, &self.sure, question).await?;
         let mut fields = vec![field("as", self.outcome.word()), field("force", self.force)];
         fields.extend(result.map(|result| ("result", result)));
         let path = format!("steps/{}/resolve", escaped(&self.step));
-        self.act.send(session, &self.saga, &path, fields).await
+        self.act.send(session, &saga, &path, fields).await
     }
 }

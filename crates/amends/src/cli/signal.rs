@@ -25,6 +25,6 @@ impl Signal {
         let id = client.saga_id(&self.saga).await?;
         let path = format!("/v1/sagas/{id}/signals/{}", escaped(&self.name));
         let answer = client.ask(Method::POST, &path, With::json(body)).await?;
-        start::show(session.output, &answer)
+        start::show(&client, session.output, &answer).await
     }
 }

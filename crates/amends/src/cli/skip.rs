@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::act::{Act, field};
+use super::act::{self, Act, field};
 use super::client::escaped;
 use super::input::Sure;
+use super::saga_view::SagaView;
 use super::{Outcome, Session};
 
 /// Go on without an undo, or without a retriable step
@@ -25,9 +26,10 @@ pub struct Skip {
 
 impl Skip {
     pub async fn run(self, session: &Session) -> Outcome {
-        self.sure.ask(&format!("go on without {} of saga {}", self.step, self.saga))?;
+        let question = |saga: &SagaView| format!("go on without {}", saga.part(&self.step));
+        let saga = act::sure(session, &self.saga, &self.sure, question).await?;
         let fields = vec![field("force", self.force)];
         let path = format!("steps/{}/skip", escaped(&self.step));
-        self.act.send(session, &self.saga, &path, fields).await
+        self.act.send(session, &saga, &path, fields).await
     }
 }

@@ -4,11 +4,16 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use http::Method;
+use time::OffsetDateTime;
 
-use super::client::{Answer, Client, WAIT_SECS_MAX, With, escaped, query};
-use super::output::Output;
+use super::client::{Answer, Client, With, escaped, query};
+use super::output::{Form, Output};
 use super::saga_view::SagaView;
 use super::{Outcome, Session, columns, input, shown};
+
+/// How long the server is asked to wait at a time. It answers early when the saga ends, but not
+/// when the saga needs a person, and who waits wants to know that soon, too.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Start a saga
 ///
@@ -49,7 +54,11 @@ impl Start {
         };
         let mut answer = client.ask(Method::POST, &path, with).await?;
         let Some(limit) = self.wait else {
-            show(session.output, &answer)?;
+            show(&client, session.output, &answer).await?;
+            let view: SagaView = answer.read()?;
+            if session.output.output == Form::Table && !view.ended() {
+                shown::hint(format_args!("amends watch {}", view.saga_id));
+            }
             return Ok(());
         };
         let mut view: SagaView = answer.read()?;
@@ -61,18 +70,26 @@ impl Start {
             answer = wait_for(&client, &view.saga_id, left).await?;
             view = answer.read()?;
         }
-        show(session.output, &answer)?;
+        show(&client, session.output, &answer).await?;
         view.outcome()
     }
 }
 
-/// Shows the saga that an answer holds.
-pub fn show(output: Output, answer: &Answer) -> Outcome {
+/// Shows the saga that an answer holds, and says what can be done about it.
+pub async fn show(client: &Client, output: Output, answer: &Answer) -> Outcome {
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-    output.one(text, || Ok(answer.read::<SagaView>()?.tree(columns::width(), shown::colour_out())))
+    output.one(text, || {
+        let view = answer.read::<SagaView>()?;
+        Ok(view.tree(columns::width(), shown::colour_out(), OffsetDateTime::now_utc()))
+    })?;
+    if output.output == Form::Table {
+        let view = answer.read::<SagaView>()?;
+        view.next(&client.signals(&view).await).iter().for_each(shown::hint);
+    }
+    Ok(())
 }
 
-/// Waits for a saga's end, as long as the server waits in one request.
+/// Waits for a saga's end, as long as one request takes.
 async fn wait_for(client: &Client, id: &str, left: Duration) -> Result<Answer, super::Failure> {
     let wait = one_wait(left);
     let path = format!("/v1/sagas/{id}?wait={}ms", wait.as_millis());
@@ -81,5 +98,5 @@ async fn wait_for(client: &Client, id: &str, left: Duration) -> Result<Answer, s
 
 /// As much of a wait as one request takes. At least a millisecond: zero would ask without end.
 fn one_wait(wait: Duration) -> Duration {
-    wait.clamp(Duration::from_millis(1), Duration::from_secs(WAIT_SECS_MAX))
+    wait.clamp(Duration::from_millis(1), LOOK_EVERY)
 }

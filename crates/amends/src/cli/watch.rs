@@ -7,15 +7,19 @@ use clap::Args;
 use http::Method;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use time::OffsetDateTime;
 
 use super::client::{Answer, Client, With};
 use super::exit::Exit;
-use super::output::{Form, print};
+use super::output::{Form, is_unread, print};
 use super::saga_view::SagaView;
 use super::{Failure, Outcome, Session, columns, shown};
 
 /// How long the server is waited for when it goes away: longer than a restart takes.
 const AWAY_MAX: Duration = Duration::from_secs(30);
+
+/// How often the picture is drawn though nothing has happened: it counts down to what comes.
+const DRAW_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a server that went away is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -38,10 +42,15 @@ impl Watch {
         let mut screen = Screen::new(session.output.output);
         loop {
             match follow(&client, &id, &mut screen).await {
+                // Nobody reads how it goes on.
+                Ok(Some(view)) if !view.ended() => return Ok(()),
                 Ok(Some(view)) => return view.outcome(),
                 Ok(None) => {}
                 Err(failure) if screen.seen.is_some() && failure.is(Exit::Unreachable) => {
-                    eprintln!("{} the server is away; waiting for it", shown::warning_word());
+                    shown::say(format_args!(
+                        "{} the server is away; waiting for it",
+                        shown::warning_word()
+                    ));
                     back(&client, &id).await?;
                 }
                 Err(failure) => return Err(failure),
@@ -66,12 +75,21 @@ async fn follow(
     loop {
         let answer = client.ask(Method::GET, &format!("/v1/sagas/{id}"), With::default()).await?;
         let view: SagaView = answer.read()?;
+        if view.waits_for_signal() && screen.signals.is_empty() {
+            screen.signals = client.signals(&view).await;
+        }
         screen.show(&answer, &view)?;
         if view.ended() {
             return Ok(Some(view));
         }
-        if !moved(&mut stream).await {
-            return Ok(None);
+        loop {
+            match tokio::time::timeout(DRAW_EVERY, moved(&mut stream)).await {
+                Ok(true) => break,
+                Ok(false) => return Ok(None),
+                Err(_) if is_unread() => return Ok(Some(view)),
+                // What is counted from now has moved.
+                Err(_) => screen.draw()?,
+            }
         }
     }
 }
@@ -111,12 +129,13 @@ struct Screen {
     redraws: bool,
     lines: usize,
     seen: Option<SagaView>,
+    signals: Vec<(String, String)>,
 }
 
 impl Screen {
     fn new(form: Form) -> Self {
         let redraws = form == Form::Table && stdout().is_terminal();
-        Self { form, redraws, lines: 0, seen: None }
+        Self { form, redraws, lines: 0, seen: None, signals: Vec::new() }
     }
 
     fn show(&mut self, answer: &Answer, view: &SagaView) -> Outcome {
@@ -129,13 +148,8 @@ impl Screen {
             let form = if self.form == Form::Json { Form::Jsonl } else { self.form };
             super::output::Output { output: form }.one(text, || Ok(String::new()))?;
         } else if self.redraws {
-            let tree = view.tree(columns::width(), shown::colour_out());
-            let up = match self.lines {
-                0 => String::new(),
-                lines => format!("\u{1b}[{lines}A\u{1b}[J"),
-            };
-            self.lines = tree.lines().count();
-            print(&format!("{up}{tree}"))?;
+            self.seen = Some(view.clone());
+            return self.draw();
         } else {
             print(&self.changes(view))?;
         }
@@ -143,10 +157,35 @@ impl Screen {
         Ok(())
     }
 
+    /// Draws over what was drawn before, on a terminal.
+    fn draw(&mut self) -> Outcome {
+        let Some(view) = self.seen.as_ref().filter(|_| self.redraws) else { return Ok(()) };
+        let (width, colour) = (columns::width(), shown::colour_out());
+        let mut picture = view.tree(width, colour, OffsetDateTime::now_utc());
+        for next in view.next(&self.signals) {
+            let words = columns::cut(&format!("  next: {next}"), width);
+            picture += &format!("{}\n", shown::paint(&words, "1;36", colour));
+        }
+        // What has scrolled away cannot be drawn over.
+        let rows = terminal_size::terminal_size().map_or(usize::MAX, |(_, rows)| rows.0.into());
+        let lines = picture.lines().count();
+        if lines >= rows {
+            let fit = rows.saturating_sub(2);
+            picture = picture.lines().take(fit).map(|line| format!("{line}\n")).collect();
+            picture += &format!("… {} more lines; amends get shows all\n", lines - fit);
+        }
+        let up = match self.lines {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        self.lines = picture.lines().count();
+        print(&format!("{up}{picture}"))
+    }
+
     /// A line for each thing that changed.
     fn changes(&self, view: &SagaView) -> String {
         let mut text = String::new();
-        let at = super::saga_view::short_time(&view.updated_at);
+        let at = super::times::utc(&view.updated_at);
         let seen = self.seen.as_ref();
         for step in &view.steps {
             let before = seen
