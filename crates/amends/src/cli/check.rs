@@ -1,23 +1,24 @@
 //! `amends check`: what is wrong with a definition, before it runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use amends_definition::{Severity, findings_json, render};
+use amends_definition::{Checked, Severity, findings_json, render_within};
 use clap::Args;
 use serde_json::value::RawValue;
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
-use super::output::Form;
-use super::{Outcome, Session, client, shown};
+use super::output::{Form, print};
+use super::{Outcome, Session, client, columns, shown};
 
 /// Check definition files: every finding with its place, the reason and the fix
 ///
-/// Ends with 1 when a file has an error; warnings and notes are no errors. With -o json the
-/// findings are a list for editors and scripts.
+/// Ends with 1 when a file has an error, with 2 when one cannot be read; warnings and notes are no
+/// errors. With -o json the findings are a list for editors and scripts. While you type, an editor
+/// finds most of them by the schema that amends schema prints.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The files
+    /// The files, or folders of them (*.yaml, *.yml, *.json)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -26,26 +27,45 @@ pub struct Check {
 
 impl Check {
     pub fn run(self, session: &Session) -> Outcome {
-        let (mut all, mut errors) = (Vec::new(), 0);
-        for path in &self.files {
-            let checked = definition_file::read(path, &self.env)?;
+        let table = session.output.output == Form::Table;
+        let (mut all, mut errors, mut unread) = (Vec::new(), 0, None);
+        for path in definition_file::found(&self.files)? {
+            let checked = match definition_file::read(&path, &self.env) {
+                Ok(checked) => checked,
+                // The others are checked all the same; the last of these ends the command.
+                Err(failure) => {
+                    if let Some(before) = unread.replace(failure) {
+                        Failure::report(before);
+                    }
+                    continue;
+                }
+            };
             errors += checked.count(Severity::Error);
-            if session.output.output != Form::Table {
+            if table {
+                print(&words(&checked, &path))?;
+            } else {
                 all.extend(checked.findings);
-                continue;
-            }
-            print!("{}", render(&checked, shown::colour_out()));
-            if let Some(compiled) = &checked.compiled {
-                let (definition, steps) = (&compiled.definition, compiled.definition.steps().len());
-                let plural = if steps == 1 { "" } else { "s" };
-                let name = definition.saga_type();
-                println!("{}: {name}, {steps} step{plural}, can run", path.display());
             }
         }
-        if session.output.output != Form::Table {
+        if !table {
             let findings: Vec<Box<RawValue>> = client::read(&findings_json(&all).to_string())?;
             session.output.many(&findings, || Ok(String::new()))?;
         }
-        if errors > 0 { Err(Failure::silent(Exit::Error)) } else { Ok(()) }
+        match unread {
+            Some(failure) => Err(failure),
+            None if errors > 0 => Err(Failure::silent(Exit::Error)),
+            None => Ok(()),
+        }
     }
+}
+
+fn words(checked: &Checked, path: &Path) -> String {
+    let mut words = render_within(checked, shown::colour_out(), columns::width());
+    if let Some(compiled) = &checked.compiled {
+        let (definition, steps) = (&compiled.definition, compiled.definition.steps().len());
+        let plural = if steps == 1 { "" } else { "s" };
+        let (path, name) = (path.display(), definition.saga_type());
+        words += &format!("{path}: {name}, {steps} step{plural}, can run\n");
+    }
+    words
 }

@@ -35,8 +35,51 @@ impl AllowedEnv {
     }
 }
 
+/// The files that are named, in order; those of a folder by name.
+pub fn found(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(path.clone());
+            continue;
+        }
+        let listed = std::fs::read_dir(path).and_then(|entries| {
+            let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+            paths.collect::<Result<Vec<_>, _>>()
+        });
+        let mut files = listed.map_err(|error| {
+            Failure::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()))
+        })?;
+        files.retain(|file| is_definition(file));
+        files.sort();
+        if files.is_empty() {
+            let what = format!("{} has no definition (*.yaml, *.yml, *.json)", path.display());
+            return Err(Failure::new(Exit::Usage, what).hint(
+                "name the files, or the folder in which they lie; its folders are not looked into",
+            ));
+        }
+        found.extend(files);
+    }
+    Ok(found)
+}
+
+fn is_definition(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let kind = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
+    kind && !name.ends_with(".schema.json") && !name.starts_with('.')
+}
+
 /// Reads and checks a file. Only what cannot be read is a failure; the findings are the caller's.
 pub fn read(path: &Path, env: &AllowedEnv) -> Result<Checked, Failure> {
+    let bytes = bytes(path)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let surroundings =
+        Surroundings::none().with_process_env(|name| env.allows(name)).with_folder(folder);
+    Ok(check(&bytes, &path.display().to_string(), &surroundings))
+}
+
+/// What stands in a file.
+pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
         let failure =
             Failure::new(Exit::Usage, format_args!("{} cannot be read: {error}", path.display()));
@@ -53,11 +96,7 @@ pub fn read(path: &Path, env: &AllowedEnv) -> Result<Checked, Failure> {
         return Err(Failure::new(Exit::Usage, what));
     }
     // The checker reports what is too large; no more than it needs to see that is read.
-    let bytes = read_at_most(path, SOURCE_BYTES_MAX + 1).map_err(failed)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let surroundings =
-        Surroundings::none().with_process_env(|name| env.allows(name)).with_folder(folder);
-    Ok(check(&bytes, &path.display().to_string(), &surroundings))
+    read_at_most(path, SOURCE_BYTES_MAX + 1).map_err(failed)
 }
 
 fn read_at_most(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
@@ -71,6 +110,8 @@ fn read_at_most(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
 fn nearest(path: &Path) -> Option<PathBuf> {
     /// Names less alike than this were not meant.
     const LIKENESS_MIN: f64 = 0.8;
+    // All definitions end alike; what stands before tells them apart.
+    let stem = |name: &str| name.rsplit_once('.').map_or(name.len(), |(stem, _)| stem.len());
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
@@ -78,9 +119,29 @@ fn nearest(path: &Path) -> Option<PathBuf> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
-            let likeness = strsim::jaro_winkler(wanted, &name);
+            let likeness = strsim::jaro_winkler(&wanted[..stem(wanted)], &name[..stem(&name)]);
             (likeness >= LIKENESS_MIN).then(|| (likeness, path.with_file_name(name)))
         })
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_gives_its_definitions_and_nothing_else() {
+        for (name, expected) in [
+            ("a/order.yaml", true),
+            ("a/order.yml", true),
+            ("order.json", true),
+            ("order.schema.json", false),
+            (".order.yaml", false),
+            ("order.yaml~", false),
+            ("README.md", false),
+        ] {
+            assert_eq!(is_definition(Path::new(name)), expected, "{name}");
+        }
+    }
 }

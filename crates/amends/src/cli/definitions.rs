@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::client::{With, escaped, read};
 use super::exit::Exit;
-use super::{Failure, Outcome, Session, columns};
+use super::{Outcome, Session, columns, definition_file, shown};
 
 /// List the saga types of a server, show one, or bring one in
 #[derive(Args, Debug)]
@@ -65,7 +65,7 @@ impl Definitions {
             None => {
                 let page = client.page("/v1/definitions", "definitions").await?;
                 if page.rows.is_empty() {
-                    eprintln!("the server has no definitions; amends definitions deploy FILE");
+                    shown::say("the server has no definitions; amends definitions deploy FILE");
                 }
                 return session.output.many(&page.rows, || {
                     let read: Result<Vec<Summary>, _> =
@@ -81,10 +81,7 @@ impl Definitions {
                 client.ask(Method::GET, &path, With::default()).await?
             }
             Some(Act::Deploy { file }) => {
-                let text = std::fs::read(&file).map_err(|error| {
-                    let what = format!("{} cannot be read: {error}", file.display());
-                    Failure::new(Exit::Usage, what)
-                })?;
+                let text = definition_file::bytes(&file)?;
                 let body = Some(("application/yaml", text.into()));
                 let with = With { body, ..With::default() };
                 let asked = client.ask(Method::POST, "/v1/definitions", with).await;

@@ -9,13 +9,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use amends_definition::{Severity, Transport};
 use clap::Args;
 use http::Uri;
+use serde_json::value::RawValue;
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
-use super::{Outcome, shown};
+use super::output::{Form, print};
+use super::{Outcome, Session, columns, shown};
 
 /// How long a service has to take a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// Where a line has its words: after the mark and the name.
+const WORDS_COLUMN: usize = 14;
 
 /// How many syncs are measured.
 const SYNCS: usize = 20;
@@ -41,7 +46,7 @@ pub struct Doctor {
     /// Where a server would listen
     #[arg(long, value_name = "ADDR", default_value = super::serve::listen_default(), env = "AMENDS_LISTEN")]
     listen: SocketAddr,
-    /// Definition files whose services are called
+    /// Definition files, or folders of them, whose services are called
     #[arg(long, value_name = "PATH", value_delimiter = ',', env = "AMENDS_DEFINITIONS")]
     definitions: Vec<PathBuf>,
     #[command(flatten)]
@@ -59,38 +64,53 @@ enum Verdict {
 use Verdict::{Bad, Doubtful, Good};
 
 struct Report {
+    form: Form,
     worst_is_bad: bool,
+    /// For programs, at the end.
+    rows: Vec<Box<RawValue>>,
 }
 
 impl Report {
-    fn say(&mut self, verdict: Verdict, name: &str, text: &str) {
+    /// A line for people at once: a service that is not there takes its time.
+    fn say(&mut self, verdict: Verdict, name: &str, text: &str) -> Outcome {
         self.worst_is_bad |= verdict == Bad;
-        let (mark, style) = match verdict {
-            Good => ("✓", "32"),
-            Doubtful => ("!", "33"),
-            Bad => ("✗", "31"),
+        let (mark, style, word) = match verdict {
+            Good => ("✓", "32", "good"),
+            Doubtful => ("!", "33", "doubtful"),
+            Bad => ("✗", "31", "bad"),
         };
-        println!("{} {name:11} {text}", shown::paint(mark, style, shown::colour_out()));
+        if self.form == Form::Table {
+            let mark = shown::paint(mark, style, shown::colour_out());
+            let words = columns::below(text, WORDS_COLUMN, columns::width());
+            return print(&format!("{mark} {name:11} {}", words.trim_start()));
+        }
+        let row = serde_json::json!({"check": name, "verdict": word, "detail": text}).to_string();
+        self.rows.push(super::client::read(&row)?);
+        Ok(())
     }
 }
 
 impl Doctor {
-    pub fn run(self) -> Outcome {
-        let mut report = Report { worst_is_bad: false };
+    pub fn run(self, session: &Session) -> Outcome {
+        let form = session.output.output;
+        let mut report = Report { form, worst_is_bad: false, rows: Vec::new() };
         let (verdict, text) = sqlite();
-        report.say(verdict, "sqlite", &text);
+        report.say(verdict, "sqlite", &text)?;
         let (verdict, text) = self.folder();
-        report.say(verdict, "data folder", &text);
+        report.say(verdict, "data folder", &text)?;
         let (verdict, text) = disk(&self.data);
-        report.say(verdict, "disk", &text);
+        report.say(verdict, "disk", &text)?;
         let (verdict, text) = room(&self.data);
-        report.say(verdict, "room", &text);
+        report.say(verdict, "room", &text)?;
         let (verdict, text) = port(self.listen);
-        report.say(verdict, "port", &text);
+        report.say(verdict, "port", &text)?;
         let (verdict, text) = clock();
-        report.say(verdict, "clock", &text);
-        for path in &self.definitions {
-            self.definition(path, &mut report)?;
+        report.say(verdict, "clock", &text)?;
+        for path in definition_file::found(&self.definitions)? {
+            self.definition(&path, &mut report)?;
+        }
+        if form != Form::Table {
+            session.output.many(&report.rows, || Ok(String::new()))?;
         }
         if report.worst_is_bad { Err(Failure::silent(Exit::Error)) } else { Ok(()) }
     }
@@ -140,11 +160,11 @@ impl Doctor {
             report.say(
                 Bad,
                 "definition",
-                &format!("{shown}: {errors} errors; amends check {shown}"),
-            );
+                &format!("{shown}: {errors} errors; amends check {shown} shows them"),
+            )?;
             return Ok(());
         };
-        report.say(Good, "definition", &format!("{shown}: {}", compiled.definition.saga_type()));
+        report.say(Good, "definition", &format!("{shown}: {}", compiled.definition.saga_type()))?;
         for (name, binding) in &compiled.bindings.0 {
             let (verdict, text) = match &binding.transport {
                 Some(Transport::Http { url: Some(url) }) => reach(url),
@@ -154,11 +174,11 @@ impl Doctor {
                 Some(_) => (Bad, "it is reached by a broker; this server carries HTTP".to_owned()),
                 None => (Bad, "it is not said how it is reached".to_owned()),
             };
-            report.say(verdict, "service", &format!("{name}: {text}"));
+            report.say(verdict, "service", &format!("{name}: {text}"))?;
             if let Some(variable) = &binding.secret_env
                 && std::env::var_os(variable).is_none()
             {
-                report.say(Bad, "secret", &format!("{name}: {variable} is not set"));
+                report.say(Bad, "secret", &format!("{name}: {variable} is not set"))?;
             }
         }
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use amends_definition::{Severity, ascii, mermaid, render, svg};
+use amends_definition::{Severity, ascii, mermaid, render_within, svg};
 use clap::{Args, ValueEnum};
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
-use super::{Outcome, shown};
+use super::output::print;
+use super::{Outcome, columns, shown};
 
 /// Draw a definition: what waits for what, how each step is undone, and in which order
 #[derive(Args, Debug)]
@@ -33,7 +34,8 @@ impl Graph {
         let mut checked = definition_file::read(&self.file, &self.env)?;
         let Some(compiled) = checked.compiled.take() else {
             checked.findings.retain(|finding| finding.severity == Severity::Error);
-            eprint!("{}", render(&checked, shown::colour_err()));
+            let width = columns::width_of(&std::io::stderr());
+            shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
             let what = format_args!("{} has errors and cannot be drawn", self.file.display());
             return Err(Failure::new(Exit::Error, what));
         };
@@ -42,7 +44,6 @@ impl Graph {
             Format::Mermaid => mermaid(&compiled),
             Format::Svg => svg(&compiled),
         };
-        println!("{}", picture.trim_end());
-        Ok(())
+        print(&format!("{}\n", picture.trim_end()))
     }
 }

@@ -219,7 +219,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Acknowledge(command) => asking(command.run(&session)),
         Command::DeadLetters(command) => asking(command.run(&session)),
         Command::Definitions(command) => asking(command.run(&session)),
-        Command::Doctor(command) => command.run(),
+        Command::Doctor(command) => command.run(&session),
         Command::Bench(command) => command.run(&session),
         Command::Completions(command) => command.run(),
     }

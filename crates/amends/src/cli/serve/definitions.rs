@@ -1,10 +1,11 @@
 //! The definition files that are served: found, checked, taken in, and watched.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use amends_definition::{Checked, Severity, Surroundings, check, render};
+use amends_definition::{Checked, Severity, Surroundings, check, render_within};
 use amends_engine::{DeployError, Deployment, Handle};
 
 use super::super::definition_file::{self, AllowedEnv};
@@ -31,18 +32,30 @@ impl Files {
 
     /// Reads and checks every file, and says what was found. `None` when no files were named.
     pub fn read(&self, logs: &Logs) -> Result<Option<Vec<Deployment>>, Failure> {
+        self.read_changed(logs, |_| false)
+    }
+
+    /// The same, without the notes and warnings of files that are as they were.
+    fn read_changed(
+        &self,
+        logs: &Logs,
+        same: impl Fn(&Path) -> bool,
+    ) -> Result<Option<Vec<Deployment>>, Failure> {
         if self.paths.is_empty() {
             return Ok(None);
         }
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for path in self.found()? {
+        for path in definition_file::found(&self.paths)? {
             let mut checked = definition_file::read(&path, &self.env)?;
             let notes = checked.count(Severity::Note);
             checked.findings.retain(|finding| finding.severity != Severity::Note);
-            if !checked.findings.is_empty() {
-                logs.findings(&render(&checked, logs.colour()));
+            if same(&path) {
+                checked.findings.retain(|finding| finding.severity == Severity::Error);
             }
-            if notes > 0 {
+            if !checked.findings.is_empty() {
+                logs.findings(&render_within(&checked, logs.colour(), logs.width()));
+            }
+            if notes > 0 && checked.compiled.is_some() && !same(&path) {
                 let s = if notes == 1 { "" } else { "s" };
                 let path = path.display();
                 logs.say(&format!("{path}: {notes} note{s}; amends check {path} shows them"));
@@ -68,44 +81,24 @@ impl Files {
             if now == seen {
                 continue;
             }
-            seen = now;
-            let taken = match self.read(&logs) {
+            let same = |path: &Path| seen.get(path) == now.get(path);
+            let before: BTreeMap<_, _> = handle.current_versions().into_iter().collect();
+            let taken = match self.read_changed(&logs, same) {
                 Ok(checked) => deploy(&handle, checked).await,
                 Err(failure) => Err(failure),
             };
             match taken {
-                Ok(()) => logs.say(&format!("definitions changed: {}", served(&handle))),
+                Ok(()) => {
+                    let after = handle.current_versions().into_iter().collect();
+                    logs.say(&format!("definitions read again: {}", changes(&before, &after)));
+                }
                 Err(failure) => {
-                    logs.warn(&format!("{}; what was served before stays", failure.what()));
+                    let served = served(&handle);
+                    logs.warn(&format!("{}\nstill served as before: {served}", failure.what()));
                 }
             }
+            seen = now;
         }
-    }
-
-    /// The files, in order; those of a folder by name.
-    fn found(&self) -> Result<Vec<PathBuf>, Failure> {
-        let mut found = Vec::new();
-        for path in &self.paths {
-            if !path.is_dir() {
-                found.push(path.clone());
-                continue;
-            }
-            let listed = std::fs::read_dir(path).and_then(|entries| {
-                let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-                paths.collect::<Result<Vec<_>, _>>()
-            });
-            let mut files = listed.map_err(|error| {
-                Failure::new(Exit::Usage, format!("{} cannot be read: {error}", path.display()))
-            })?;
-            files.retain(|file| is_definition(file));
-            files.sort();
-            if files.is_empty() {
-                let what = format!("{} has no definition (*.yaml, *.yml, *.json)", path.display());
-                return Err(Failure::new(Exit::Usage, what));
-            }
-            found.extend(files);
-        }
-        Ok(found)
     }
 
     fn seen(&self) -> Seen {
@@ -113,7 +106,7 @@ impl Files {
             let about = std::fs::metadata(path).ok()?;
             Some((about.modified().ok()?, about.len()))
         };
-        let files = self.found().unwrap_or_default();
+        let files = definition_file::found(&self.paths).unwrap_or_default();
         files.into_iter().map(|path| (path.clone(), mark(&path))).collect()
     }
 }
@@ -132,6 +125,19 @@ pub fn served(handle: &Handle) -> String {
     let names: Vec<_> =
         current.iter().map(|(name, version)| format!("{name} v{version}")).collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What another set of current versions means for new sagas.
+fn changes<N: Ord + Display>(before: &BTreeMap<N, u32>, after: &BTreeMap<N, u32>) -> String {
+    let came = after.iter().filter_map(|(name, version)| match before.get(name) {
+        None => Some(format!("{name} v{version} is new")),
+        Some(was) if was == version => None,
+        Some(was) => Some(format!("{name} v{version}, was v{was}")),
+    });
+    let gone = before.keys().filter(|name| !after.contains_key(name));
+    let gone = gone.map(|name| format!("{name} takes no new sagas, and those that run go on"));
+    let changes: Vec<_> = came.chain(gone).collect();
+    if changes.is_empty() { "the same as before".to_owned() } else { changes.join("; ") }
 }
 
 fn kept(handle: &Handle) -> Vec<Deployment> {
@@ -155,12 +161,6 @@ fn compiled(checked: Checked) -> Option<Deployment> {
     checked.compiled.map(|compiled| Deployment { compiled })
 }
 
-fn is_definition(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let kind = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
-    kind && !name.ends_with(".schema.json") && !name.starts_with('.')
-}
-
 fn refused(error: DeployError) -> Failure {
     match &error {
         DeployError::Conflict { .. } => {
@@ -179,17 +179,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_gives_its_definitions_and_nothing_else() {
-        for (name, expected) in [
-            ("a/order.yaml", true),
-            ("a/order.yml", true),
-            ("order.json", true),
-            ("order.schema.json", false),
-            (".order.yaml", false),
-            ("order.yaml~", false),
-            ("README.md", false),
-        ] {
-            assert_eq!(is_definition(Path::new(name)), expected, "{name}");
-        }
+    fn changes_are_said_and_nothing_else() {
+        let (before, after) =
+            ([("A", 1), ("B", 1), ("C", 3)].into(), [("B", 2), ("C", 3), ("D", 1)].into());
+        assert_eq!(
+            changes(&before, &after),
+            "B v2, was v1; D v1 is new; A takes no new sagas, and those that run go on"
+        );
+        assert_eq!(changes(&before, &before), "the same as before");
     }
 }

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
 use super::super::exit::{Exit, Failure};
-use super::super::shown;
+use super::super::{columns, shown};
 
 /// How it is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +43,7 @@ impl Logs {
     /// Something that a person who started the server wants to know.
     pub fn say(&self, text: &str) {
         match self.format {
-            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Text => shown::say(text),
             LogFormat::Json => tracing::info!("{text}"),
         }
     }
@@ -51,7 +51,7 @@ impl Logs {
     /// Something that should be otherwise.
     pub fn warn(&self, text: &str) {
         match self.format {
-            LogFormat::Text => eprintln!("{} {text}", shown::warning_word()),
+            LogFormat::Text => shown::say(format_args!("{} {text}", shown::warning_word())),
             LogFormat::Json => tracing::warn!("{text}"),
         }
     }
@@ -59,9 +59,14 @@ impl Logs {
     /// Findings in a definition, which have many lines.
     pub fn findings(&self, rendered: &str) {
         match self.format {
-            LogFormat::Text => eprint!("{rendered}"),
+            LogFormat::Text => shown::say(rendered.trim_end()),
             LogFormat::Json => tracing::warn!(findings = rendered, "findings in a definition"),
         }
+    }
+
+    /// How wide its lines may be.
+    pub fn width(&self) -> Option<usize> {
+        if self.format == LogFormat::Text { columns::width_of(&std::io::stderr()) } else { None }
     }
 
     /// May it have colour?
