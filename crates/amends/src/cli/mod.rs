@@ -28,6 +28,7 @@ mod resolve;
 mod resume;
 mod retry;
 mod saga_view;
+mod schema;
 mod serve;
 mod settings;
 mod shown;
@@ -138,6 +139,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Graph(graph::Graph),
+    Schema(schema::Schema),
     Start(start::Start),
     List(list::List),
     Get(get::Get),
@@ -203,6 +205,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
+        Command::Schema(command) => command.run(),
         Command::Start(command) => asking(command.run(&session)),
         Command::List(command) => asking(command.run(&session)),
         Command::Get(command) => asking(command.run(&session)),
