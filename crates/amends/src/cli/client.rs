@@ -1,6 +1,7 @@
 //! The REST API as a caller sees it: requests, and what its answers mean for a command.
 
 use std::error::Error as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use serde_json::value::RawValue;
 
 use super::exit::{Exit, Failure};
 use super::saga_view::SagaView;
+use super::trust;
 
 /// How long a connection may take to come about.
 const CONNECT_SECS_MAX: u64 = 5;
@@ -49,6 +51,9 @@ pub struct Remote {
         help_heading = "Server"
     )]
     token: Option<String>,
+    /// A certificate to trust, as PEM: the server's own, or its authority's; besides the system's
+    #[arg(long, global = true, value_name = "FILE", env = "AMENDS_CA", help_heading = "Server")]
+    ca: Option<PathBuf>,
 }
 
 fn server_default() -> String {
@@ -107,19 +112,28 @@ impl Remote {
                 Some(value)
             }
         };
-        Ok(Client { http: http_client()?, server, authorization })
+        Ok(Client { http: http_client(self.ca.as_deref())?, server, authorization })
     }
 }
 
-fn http_client() -> Result<Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>, Failure> {
+fn http_client(
+    ca: Option<&Path>,
+) -> Result<Pooled<HttpsConnector<HttpConnector>, Full<Bytes>>, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let trusted = ca.map_or(Ok(Vec::new()), trust::read)?;
+    roots.add_parsable_certificates(trusted.iter().cloned());
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    let tls = rustls::ClientConfig::builder_with_provider(std::sync::Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Exit::Error, error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .map_err(|error| Failure::new(Exit::Error, error))?;
+    let tls = match trusted.is_empty() {
+        true => tls.with_root_certificates(roots).with_no_client_auth(),
+        false => {
+            let verifier = trust::verifier(roots, provider, trusted)?;
+            tls.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        }
+    };
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_connect_timeout(Some(Duration::from_secs(CONNECT_SECS_MAX)));
@@ -293,8 +307,17 @@ impl Client {
 
     fn unreachable(&self, why: &str) -> Failure {
         let what = format!("no answer from the server at {}: {why}", self.server);
-        Failure::new(Exit::Unreachable, what)
-            .hint("start one with amends serve, or name another with --server or AMENDS_SERVER")
+        let secure = self.server.starts_with("https://");
+        let next = if why.contains("invalid peer certificate") {
+            "--ca FILE, or AMENDS_CA, names the certificate that is to be trusted"
+        } else if secure && why.contains("InvalidContentType") {
+            "something without TLS listens there; write http://"
+        } else if !secure && (why.contains("HTTP version") || why.contains("before message")) {
+            "something that is no HTTP server listens there, or one with TLS; then write https://"
+        } else {
+            "start one with amends serve, or name another with --server or AMENDS_SERVER"
+        };
+        Failure::new(Exit::Unreachable, what).hint(next)
     }
 }
 
@@ -400,7 +423,7 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_refused_at_once() {
         for server in ["localhost", "ftp://h", "http://h/?x=1", ""] {
-            let remote = Remote { server: server.to_owned(), token: None };
+            let remote = Remote { server: server.to_owned(), token: None, ca: None };
             assert_eq!(remote.client().err().unwrap().exit(), Exit::Usage, "{server}");
         }
     }

@@ -36,6 +36,7 @@ mod signal;
 mod skip;
 mod start;
 mod times;
+mod trust;
 mod watch;
 
 use std::future::Future;
