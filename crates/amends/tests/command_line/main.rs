@@ -1,6 +1,10 @@
 //! The binary as people meet it: real processes on temporary folders, and every way a command can
 //! end.
 
+mod access;
+mod endings;
 mod errors;
+mod forms;
 mod order;
 mod server;
+mod watching;

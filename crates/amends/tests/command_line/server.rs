@@ -1,8 +1,10 @@
 //! A server in a process of its own, and commands that ask it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -21,24 +23,51 @@ pub fn amends() -> Command {
 pub struct Server {
     process: Child,
     pub url: String,
+    log: PathBuf,
 }
+
+/// However busy the machine: what has not come by then never will.
+const WITHIN: Duration = Duration::from_secs(60);
 
 impl Server {
     /// Starts one on a free port, and waits until it listens.
     pub fn start(data: &Path, definition: &Path) -> Self {
+        Self::start_with(data, definition, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(data: &Path, definition: &Path, more: &[&str]) -> Self {
+        let log = data.with_extension("log");
         let mut process = amends()
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .arg("--definitions")
             .arg(definition)
+            .args(more)
             .stdout(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.trim().strip_prefix("amends listens on ").map(str::to_owned);
-        let url = url.unwrap_or_else(|| panic!("the server did not start: {line:?}"));
-        Self { process, url }
+        let said = || std::fs::read_to_string(&log).unwrap_or_default();
+        let url = url.unwrap_or_else(|| panic!("the server did not start: {line:?} {}", said()));
+        Self { process, url, log }
+    }
+
+    /// Waits until its log has this.
+    #[track_caller]
+    pub fn says(&self, words: &str) {
+        let began = Instant::now();
+        loop {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            if log.contains(words) {
+                return;
+            }
+            assert!(began.elapsed() < WITHIN, "the server does not say {words:?}: {log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Runs a command against it.
