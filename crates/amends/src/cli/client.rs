@@ -381,6 +381,8 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Failure {
         ("unauthenticated", _) => failure.hint("--token, or AMENDS_TOKEN in the environment"),
         ("unknown_saga_type", _) => failure.hint("amends definitions lists the types"),
         ("no_such_saga", _) => failure.hint("amends list shows the sagas there are"),
+        ("verb_does_not_fit", _) => failure
+            .hint("amends get shows where each step stands; a verb's --help says what it is for"),
         ("moved", _) => failure.hint("amends get shows it as it is now"),
         ("attempt_in_flight", _) => failure.hint("wait, or say --force"),
         (_, Some(secs)) => failure.hint(format_args!("try again in {secs} s")),
