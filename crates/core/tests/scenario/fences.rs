@@ -278,3 +278,10 @@ fn none_refused_while_another_sending_is_open_turns_and_then_waits_for_a_person(
     saga.expect_attention(["b OutcomeUnknown"]).ask(Ask::Skip("undo b")).room_for_all();
     saga.reply("undo a", undone()).expect_state(State::Failed).expect_exceptions(["b Skipped"]);
 }
+
+#[test]
+fn settle_is_not_unproven_when_the_settled_refusal_came_before_the_acknowledgement() {
+    let mut saga = asked(step("b").fence(Fence::Settle));
+    saga.run_to(60).event("b", refused("NO")).reply("undo b", acknowledged());
+    saga.expect_exceptions([]);
+}

@@ -301,3 +301,16 @@ fn not_sent_is_no_attempt_also_after_more_sendings_than_are_kept_apart() {
     assert_eq!(left(&saga), before - 1);
     assert!(saga.step("r").action.as_ref().is_some_and(|action| action.open.is_none()));
 }
+
+#[test]
+fn accepted_for_an_earlier_sending_does_not_lengthen_the_current_one() {
+    let mut saga = asked(step("b"));
+    saga.run_to(11).reply_to("b", 1, accepted()).run_to(23).expect_sent(["b #2", "b #3"]);
+}
+
+#[test]
+fn accepted_never_shortens_the_time_of_an_attempt() {
+    let mut saga = asked(step("b").accepted_timeout(3));
+    saga.tick_to(1).reply("b", accepted()).run_to(10).expect_sent([]).run_to(11);
+    saga.expect_sent(["b #2"]);
+}

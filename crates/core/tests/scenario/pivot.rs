@@ -213,3 +213,12 @@ fn a_retriable_step_that_cannot_be_reached_is_tried_on_for_ever() {
     saga.expect_attention(["r RetriableSlow"]).reply("r", completed("3"));
     saga.expect_state(State::Completed).expect_attention([]);
 }
+
+#[test]
+fn an_overdue_pivot_is_asked_on_at_the_pace_of_an_undo() {
+    let mut spec = pivot("p").within(60);
+    spec.step.undo.backoff.initial = amends_core::Millis::secs(8);
+    let mut saga = World::of([spec]);
+    // Asked at 61 s for the 30 s of an undo; by its own policy it would be asked again at 93 s.
+    saga.run_to(98).expect_sent(["p", "p #2"]).run_to(99).expect_sent(["p #3"]);
+}

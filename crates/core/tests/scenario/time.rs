@@ -312,3 +312,10 @@ fn an_outage_makes_no_undo_slow() {
     saga.room_for_all().asleep_to(50).outage(40).tick_to(99).expect_attention([]);
     saga.tick_to(100).expect_attention(["undo a UndoSlow"]);
 }
+
+#[test]
+fn a_deadline_that_passes_in_a_short_wait_for_room_moves_all_the_same() {
+    let mut saga = World::of([step("a").within(60)]);
+    saga.room_for_all().asleep_to(58).pass_millis(500).reply("a", transient()).pass_millis(1_600);
+    saga.tick().room_for_all().expect_sent(["a", "a #2"]).tick().expect("started: a executing");
+}
