@@ -213,17 +213,16 @@ impl Decision<'_> {
         if self.saga.turned.is_some() || self.saga.state.ended() {
             return Err(Refusal::VerbDoesNotFit);
         }
-        let Some(state) = self.saga.run(run) else {
-            if !self.expression_failed(run) {
+        let sends = self.def.step(run.step).action().is_some();
+        if self.saga.run(run).is_none() {
+            if !sends || !self.expression_failed(run) {
                 return Err(Refusal::VerbDoesNotFit);
             }
             let for_each = self.def.step(run.step).computed.for_each;
-            self.ready(run.step, for_each, alloc::vec![Some(body)]);
-            self.except(run, ExceptionReason::ByHand, &act);
-            return Ok(());
-        };
+            self.ready(run.step, for_each, alloc::vec![None]);
+        }
+        let state = self.run(run)?;
         self.not_in_flight(state, Direction::Action, run, force)?;
-        let sends = self.def.step(run.step).action().is_some();
         let absent = rules::action_open(state) && !rules::may_have_left(state);
         if !sends || !absent {
             return Err(Refusal::VerbDoesNotFit);

@@ -1,9 +1,10 @@
 //! Expressions are evaluated outside, once, and come in as facts.
 
 use amends_core::definition::RUNS_MAX;
+use amends_core::event::NewRound;
 use amends_core::input::{Evaluation, Input};
 use amends_core::saga::State;
-use amends_core::{Refusal, effects};
+use amends_core::{Event, Refusal, effects};
 
 use crate::shapes::{best_effort, pivot, reads, retriable, signal, step};
 use crate::world::*;
@@ -106,11 +107,16 @@ fn an_expression_that_fails_after_the_point_of_no_return_is_a_person_s() {
 }
 
 #[test]
-fn it_is_mended_by_an_edit() {
+fn it_is_mended_by_an_edit_which_is_no_exception_and_is_on_record() {
     let mut saga = failed_after_pivot();
-    saga.ask(Ask::Edit("r", "{\"fixed\":1}")).expect_attention([]).room_for_all();
+    saga.ask(Ask::Edit("r", "{\"fixed\":1}")).expect_attention([]);
+    let asked = saga.step("r").action.as_ref().expect("its first round is opened");
+    assert_eq!((asked.round, asked.body.clone()), (1, Some("{\"fixed\":1}".into())));
+    let edited = |event: &Event| matches!(event, Event::RoundOpened { why: NewRound::Edited { act: by, .. }, .. } if *by == act());
+    assert!(saga.history.iter().any(|(_, event)| edited(event)), "who, and why");
+    saga.room_for_all();
     saga.expect_sent(["r"]).reply("r", completed("2"));
-    saga.expect("completed: p completed, r completed").expect_exceptions(["r ByHand"]);
+    saga.expect("completed: p completed, r completed").expect_exceptions([]);
 }
 
 #[test]
