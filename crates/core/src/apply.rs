@@ -305,6 +305,12 @@ impl Saga {
                 if let Some(undo) = run.sendings_mut(Direction::Compensation) {
                     undo.since = undo.since + lasted;
                 }
+                for direction in [Direction::Action, Direction::Compensation] {
+                    let sendings = run.sendings_mut(direction);
+                    if let Some(open) = sendings.and_then(|sendings| sendings.open.as_mut()) {
+                        open.cut_off = true;
+                    }
+                }
             }
         }
     }

@@ -257,6 +257,8 @@ pub struct Attempt {
     pub until: Time,
     /// The participant said that the answer comes later.
     pub accepted: bool,
+    /// The engine was away in the meantime, or the saga paused: its time was in part ours.
+    pub cut_off: bool,
 }
 
 /// The most rounds of a command: a reply address writes the round in two bytes. A retriable step that

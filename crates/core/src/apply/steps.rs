@@ -76,7 +76,8 @@ impl Saga {
         sendings.left += 1;
         sendings.unresolved.insert(attempt);
         sendings.doubtful.insert(attempt);
-        sendings.open = Some(Attempt { number: attempt, sent_at: at, until, accepted: false });
+        let open = Attempt { number: attempt, sent_at: at, until, accepted: false, cut_off: false };
+        sendings.open = Some(open);
         run.unbound = false;
         match (command.direction, &mut run.undo) {
             (Direction::Compensation, Some(undo)) => {

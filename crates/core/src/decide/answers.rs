@@ -7,10 +7,11 @@ use crate::input::{Answer, Outcome, Refusal};
 use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{
-    Exception, ExceptionReason, Fault, ROUNDS_MAX, Reason, Run, Sendings, Settled, Status,
+    Exception, ExceptionReason, Fault, Letter, ROUNDS_MAX, Reason, Run, Sendings, Settled, Status,
 };
 use crate::time::{Millis, Time};
 
+use super::sending::{POISON_PAUSE, redrive_pause};
 use super::{Decision, RETRY_AFTER_MAX};
 
 impl Decision<'_> {
@@ -279,31 +280,26 @@ impl Decision<'_> {
         fault: Option<Fault>,
         retry_after: Option<Millis>,
     ) {
-        let was_open = self
-            .sendings(command)
-            .is_some_and(|s| s.open.is_some_and(|open| open.number == attempt));
+        let open = self.sendings(command).and_then(|sendings| sendings.open);
+        let open = open.filter(|open| open.number == attempt);
         let next_at = self.next_try(command.run, command.direction, retry_after);
         self.record(Event::AttemptEnded { command, attempt, ending, next_at, fault });
-        if !was_open {
+        let Some(open) = open else { return };
+        let unanswered = matches!(ending, Ending::Unknown | Ending::TimedOut);
+        if open.cut_off && unanswered {
+            // That time was ours: another attempt follows, and what that one comes to counts
+            // (section 5, time).
             return;
         }
         match command.direction {
             Direction::Compensation => self.undo_attempt_over(command.run),
-            Direction::Action if self.was_cut_off(command.run, ending) => {}
             Direction::Action => self.attempts_used_up(command.run),
         }
     }
 
-    /// Was it an outage that left the attempt without an answer? That time was ours: another attempt
-    /// follows, and what that one comes to counts (section 5, time).
-    fn was_cut_off(&self, run: RunRef, ending: Ending) -> bool {
-        let unanswered = matches!(ending, Ending::Unknown | Ending::TimedOut);
-        unanswered && self.saga.run(run).is_some_and(|run| run.floats)
-    }
-
     /// A crash took the exchange of an open attempt with it. It counts as sent and for ever
-    /// unanswered, and what follows is a new attempt, whatever `max_attempts` says (section 5,
-    /// crash).
+    /// unanswered, and what follows is a new attempt, whatever `max_attempts` says, of the step or of
+    /// its undo (section 5, crash).
     pub(super) fn lost(&mut self, run: RunRef, direction: Direction) -> Result<(), Refusal> {
         let sendings = self.run(run)?.sendings(direction).ok_or(Refusal::NotOwed)?;
         let out = sendings.open.filter(|open| !open.accepted).ok_or(Refusal::NotOwed)?;
@@ -313,9 +309,6 @@ impl Decision<'_> {
         let next_at = self.next_try(run, direction, None);
         let (attempt, ending) = (out.number, Ending::Unknown);
         self.record(Event::AttemptEnded { command, attempt, ending, next_at, fault: Some(fault) });
-        if direction == Direction::Compensation {
-            self.undo_attempt_over(run);
-        }
         Ok(())
     }
 
@@ -334,17 +327,7 @@ impl Decision<'_> {
     fn not_sent(&mut self, command: CommandRef, attempt: Option<u32>, fault: &Fault) {
         let Some(sendings) = self.sendings(command) else { return };
         let Some(attempt) = attempt.filter(|&a| sendings.may_not_have_left(a)) else { return };
-        let letter = self.saga.run(command.run).and_then(|run| run.undo.as_ref()).map(|u| u.letter);
-        let next_at = match (command.direction, letter) {
-            // A dead letter keeps the redriver's pace: not sent does not count, nor hurry it.
-            (Direction::Compensation, Some(crate::saga::Letter::Dead { redrives })) => {
-                self.at() + super::sending::redrive_pause(redrives)
-            }
-            (Direction::Compensation, Some(crate::saga::Letter::Poison)) => {
-                self.at() + super::sending::POISON_PAUSE
-            }
-            _ => self.next_try(command.run, command.direction, None),
-        };
+        let next_at = self.next_try(command.run, command.direction, None);
         self.record(Event::NotSent { command, attempt, next_at, fault: fault.clone() });
         let past = self.saga.run(command.run).is_some_and(|run| {
             run.settled == Settled::Open && run.undo.is_none() && run.deadline_said <= self.at()
@@ -369,7 +352,17 @@ impl Decision<'_> {
     /// The earliest time of the next try of a command.
     fn next_try(&self, run: RunRef, direction: Direction, retry_after: Option<Millis>) -> Time {
         let step = self.def.step(run.step);
-        let sendings = self.saga.run(run).and_then(|run| run.sendings(direction));
+        let state = self.saga.run(run);
+        let letter = state.and_then(|run| run.undo.as_ref()).map(|undo| undo.letter);
+        // A dead letter keeps the redriver's pace: what does not count does not hurry it either.
+        match (direction, letter) {
+            (Direction::Compensation, Some(Letter::Dead { redrives })) => {
+                return self.at() + redrive_pause(redrives);
+            }
+            (Direction::Compensation, Some(Letter::Poison)) => return self.at() + POISON_PAUSE,
+            _ => {}
+        }
+        let sendings = state.and_then(|run| run.sendings(direction));
         let overdue = sendings.is_some_and(|sendings| sendings.overdue);
         let backoff: Backoff = match direction {
             Direction::Compensation => step.undo.backoff,

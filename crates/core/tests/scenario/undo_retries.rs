@@ -85,3 +85,60 @@ fn a_paused_saga_redrives_nothing() {
     saga.expect_attention(["undo a CompensationFailed"]).ask(Ask::Resume).room_for_all();
     saga.expect_sent(["undo a #2"]);
 }
+
+#[test]
+fn an_undo_whose_only_attempt_an_outage_cut_off_is_sent_once_more_before_it_is_a_dead_letter() {
+    let mut saga = undoing(step("a").undo_attempts(1));
+    saga.asleep_to(600).outage(600).tick().expect_attention([]).run_to(608);
+    saga.expect_sent(["undo a #2"]).expect_attention([]).reply("undo a", unknown());
+    saga.expect_attention(["undo a CompensationFailed"]);
+}
+
+#[test]
+fn an_undo_in_whose_only_attempt_the_saga_was_paused_is_sent_once_more() {
+    let mut saga = undoing(step("a").undo_attempts(1));
+    saga.ask(Ask::Pause).run_to(600).ask(Ask::Resume).tick().expect_attention([]).run_to(608);
+    saga.expect_sent(["undo a #2"]).reply("undo a", undone()).expect_attention([]);
+}
+
+#[test]
+fn an_answer_that_an_outage_did_not_keep_away_counts() {
+    let mut saga = undoing(step("a").undo_attempts(1));
+    saga.asleep_to(20).outage(20).reply("undo a", transient());
+    saga.expect_attention(["undo a CompensationFailed"]);
+}
+
+#[test]
+fn an_undo_that_a_crash_lost_is_sent_again_whatever_its_policy_says() {
+    let mut saga = undoing(step("a").undo_attempts(1));
+    saga.restarted().lost("undo a").expect_attention([]).run_to(8).expect_sent(["undo a #2"]);
+    // It counts as sent, so the new attempt is the last one.
+    saga.reply("undo a", unknown()).expect_attention(["undo a CompensationFailed"]);
+}
+
+#[test]
+fn a_redrive_that_a_crash_or_an_outage_cut_off_is_none_of_the_five_and_keeps_the_pace() {
+    let cut_off: [fn(&mut World); 2] = [
+        |saga| {
+            saga.restarted().lost("undo a");
+        },
+        |saga| {
+            let at = saga.seconds() + 40;
+            saga.asleep_to(at).outage(40).tick();
+        },
+    ];
+    for cut_off in cut_off {
+        let mut saga = undoing(step("a").undo_attempts(1));
+        saga.reply("undo a", unknown());
+        for (n, pause) in (2..).step_by(2).zip([10, 20, 40, 80, 160]) {
+            let at = saga.seconds() + pause;
+            saga.run_to(at).expect_sent([&format!("undo a #{n}")]);
+            cut_off(&mut saga);
+            let at = saga.seconds() + pause;
+            saga.run_to(at - 1).expect_sent([]).run_to(at);
+            saga.expect_sent([&format!("undo a #{}", n + 1)]);
+            saga.expect_attention(["undo a CompensationFailed"]).reply("undo a", unknown());
+        }
+        saga.expect_attention(["undo a Poison"]);
+    }
+}
