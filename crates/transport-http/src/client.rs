@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -87,17 +88,39 @@ pub(crate) fn nothing_left(error: &legacy::Error) -> bool {
     error.is_connect() || unstarted()
 }
 
-/// An error with its causes, each once.
+/// An error with its causes, in words for people: without the layers of the client that only say
+/// that the next one failed, and without the system's numbers.
 pub(crate) fn explain(error: &(dyn Error + 'static)) -> String {
     let mut text = String::new();
     for cause in causes(error) {
-        let part = cause.to_string();
+        let part = words(cause);
+        if cause.source().is_some() && is_wrapper(cause, &part) {
+            continue;
+        }
         if !text.is_empty() {
             text.push_str(": ");
         }
         text.push_str(&part);
     }
     text
+}
+
+fn is_wrapper(cause: &(dyn Error + 'static), part: &str) -> bool {
+    cause.is::<legacy::Error>() || part == "tcp connect error"
+}
+
+fn words(cause: &(dyn Error + 'static)) -> String {
+    let text = cause.to_string();
+    match cause.downcast_ref::<io::Error>() {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            "connection refused".to_owned()
+        }
+        Some(error) => match error.raw_os_error() {
+            Some(number) => text.trim_end_matches(&format!(" (os error {number})")).to_owned(),
+            None => text,
+        },
+        None => text,
+    }
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

@@ -124,7 +124,7 @@ async fn exchange(client: Client, bound: Arc<Bound>, outgoing: Outgoing) -> Outc
             let (head, body) = response.into_parts();
             answer(&bound, &outgoing, &url, head.status.as_u16(), &head.headers, body).await
         }
-        Err(e) if nothing_left(&e) => Outcome::not_sent(explain(&e)),
+        Err(e) if nothing_left(&e) => Outcome::not_sent(format!("{url}: {}", explain(&e))),
         Err(e) => Outcome::unknown(format!("the exchange broke off: {}", explain(&e))),
     };
     without_secrets(outcome, &bound, &outgoing)
@@ -237,7 +237,9 @@ fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> 
         }
     };
     match &mut outcome {
-        Outcome::Refused { error } | Outcome::Transient { error, .. } => hide_fault(error),
+        Outcome::Refused { error }
+        | Outcome::Transient { error, .. }
+        | Outcome::NotSent { error } => hide_fault(error),
         Outcome::Unknown { error, contract } => {
             hide_fault(error);
             if let Some(note) = contract {
