@@ -232,7 +232,12 @@ impl Shared {
         if !self.outages.note(ended, lasted) {
             return;
         }
-        tracing::warn!(lasted_ms = lasted.0, "the engine did nothing; deadlines make up for it");
+        let secs = lasted.0.div_ceil(1_000);
+        tracing::warn!(
+            lasted_ms = lasted.0,
+            "the engine was down or stopped for {secs} s; the deadlines of running sagas move by as \
+             much"
+        );
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             if let Err(error) = shared.outages.keep(&*shared.store.catalog).await {
