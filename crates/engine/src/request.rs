@@ -53,7 +53,7 @@ pub enum StartError {
         known: Option<Arc<str>>,
     },
     /// The type has no such version.
-    #[error("{saga_type} has no version {version}; its versions are {versions:?}")]
+    #[error("{saga_type} has no version {version}; there {}", crate::words::versions(.versions))]
     UnknownVersion {
         /// The type.
         saga_type: Arc<str>,
@@ -63,7 +63,7 @@ pub enum StartError {
         versions: Vec<u32>,
     },
     /// The file of the type was removed: running sagas go on, new ones are not taken.
-    #[error("{0} takes no new sagas: its definition was removed; load it again to start one")]
+    #[error("{0} takes no new sagas: its definition was removed")]
     Retired(Arc<str>),
     /// The data is not what the definition takes.
     #[error("the saga's data cannot be taken: {0}")]

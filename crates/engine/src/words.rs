@@ -20,12 +20,24 @@ pub fn refusal(refusal: &Refusal) -> &'static str {
         Refusal::NotPaused => "the saga is not paused",
         Refusal::UnknownSignal => "no step of the saga waits for a signal of this name",
         Refusal::SignalTaken => "a signal of this name came before; the first one counts",
-        Refusal::VerbDoesNotFit => "this cannot be done where the step stands now",
+        Refusal::VerbDoesNotFit => "this cannot be done where the saga and its step stand now",
         Refusal::AttemptInFlight => {
             "an attempt is in flight and may be answered any moment: wait for its time-out, or say \
              force where that is allowed"
         }
         Refusal::NotLater => "a deadline can be moved later only",
+    }
+}
+
+/// The versions that there are of a type, after "there".
+pub fn versions(versions: &[u32]) -> String {
+    match versions {
+        [] => "is none".to_owned(),
+        [only] => format!("is version {only} only"),
+        [before @ .., last] => {
+            let before: Vec<String> = before.iter().map(u32::to_string).collect();
+            format!("are versions {} and {last}", before.join(", "))
+        }
     }
 }
 
@@ -72,5 +84,22 @@ pub const fn reason(reason: Reason) -> &'static str {
         Reason::Contradicted => "contradicted",
         Reason::UnboundService => "unbound_service",
         Reason::Expression => "expression",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_counted_up_in_words() {
+        for (there, words) in [
+            (&[][..], "is none"),
+            (&[3], "is version 3 only"),
+            (&[1, 2], "are versions 1 and 2"),
+            (&[1, 2, 5], "are versions 1, 2 and 5"),
+        ] {
+            assert_eq!(versions(there), words);
+        }
     }
 }

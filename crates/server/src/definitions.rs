@@ -6,7 +6,7 @@ use std::sync::Arc;
 use amends_core::StepIx;
 use amends_core::definition::{Definition, Work};
 use amends_definition::{Severity, Surroundings, check, findings_json};
-use amends_engine::{Deployed, Deployment};
+use amends_engine::{Deployed, Deployment, StartError};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -236,9 +236,10 @@ fn find(
     let found = all.iter().find(|deployed| {
         **deployed.definition.saga_type() == *saga_type && deployed.definition.version() == wanted
     });
-    let deployed = found.ok_or_else(|| {
-        let detail = format!("{saga_type} has no version {wanted}; its versions are {versions:?}");
-        Problem::new(Code::UnknownVersion, detail)
+    let deployed = found.ok_or_else(|| StartError::UnknownVersion {
+        saga_type: saga_type.into(),
+        version: wanted,
+        versions: versions.clone(),
     })?;
     Ok(definition(deployed, versions.clone(), caller))
 }

@@ -36,7 +36,13 @@ impl From<StartError> for Problem {
                 format!("{detail}; GET /v1/definitions lists the types there are"),
             ),
             StartError::UnknownVersion { .. } => Self::new(Code::UnknownVersion, detail),
-            StartError::Retired(_) => Self::new(Code::Retired, detail),
+            StartError::Retired(_) => Self::new(
+                Code::Retired,
+                format!(
+                    "{detail}; to start one, put its file back among the server's --definitions, \
+                     or POST it to /v1/definitions"
+                ),
+            ),
             StartError::BadData(_) => Self::new(Code::BadData, detail),
             StartError::TooLarge { .. } => Self::new(Code::TooLarge, detail),
             StartError::IdempotencyConflict { saga_id } => {
