@@ -14,6 +14,7 @@ mod evaluation;
 mod handle;
 mod hidden;
 mod metrics;
+mod misfit;
 pub mod options;
 mod outages;
 pub mod persist;

@@ -255,6 +255,9 @@ pub enum AskError {
     /// The machine says no.
     #[error("{}", crate::words::refusal(.0))]
     Refused(Refusal),
+    /// The verb does not fit where the step or the saga stands: why, and what does.
+    #[error("{0}")]
+    DoesNotFit(&'static str),
     /// The engine takes no work.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

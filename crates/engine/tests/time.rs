@@ -346,6 +346,50 @@ async fn a_saga_that_waits_for_a_signal_is_not_stuck_and_one_that_needs_a_person
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_verb_that_does_not_fit_is_refused_with_the_one_that_does() {
+    let ledger = Ledger::default();
+    let definition = r#"
+saga: Order
+steps:
+  - parallel:
+      - { name: reserve, action: Inventory.Reserve, compensation: Inventory.Release }
+      - { name: pay, action: Payment.Charge, compensation: Payment.Refund, deadline: 1m }
+services:
+  Inventory: { fence: barrier }
+  Payment: { fence: none }
+"#;
+    let engine = engine(&Disk::new(), &ledger, definition).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Payment.Charge": "hang"})).await;
+    attention_until(&handle, saga, Reason::OutcomeUnknown).await;
+    let refused = async |verb_asked| {
+        let refused = handle.ask(saga, verb(verb_asked), None).await.unwrap_err();
+        assert!(matches!(refused, AskError::DoesNotFit(_)), "{refused:?}");
+        refused.to_string()
+    };
+    let skip = |step: &str| SagaVerb::Skip { step: step.into(), force: false };
+    let later = amends_core::Time(u64::MAX / 2);
+    let extend = SagaVerb::Extend { step: None, deadline: later };
+    assert!(refused(extend).await.contains("no deadline of its own"));
+    assert!(refused(skip("reserve")).await.contains("cancel the saga"));
+    let acknowledge = SagaVerb::Acknowledge { step: "pay".into() };
+    assert!(refused(acknowledge).await.contains("nothing that contradicts"));
+    // Before the turn and after it: only whoever looked knows what the step came to.
+    for _ in 0..2 {
+        let edit = SagaVerb::Edit { step: "pay".into(), body: "{}".into(), force: false };
+        for asked in [skip("pay"), edit, SagaVerb::Retry { step: "pay".into() }] {
+            let why = refused(asked).await;
+            assert!(why.contains("resolve it as completed or refused"), "{why}");
+        }
+        let _ = handle.ask(saga, verb(SagaVerb::Cancel), None).await;
+    }
+    let resolve = SagaVerb::Resolve { step: "pay".into(), completed: None, force: false };
+    handle.ask(saga, verb(resolve), None).await.unwrap();
+    assert_eq!(end(&handle, saga).await.state, State::Failed);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_an_operator_did_is_in_the_audit_and_in_the_saga_s_history() {
     let ledger = Ledger::default();
     let engine = engine(&Disk::new(), &ledger, APPROVAL).await;

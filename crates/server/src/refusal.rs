@@ -69,6 +69,7 @@ impl From<AskError> for Problem {
             ),
             AskError::Moved { seq } => Self::new(Code::Moved, detail).at_seq(seq),
             AskError::Refused(refusal) => Self::new(refusal_code(refusal), detail),
+            AskError::DoesNotFit(_) => Self::new(Code::VerbDoesNotFit, detail),
             AskError::Unavailable(why) => why.into(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use amends_core::input::Answer;
-use amends_core::{Input, RunRef, SagaId, start};
+use amends_core::{Input, Refusal, RunRef, SagaId, start};
 use amends_store::StoredSaga;
 use amends_transport::{Delivery, Receipt as Delivered};
 use amends_wire::Reply;
@@ -183,12 +183,20 @@ impl Shard {
             Ok(input) => input,
             Err(why) => return drop(reply.send(Err(why))),
         };
-        match self.desk.work(live, input, None) {
-            Ok(()) => {
+        let verb = match &input {
+            Input::Verb { verb, .. } => Some(verb.clone()),
+            _ => None,
+        };
+        match (self.desk.work(live, input, None), verb) {
+            (Ok(()), _) => {
                 let snapshot = live.snapshot();
                 self.when_durable(saga, Effect::Asked { reply, snapshot });
             }
-            Err(refusal) => drop(reply.send(Err(AskError::Refused(refusal)))),
+            (Err(Refusal::VerbDoesNotFit), Some(verb)) => {
+                let why = crate::misfit::misfit(&verb, &live.deployed.definition, &live.saga);
+                drop(reply.send(Err(AskError::DoesNotFit(why))));
+            }
+            (Err(refusal), _) => drop(reply.send(Err(AskError::Refused(refusal)))),
         }
     }
 
