@@ -15,6 +15,9 @@ const STUCK_AFTER_MIN: Millis = Millis::mins(10);
 
 /// From when on the saga is stuck, unless something happens to it before; none where it may wait.
 ///
+/// A wait in its time excuses that nothing moves, and no attention: what a person is needed for in
+/// one branch is not hidden by an approval that another waits for.
+///
 /// It depends on the saga alone, so the catalog keeps it with the saga's row: that is what lists,
 /// the metric and alerts look at, for sagas in memory and for those that are not.
 pub fn stuck_at(deployed: &Deployed, saga: &Saga) -> Option<Time> {

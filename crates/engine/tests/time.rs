@@ -346,6 +346,36 @@ async fn a_saga_that_waits_for_a_signal_is_not_stuck_and_one_that_needs_a_person
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_saga_that_needs_a_person_is_stuck_also_while_another_branch_waits_for_a_signal() {
+    let ledger = Ledger::default();
+    let definition = r#"
+saga: Order
+steps:
+  - parallel:
+      - { name: approve, signal: approval, deadline: 3d, on_deadline: refuse }
+      - { name: pay, action: Payment.Charge, compensation: Payment.Refund, deadline: 1m }
+services:
+  Payment: { fence: none }
+"#;
+    let engine = engine(&Disk::new(), &ledger, definition).await;
+    let handle = engine.handle();
+    let saga = begin(&handle, json!({"Payment.Charge": "hang"})).await;
+    attention_until(&handle, saga, Reason::OutcomeUnknown).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let seen = look(&handle, saga).await;
+    let approve = seen.runs().find(|(at, _)| at.step.get() == 0).map(|(_, run)| run.status);
+    assert_eq!((seen.state, approve), (State::Pending, Some(Status::Pending)), "it waits");
+    let since = seen.attention[0].since.0;
+    assert_eq!(stuck(&handle, since).await, (1, true));
+    // Once nobody is needed any more, the wait for the signal is in its time again.
+    let done = SagaVerb::Resolve { step: "pay".into(), completed: Some("{}".into()), force: false };
+    handle.ask(saga, verb(done), None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(stuck(&handle, u64::MAX).await, (0, false));
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_verb_that_does_not_fit_is_refused_with_the_one_that_does() {
     let ledger = Ledger::default();
     let definition = r#"
