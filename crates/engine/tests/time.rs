@@ -6,12 +6,14 @@ mod shop;
 use std::time::Duration;
 
 use amends_core::saga::{ExceptionReason, Reason, State, Status};
-use amends_engine::{Ask, AskError, Handle, ReplyIn, SagaVerb};
+use amends_engine::{Ask, AskError, Engine, Handle, ReplyIn, SagaVerb};
 use amends_store::memory::Disk;
 use amends_store::{Query, StuckFilter};
 use bytes::Bytes;
 use serde_json::json;
-use shop::{Ledger, begin, deployment, end, engine, look, run, verb};
+use shop::{
+    Ledger, begin, deployment, end, engine, engine_with, look, participants_by_message, run, verb,
+};
 
 const ORDER: &str = r#"
 saga: Order
@@ -473,4 +475,70 @@ async fn a_crash_in_the_middle_of_the_only_attempt_is_followed_by_another() {
     let charged = ledger.asked(saga).iter().filter(|e| e.command == "Payment.Charge").count();
     assert_eq!(charged, 2);
     second.stop().await;
+}
+
+/// How often the payment was asked for.
+fn charged(ledger: &Ledger, saga: amends_core::SagaId) -> usize {
+    ledger.asked(saga).iter().filter(|entry| entry.command == "Payment.Charge").count()
+}
+
+/// The only attempt of a payment is out, and its answer comes by message.
+async fn paying(disk: &Disk, ledger: &Ledger) -> (Engine, amends_core::SagaId) {
+    let engine = by_message(disk, ledger).await;
+    let saga = begin(&engine.handle(), json!({"Payment.Charge": "hang 1"})).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(charged(ledger, saga), 1);
+    (engine, saga)
+}
+
+async fn by_message(disk: &Disk, ledger: &Ledger) -> Engine {
+    let definition = ORDER.replace("{ name: pay,", "{ name: pay, retry: { max_attempts: 1 },");
+    engine_with(disk, participants_by_message(ledger), &definition).await
+}
+
+/// The same after a crash, of an engine that is back at once.
+async fn crashed(ledger: &Ledger) -> (Engine, amends_core::SagaId) {
+    let disk = Disk::new();
+    let (first, saga) = paying(&disk, ledger).await;
+    drop(first);
+    (by_message(&disk, ledger).await, saga)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_takes_no_answer_away_that_comes_by_message_so_it_is_waited_for() {
+    let ledger = Ledger::default();
+    let (engine, saga) = crashed(&ledger).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let paid = json!({
+        "type": "SagaStepCompleted", "saga_id": saga.to_string(), "step_name": "pay",
+    });
+    let raw = Bytes::from(paid.to_string());
+    let reply = amends_wire::Reply::parse(&(), &raw).unwrap();
+    let source = "a message".to_owned();
+    let reply_in = ReplyIn { reply, token: None, services: None, source, raw };
+    engine.handle().reply(reply_in).await.unwrap();
+    assert_eq!(end(&engine.handle(), saga).await.state, State::Completed);
+    assert_eq!(charged(&ledger, saga), 1, "it was not asked again");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_by_message_that_does_not_come_after_a_crash_is_a_time_out_like_any_other() {
+    let ledger = Ledger::default();
+    let (engine, saga) = crashed(&ledger).await;
+    let ended = end(&engine.handle(), saga).await;
+    assert_eq!(ended.state, State::Failed);
+    assert_eq!(charged(&ledger, saga), 1, "its one attempt had all of its time");
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_takes_the_time_of_an_answer_by_message_so_it_is_asked_for_once_more() {
+    let ledger = Ledger::default();
+    let (engine, saga) = paying(&Disk::new(), &ledger).await;
+    // Nothing of the engine runs meanwhile, as when its machine is stopped.
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert_eq!(end(&engine.handle(), saga).await.state, State::Completed);
+    assert_eq!(charged(&ledger, saga), 2);
+    engine.stop().await;
 }

@@ -55,11 +55,15 @@ impl Ledger {
     }
 }
 
-struct Local(Arc<dyn Transport>);
+struct Local {
+    transport: Arc<dyn Transport>,
+    answers_by_message: bool,
+}
 
 impl Binder for Local {
     fn bind(&self, service: &str, _: &amends_definition::Binding) -> Option<Carrier> {
-        let carrier = Carrier { transport: Arc::clone(&self.0), answers_by_message: false };
+        let transport = Arc::clone(&self.transport);
+        let carrier = Carrier { transport, answers_by_message: self.answers_by_message };
         (service != "Nobody").then_some(carrier)
     }
 }
@@ -77,6 +81,17 @@ const COMMANDS: [&str; 8] = [
 
 /// The participants of the shop.
 pub fn participants(ledger: &Ledger) -> Arc<dyn Binder> {
+    let transport = transport(ledger);
+    Arc::new(Local { transport, answers_by_message: false })
+}
+
+/// The same, whose answers come by message, as over a broker; one that hangs is still to come.
+pub fn participants_by_message(ledger: &Ledger) -> Arc<dyn Binder> {
+    let transport = transport(ledger);
+    Arc::new(Local { transport, answers_by_message: true })
+}
+
+fn transport(ledger: &Ledger) -> Arc<dyn Transport> {
     let mut transport = InProcess::new(tokio::runtime::Handle::current());
     for command in COMMANDS {
         let ledger = ledger.clone();
@@ -85,7 +100,7 @@ pub fn participants(ledger: &Ledger) -> Arc<dyn Binder> {
             async move { carry_out(&ledger, &command).await }
         });
     }
-    Arc::new(Local(Arc::new(transport)))
+    Arc::new(transport)
 }
 
 async fn carry_out(ledger: &Ledger, command: &CommandView) -> Result<Answer, Fail> {
@@ -124,8 +139,12 @@ async fn carry_out(ledger: &Ledger, command: &CommandView) -> Result<Answer, Fai
 
 /// An engine on a disk, with one definition.
 pub async fn engine(disk: &Disk, ledger: &Ledger, definition: &str) -> Engine {
-    let engine =
-        Engine::start(Options::default(), disk.open(), participants(ledger)).await.unwrap();
+    engine_with(disk, participants(ledger), definition).await
+}
+
+/// The same, with these participants.
+pub async fn engine_with(disk: &Disk, binder: Arc<dyn Binder>, definition: &str) -> Engine {
+    let engine = Engine::start(Options::default(), disk.open(), binder).await.unwrap();
     engine.handle().deploy(vec![deployment(definition)]).await.unwrap();
     engine
 }
