@@ -270,8 +270,8 @@ pub struct ReplyIn {
     pub reply: amends_wire::Reply,
     /// What a verified reply token vouches for, where the reply came with one.
     pub token: Option<amends_wire::CommandId>,
-    /// The services for which the sender may speak; `None` when it was authenticated otherwise
-    /// (loopback without tokens, a reply token).
+    /// The services for which the sender may speak, by its own token or signature; `None` when
+    /// nothing but a reply token, or nothing at all (loopback without tokens), vouches for it.
     pub services: Option<Vec<String>>,
     /// Over which way it came, for the list of orphans.
     pub source: String,

@@ -13,6 +13,7 @@ mod intake;
 pub mod lane;
 mod live;
 pub mod message;
+mod orphans;
 mod recovery;
 mod work;
 

@@ -42,12 +42,15 @@ struct Gated {
     reads: watch::Receiver<bool>,
     checkpoints: watch::Receiver<bool>,
     written: watch::Receiver<bool>,
+    /// What is read is damaged.
+    damaged: watch::Receiver<bool>,
 }
 
 struct Gates {
     reads: watch::Sender<bool>,
     checkpoints: watch::Sender<bool>,
     written: watch::Sender<bool>,
+    damaged: watch::Sender<bool>,
 }
 
 async fn pass(gate: &watch::Receiver<bool>) {
@@ -72,8 +75,13 @@ impl Catalog for Gated {
 
     fn read(&self, saga: u128) -> Done<'_, Option<StoredSaga>> {
         Box::pin(async move {
-            let read = self.inner.read(saga).await;
+            let mut read = self.inner.read(saga).await;
             pass(&self.reads).await;
+            if let Ok(Some(stored)) = &mut read
+                && *self.damaged.borrow()
+            {
+                stored.events.bytes = Bytes::from_static(b"\x01nonsense");
+            }
             read
         })
     }
@@ -170,12 +178,14 @@ impl Catalog for Gated {
 async fn gated(ledger: &Ledger) -> (Engine, Gates, Arc<dyn Catalog>) {
     let Store { journal, catalog: inner } = Disk::new().open();
     let open = || watch::Sender::new(true);
-    let gates = Gates { reads: open(), checkpoints: open(), written: open() };
+    let damaged = watch::Sender::new(false);
+    let gates = Gates { reads: open(), checkpoints: open(), written: open(), damaged };
     let gated = Gated {
         inner: Arc::clone(&inner),
         reads: gates.reads.subscribe(),
         checkpoints: gates.checkpoints.subscribe(),
         written: gates.written.subscribe(),
+        damaged: gates.damaged.subscribe(),
     };
     let store = Store { journal, catalog: Arc::new(gated) };
     let options = Options { catalog_behind_sagas_max: BEHIND_MAX, ..Options::default() };
@@ -348,5 +358,28 @@ async fn a_saga_that_ends_while_what_is_due_is_read_stays_ended() {
     for saga in &ended {
         agrees(&handle, &*catalog, saga).await;
     }
+    engine.stop().await;
+}
+
+/// It was parked until it is asked again, and cannot be read when the first answer comes.
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_its_own_exchange_to_a_saga_that_cannot_be_read_is_kept() {
+    let ledger = Ledger::default();
+    let (engine, gates, catalog) = gated(&ledger).await;
+    let handle = engine.handle();
+    let backoff = "retry: { backoff: { initial: 30m, max: 30m, jitter: none } }";
+    let patient = ORDER.replace("timeout: 10s", &format!("timeout: 1s, {backoff}"));
+    handle.deploy(vec![deployment(&patient)]).await.unwrap();
+    let saga = shop::begin(&handle, json!({"Payment.Charge": "late 1"})).await;
+    tokio::time::sleep(2 * CHECKPOINTS).await;
+    assert_eq!(handle.health().sagas_in_memory, 0, "it is parked");
+    gates.damaged.send_replace(true);
+    tokio::time::sleep(2 * CHECKPOINTS).await;
+    let orphans = catalog.orphans(0, 10).await.unwrap();
+    assert_eq!(orphans.len(), 1);
+    assert_eq!(orphans[0].orphan.saga, saga.0);
+    let said: serde_json::Value = serde_json::from_slice(&orphans[0].orphan.reply).unwrap();
+    assert_eq!((&said["type"], &said["step"]), (&json!("SagaStepCompleted"), &json!(1)), "{said}");
+    assert_eq!(said["result"], json!({"done": "Payment.Charge"}));
     engine.stop().await;
 }

@@ -19,7 +19,7 @@ use super::message::{Callback, Internal, LaneLoad, NewSaga, Request, StartFailur
 use crate::convert;
 use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
-use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
+use crate::request::{Ask, AskError, ReplyError, ReplyIn, Snapshot, Unavailable};
 
 /// What waits for a saga that is being read from the catalog.
 pub enum Todo {
@@ -36,7 +36,7 @@ impl Shard {
             Delivery::Ended { ticket, .. } => SagaId(ticket.saga_id),
             Delivery::Replied { reply, .. } => match reply.saga_id {
                 Some(saga) => convert::saga_id_in(saga),
-                None => return no_such_saga(delivery),
+                None => return nobodys(delivery),
             },
         };
         match self.sagas.contains_key(&saga) {
@@ -370,8 +370,9 @@ impl Shard {
             (Todo::Callback(callback), Some(why)) => {
                 drop(callback.reply.send(Err(why.into())));
             }
-            (Todo::Deliver(delivery), None | Some(Unavailable::Unreadable(_))) => {
-                no_such_saga(delivery);
+            (Todo::Deliver(delivery), None) => self.deliver_orphan(saga, delivery, true),
+            (Todo::Deliver(delivery), Some(Unavailable::Unreadable(_))) => {
+                self.deliver_orphan(saga, delivery, false);
             }
             (Todo::Deliver(delivery), Some(_)) => self.deliver_later(delivery),
         }
@@ -383,35 +384,6 @@ impl Shard {
         tokio::spawn(async move {
             tokio::time::sleep(LOAD_RETRY_AFTER).await;
             replies.deliver(delivery);
-        });
-    }
-
-    /// A reply that a token vouches for, whose saga is gone, is kept whole; any other names a saga
-    /// that never was.
-    fn orphan(&self, callback: Callback) {
-        if callback.reply_in.token.is_none() {
-            let why = "no saga of this id was ever started here, or it is long gone".to_owned();
-            return drop(callback.reply.send(Err(ReplyError::MadeUp(why))));
-        }
-        self.keep_orphan(callback);
-    }
-
-    fn keep_orphan(&self, callback: Callback) {
-        let Callback { saga, reply_in, reply } = callback;
-        let shared = Arc::clone(&self.desk.shared);
-        let orphan = amends_store::Orphan {
-            received_at: self.desk.now.0,
-            saga: saga.0,
-            source: reply_in.source,
-            reply: reply_in.raw,
-        };
-        tokio::spawn(async move {
-            let kept = shared.store.catalog.put_orphan(orphan).await;
-            shared.metrics.orphan();
-            let answer = kept
-                .map(|_| Receipt::Orphan)
-                .map_err(|error| ReplyError::from(Unavailable::CatalogFailed(error.to_string())));
-            let _ = reply.send(answer); // the sender went away and will repeat it
         });
     }
 }
@@ -464,7 +436,7 @@ fn answer_of(live: &Live, reply_in: &ReplyIn) -> Result<Answer, ReplyError> {
 }
 
 /// Tells whoever brought a reply that nobody here has ever sent for it.
-fn no_such_saga(delivery: Delivery) {
+pub(super) fn nobodys(delivery: Delivery) {
     if let Delivery::Replied { receipt: Some(receipt), .. } = delivery {
         let _ = receipt.send(Delivered::NoSuchSaga); // a transport that is gone asks no more
     }

@@ -186,6 +186,52 @@ async fn a_signature_speaks_for_the_service_whose_secret_it_is() {
     }
 }
 
+/// `NOBODY` may have been started here and be long gone; these never were: a random id, one from
+/// the future, one that is no id of a saga at all.
+const NEVER: [&str; 3] = [
+    "0192f0c1-2345-4abc-8def-0123456789ab",
+    "7fffffff-ffff-7abc-8def-0123456789ab",
+    "00000000-0000-0000-0000-000000000000",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authentic_reply_whose_saga_may_have_been_is_kept_and_a_made_up_one_refused() {
+    let bench = Bench::guarded().await;
+    let participant = bearer("participant-participant");
+    let secret = [Secret::new(PAYMENT_SECRET).unwrap()];
+    let now = crate::app::now().0 / 1_000;
+    let by_token = async |body: &Value| {
+        let headers = [JSON, ("authorization", &*participant)];
+        bench.send("POST", "/v1/replies", &headers, body.to_string()).await
+    };
+    let signed = async |body: &Value| {
+        let (body, at) = (body.to_string(), now.to_string());
+        let signature = sign(&secret, "msg_1", now, body.as_bytes());
+        let headers = [
+            JSON,
+            ("webhook-id", "msg_1"),
+            ("webhook-timestamp", &*at),
+            ("webhook-signature", &*signature),
+        ];
+        bench.send("POST", "/v1/replies", &headers, body).await
+    };
+    for id in NEVER {
+        for got in [by_token(&completed(id, "pay")).await, signed(&completed(id, "pay")).await] {
+            assert_eq!(got.problem(), (404, "made_up_reply".to_owned()), "{id}");
+        }
+    }
+    let gone = completed(NOBODY, "pay");
+    for got in [by_token(&gone).await, signed(&gone).await] {
+        assert_eq!((got.status, got.json()), (202, json!({"receipt": "orphan"})));
+    }
+    let operator = bearer("operator-operator-operator");
+    let headers = [("authorization", &*operator)];
+    let orphans = bench.send("GET", "/v1/orphans", &headers, "").await.json();
+    let kept = orphans["orphans"].as_array().unwrap();
+    assert_eq!(kept.len(), 2, "{orphans:#}");
+    assert!(kept.iter().all(|orphan| orphan["reply"] == gone && orphan["saga_id"] == NOBODY));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orphan_that_was_dealt_with_is_removed_with_a_reason() {
     let bench = Bench::guarded().await;
