@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, words};
+use crate::server::{Server, amends, words};
 
 /// Service, file, step, the port in the definition, and what makes it refuse.
 const SERVICES: [(&str, &str, &str, &str, &str); 4] = [
@@ -144,4 +144,23 @@ fn an_order_completes_and_rolls_back_in_reverse_whichever_step_refuses() {
     assert_eq!(list.as_array().unwrap().len(), SERVICES.len());
     let watched = server.ask(&["watch", &id]);
     assert_eq!(watched.status.code(), Some(0), "{}", words(&watched));
+}
+
+#[test]
+fn what_the_readme_serves_and_starts_is_there_and_can_run() {
+    let readme = std::fs::read_to_string(example().join("README.md")).unwrap();
+    let after = |option: &str| -> Vec<PathBuf> {
+        let said = readme.split(option).skip(1).filter_map(|rest| rest.split_whitespace().next());
+        said.map(|path| example().join("../..").join(path)).collect()
+    };
+    let (definitions, data) = (after("--definitions "), after("--data @"));
+    assert!(!definitions.is_empty() && !data.is_empty(), "{readme}");
+    for path in definitions {
+        let checked = amends().arg("check").arg(path).output().unwrap();
+        assert_eq!(checked.status.code(), Some(0), "{}", words(&checked));
+    }
+    for path in data {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(serde_json::from_str::<Value>(&text).is_ok_and(|data| data.is_object()), "{text}");
+    }
 }
