@@ -415,9 +415,13 @@ fn answer_of(live: &Live, reply_in: &ReplyIn) -> Result<Answer, ReplyError> {
     let made_up = |why: &str| ReplyError::MadeUp(why.to_owned());
     let mut reply = reply_in.reply.clone();
     if let Some(token) = &reply_in.token {
-        // The token knows better than the body, which may leave these out.
+        // The token knows better than the body, which may leave these out. One that names another
+        // step was posted to the wrong address, and its result is not this step's.
         if reply.kind.direction() != token.direction {
             return Err(made_up("the token is for the other direction of this step"));
+        }
+        if reply.step_name.as_ref().is_some_and(|said| *said != token.step_name) {
+            return Err(made_up("the body names another step than its reply address"));
         }
         reply.step_name = Some(token.step_name.clone());
         reply.round = Some(token.round);

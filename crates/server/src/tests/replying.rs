@@ -112,6 +112,8 @@ async fn a_commands_own_address_needs_no_other_credential() {
         (&*forged, &short, 401, "forged"),
         ("AAAA", &short, 401, "forged"),
         (&*good, &completed(NOBODY, "pay"), 404, "made_up_reply"),
+        (&*good, &completed(&id, "reserve"), 404, "made_up_reply"),
+        (&*good, &json!({"type": "SagaCompensationCompleted"}), 404, "made_up_reply"),
         (&*good, &json!({"paid": 2}), 400, "malformed_reply"),
         (&*token(&bench, NOBODY), &short, 202, ""),
     ] {
