@@ -193,8 +193,9 @@ impl Pace {
         if self.per_second >= PACE_MAX {
             return true;
         }
+        let has_room = self.left > 0;
         self.left = self.left.saturating_sub(1);
-        self.left > 0 || self.per_second == 1
+        has_room
     }
 }
 
@@ -265,6 +266,15 @@ mod tests {
         lane.over(Some(Sign::Answered), START);
         let second = served(&mut lane, START + Millis::secs(1));
         let third = served(&mut lane, START + Millis::secs(2));
-        assert!(first <= 100 && second > first && third == second, "{first} {second} {third}");
+        assert_eq!([first, second, third], [100, 200, 200]);
+    }
+
+    #[test]
+    fn a_pace_of_one_a_second_is_one_a_second() {
+        let mut lane = Lane::new(10_000, Some(1), START);
+        lane.wait(waiting(1));
+        assert!(lane.take(START) && !lane.take(START));
+        assert_eq!(lane.room_at(), Some(START + Millis::secs(1)));
+        assert!(lane.take(START + Millis::secs(1)));
     }
 }
