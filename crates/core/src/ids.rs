@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 /// The identity of one saga: a UUID (version 7 when amends makes it) as a big-endian number, so
 /// that ids sort by creation.
@@ -24,6 +25,35 @@ impl fmt::Display for SagaId {
         )
     }
 }
+
+/// Reads what [`Display`](fmt::Display) writes: a program that kept an id as text asks by it again.
+impl FromStr for SagaId {
+    type Err = NoSagaId;
+
+    fn from_str(text: &str) -> Result<Self, NoSagaId> {
+        let mut n = 0u128;
+        let mut groups = text.split('-');
+        for digits in [8, 4, 4, 4, 12] {
+            let group = groups.next().filter(|group| group.len() == digits).ok_or(NoSagaId)?;
+            for digit in group.chars() {
+                n = n << 4 | u128::from(digit.to_digit(16).ok_or(NoSagaId)?);
+            }
+        }
+        groups.next().is_none().then_some(Self(n)).ok_or(NoSagaId)
+    }
+}
+
+/// The text is no saga's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSagaId;
+
+impl fmt::Display for NoSagaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this is no saga's id: give it as amends does, a UUID with its four hyphens")
+    }
+}
+
+impl core::error::Error for NoSagaId {}
 
 impl fmt::Debug for SagaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -154,5 +184,29 @@ impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A payload may hold what must not be logged (S24): only its size is shown.
         write!(f, "<{} bytes>", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let id = SagaId(0x0192_f0c1_2345_7abc_8def_0123_4567_89ab);
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        for text in [
+            "",
+            "0192f0c123457abc8def0123456789ab",
+            "0192f0c1-2345-7abc-8def-0123456789a",
+            "0192f0c1-2345-7abc-8def-0123456789ab-",
+            "0192f0c1-2345-7abc-8def-0123456789ag",
+            "+192f0c1-2345-7abc-8def-0123456789ab",
+        ] {
+            assert_eq!(text.parse::<SagaId>(), Err(NoSagaId), "{text}");
+        }
     }
 }

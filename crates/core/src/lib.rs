@@ -29,7 +29,7 @@ pub use apply::IllegalEvent;
 pub use decide::{RETRY_AFTER_MAX, decide, start};
 pub use definition::Definition;
 pub use event::Event;
-pub use ids::{Direction, Payload, RunRef, SagaId, StepIx, StepSet};
+pub use ids::{Direction, NoSagaId, Payload, RunRef, SagaId, StepIx, StepSet};
 pub use input::{Input, Moment, Refusal};
 pub use saga::Saga;
 pub use time::{Millis, Time};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use amends_core::SagaId;
+use amends_core::{NoSagaId, SagaId};
 use amends_wire::json;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -120,11 +120,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Seen {
 
 /// The saga that the path names.
 pub fn saga_id(text: &str) -> Answer<SagaId> {
-    let digits = text.replace('-', "");
-    let well_formed = text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
-        && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let id = well_formed.then(|| u128::from_str_radix(&digits, 16).ok()).flatten();
-    id.map(SagaId).ok_or_else(|| {
+    text.parse().map_err(|_: NoSagaId| {
         const SHOWN_CHARS_MAX: usize = 80;
         no_such_saga(&format!("{:?}", text.chars().take(SHOWN_CHARS_MAX).collect::<String>()))
     })
