@@ -49,12 +49,51 @@
 //!     amount: u32,
 //! }
 //! ```
+//!
+//! # What a function owes
+//!
+//! A command may come more than once: its answer may be lost, and the process may die. So a function
+//! keeps [`idempotency_key`](Call::idempotency_key) beside its effect, in the same transaction, and
+//! answers a repeat as it did at first. What it ends with says what is known: a value says that it
+//! is done, [`Refused`] that nothing has happened and nothing will, [`NotNow`] that nothing has
+//! happened yet, and any other error ([`Failure`]) that nobody knows. [`Fence`] says how an outcome
+//! that stays unknown is made harmless.
+//!
+//! # Sagas that outlive the process
+//!
+//! With the feature `sqlite`, `data_folder` instead of [`in_memory`](Builder::in_memory) keeps
+//! sagas on disk. [`start`](Builder::start) takes up those that have not ended, so a program that
+//! was killed registers the same functions and starts: no more is needed. [`Engine::start_once`]
+//! gives the same saga for the same key, and a [`SagaId`] that was kept as text is read by `parse`.
+//!
+//! # Steps computed from the data
+//!
+//! A saga type whose steps depend on its data is a function:
+//!
+//! ```
+//! # use amends::{Builder, Fence, Saga};
+//! # fn with_plan(builder: Builder) -> Builder {
+//! builder.define_steps("Order", |data| {
+//!     let order = Saga::named("Order")
+//!         .service("Stock", Fence::Settle)
+//!         .step("reserve", |step| step.action("Stock.Reserve").compensation("Stock.Release"));
+//!     match data["express"].as_bool() {
+//!         Some(true) => order
+//!             .service("Ship", Fence::Settle)
+//!             .step("ship", |step| step.action("Ship.Express").compensation("Ship.Cancel")),
+//!         _ => order,
+//!     }
+//! })
+//! # }
+//! ```
+//!
+//! The same steps are the same version, and a saga stays with the version it was started with.
 
 mod embed;
 
 pub use amends_core::definition::{Fence, Kind};
 pub use amends_core::saga::{State, Status};
-pub use amends_core::{Millis, SagaId};
+pub use amends_core::{Millis, NoSagaId, SagaId};
 pub use amends_definition::{GroupBuilder, Saga, SignalBuilder, StepBuilder};
 pub use amends_engine::{
     Ask, AskError, DeployError, Handle, Options, SagaVerb, Snapshot, Unavailable,
