@@ -126,7 +126,8 @@ pub enum Kind {
     BestEffort,
 }
 
-/// How an unknown outcome is made harmless before the undo.
+/// How an unknown outcome is made harmless before the undo. Under each of them a command may come
+/// more than once, also after a crash of ours, and is done once for each idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fence {
     /// The service keeps tombstones and stored answers: undo at once.
