@@ -99,6 +99,12 @@ fn the_deadline_does_not_fire_while_a_retry_waits_for_room() {
 }
 
 #[test]
+fn a_wait_for_room_is_added_to_the_deadline_also_when_that_has_not_passed() {
+    let mut saga = World::of([step("a")]);
+    saga.tick_to(10).room_for_all().expect_sent(["a"]).expect_deadline("a", 70);
+}
+
+#[test]
 fn a_wait_shorter_than_a_second_moves_no_deadline() {
     let mut saga = World::of([step("a")]);
     saga.pass_millis(999).room_for_all().expect_deadline("a", 60);
