@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::super::exit::{Exit, Failure};
 use super::super::{columns, shown};
@@ -23,7 +24,7 @@ pub struct Logs {
 
 /// Starts logging, once a process.
 pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
-    let parsed = EnvFilter::try_new(filter).map_err(|error| {
+    let parsed = EnvFilter::try_new(directives(filter)).map_err(|error| {
         Failure::new(Exit::Usage, format!("--log {filter:?} is not understood: {error}"))
             .hint("give error, warn, info, debug, or directives such as amends_engine=debug")
     })?;
@@ -37,6 +38,15 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
     };
     set.map_err(|error| Failure::new(Exit::Error, error))?;
     Ok(Logs { format })
+}
+
+/// A level is about this server. What it is built on stays at `info`: its lines would hide ours, and
+/// at `trace` they may hold what was sent. Who wants them says so, as in `hyper=debug`.
+fn directives(filter: &str) -> String {
+    match filter.parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::INFO => format!("info,amends={level}"),
+        _ => filter.to_owned(),
+    }
 }
 
 impl Logs {
@@ -72,5 +82,24 @@ impl Logs {
     /// May it have colour?
     pub fn colour(&self) -> bool {
         self.format == LogFormat::Text && shown::colour_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::directives;
+
+    #[test]
+    fn a_level_is_about_this_server_and_directives_are_left_alone() {
+        for (said, meant) in [
+            ("warn", "warn"),
+            ("info", "info"),
+            ("debug", "info,amends=debug"),
+            ("TRACE", "info,amends=trace"),
+            ("hyper=debug", "hyper=debug"),
+            ("debug,hyper=warn", "debug,hyper=warn"),
+        ] {
+            assert_eq!(directives(said), meant);
+        }
     }
 }
