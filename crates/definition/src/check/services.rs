@@ -161,7 +161,7 @@ fn transports(
         let missing = http.value.said.find("url").is_none();
         needed(missing, "http", "url", http.key, findings);
         if let Some(url) = &http.value.url {
-            check_url(url, subject, findings);
+            check_url(url, findings);
         }
         secret(http.value.secret.as_ref(), subject, findings);
     }
@@ -186,7 +186,7 @@ fn needed(missing: bool, section: &str, key: &str, at: Span, findings: &mut Find
     }
 }
 
-fn check_url(url: &Field<String>, subject: &Subject<'_>, findings: &mut Findings) {
+fn check_url(url: &Field<String>, findings: &mut Findings) {
     // What the environment puts in is not known to be there; a literal beginning is.
     let parts = Parts::of(&url.value);
     let literal = match parts.0.first() {
@@ -212,7 +212,6 @@ fn check_url(url: &Field<String>, subject: &Subject<'_>, findings: &mut Findings
             }
         }
     }
-    let _ = subject;
 }
 
 fn secret(secret: Option<&Field<String>>, subject: &Subject<'_>, findings: &mut Findings) {
