@@ -286,7 +286,7 @@ impl Decision<'_> {
         self.record(Event::AttemptEnded { command, attempt, ending, next_at, fault });
         let Some(open) = open else { return };
         let unanswered = matches!(ending, Ending::Unknown | Ending::TimedOut);
-        if open.cut_off && unanswered {
+        if open.cut_off && unanswered && !self.repeat_may_double(command) {
             // That time was ours: another attempt follows, and what that one comes to counts
             // (section 5, time).
             return;
@@ -297,9 +297,17 @@ impl Decision<'_> {
         }
     }
 
+    /// May a repeat of this command have its effect a second time? So it may where the service has no
+    /// fence, and there `max_attempts` is what its owner says against it: no time of ours makes us
+    /// send more.
+    fn repeat_may_double(&self, command: CommandRef) -> bool {
+        let unfenced = |sendings: &Sendings| sendings.terms.fence() == Fence::None;
+        command.direction == Direction::Action && self.sendings(command).is_some_and(unfenced)
+    }
+
     /// A crash took the exchange of an open attempt with it. It counts as sent and for ever
     /// unanswered, and what follows is a new attempt, whatever `max_attempts` says, of the step or of
-    /// its undo (section 5, crash).
+    /// its undo (section 5, crash), unless a repeat may do harm.
     pub(super) fn lost(&mut self, run: RunRef, direction: Direction) -> Result<(), Refusal> {
         let sendings = self.run(run)?.sendings(direction).ok_or(Refusal::NotOwed)?;
         let out = sendings.open.filter(|open| !open.accepted).ok_or(Refusal::NotOwed)?;
@@ -309,6 +317,9 @@ impl Decision<'_> {
         let next_at = self.next_try(run, direction, None);
         let (attempt, ending) = (out.number, Ending::Unknown);
         self.record(Event::AttemptEnded { command, attempt, ending, next_at, fault: Some(fault) });
+        if self.repeat_may_double(command) {
+            self.attempts_used_up(run);
+        }
         Ok(())
     }
 

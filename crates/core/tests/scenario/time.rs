@@ -223,6 +223,17 @@ fn what_a_crash_lost_is_sent_again_whatever_max_attempts_says() {
 }
 
 #[test]
+fn without_a_fence_no_crash_and_no_outage_makes_more_attempts_than_max_attempts_says() {
+    let unfenced = || World::of([step("a").max_attempts(1).fence(Fence::None)]);
+    let mut crashed = unfenced();
+    crashed.room_for_all().restarted().lost("a").run_to(600);
+    crashed.expect_sent(["a"]).expect_attention(["a OutcomeUnknown"]);
+    let mut slept = unfenced();
+    slept.room_for_all().asleep_to(600).outage(600).tick().run_to(1_200);
+    slept.expect_sent(["a"]).expect_attention(["a OutcomeUnknown"]);
+}
+
+#[test]
 fn what_a_crash_lost_may_still_be_heard() {
     let mut saga = World::of([step("a").max_attempts(1)]);
     saga.room_for_all().restarted().lost("a").event("a", completed("1"));
