@@ -120,8 +120,14 @@ fn check_data(deployed: &Deployed, start: &Start) -> Result<Option<Arc<str>>, St
     }
     let bad = StartError::BadData;
     let members = amends_wire::json::members(&start.data).map_err(|e| bad(e.to_string()))?;
-    if members.is_none() {
+    let Some(members) = members else {
         return Err(bad("it is not a JSON object".to_owned()));
+    };
+    // Of two values under one name each reader would take one, and not all the same.
+    let mut names: Vec<_> = members.iter().filter_map(amends_wire::json::Member::name).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(bad(format!("it says {:?} twice; say it once", twice[0])));
     }
     let compiled = &deployed.compiled;
     if compiled.data_schema.is_none() && !compiled.has_business_key() && !deployed.has_expressions {

@@ -133,6 +133,7 @@ async fn what_cannot_be_started_is_said() {
         ("/v1/sagas/Order?wiat=1s", "{}", 400, "bad_query"),
         ("/v1/sagas/Order", "[]", 422, "bad_data"),
         ("/v1/sagas/Order", "7", 422, "bad_data"),
+        ("/v1/sagas/Order", r#"{"a": 1, "b": 2, "\u0061": 3}"#, 422, "bad_data"),
         ("/v1/sagas/Keyed", "{}", 422, "bad_data"),
         ("/v1/sagas/Order", "", 400, "malformed_json"),
     ] {
