@@ -72,6 +72,9 @@ pub fn all(deep: bool) -> Vec<Group> {
     let (telling, every_piece) = (pieces(true), pieces(false));
     let taking_turns = |specs| if deep { specs } else { one_wire_each(specs) };
     let plain = [Policy::Plain];
+    let mut three_crashed = every(3, &telling);
+    // Three steps side by side have most of the states, and nothing that orders their undos.
+    three_crashed.retain(|shape| deep || shape.after.iter().any(|before| !before.is_empty()));
     vec![
         Group {
             name: "one",
@@ -132,9 +135,21 @@ pub fn all(deep: bool) -> Vec<Group> {
             )),
         },
         Group {
+            name: "three-crashed",
+            about: "three steps, of which one waits for another, crashed twice at any point",
+            scenes: only(
+                Menu::Crashes,
+                taking_turns(product(&three_crashed, &plain, left(2, 2, more, 0))),
+            ),
+        },
+        Group {
             name: "three-cancelled",
-            about: "three steps, cancelled at any time: no other fault",
-            scenes: product(&every(3, &telling), &plain, left(more, more, 1, 0)),
+            about: "three steps, cancelled at any time: one fault",
+            scenes: taking_turns(product(
+                &every(3, &telling),
+                &plain,
+                left(1 + more, 1 + more, 1, 0),
+            )),
         },
     ]
 }
@@ -150,7 +165,12 @@ fn one_wire_each(specs: Vec<Spec>) -> Vec<Spec> {
 fn undo_postponed(faults: u8) -> Vec<Spec> {
     let mut specs = product(&every(1, &pieces(false)), &[Policy::Plain], left(faults, 0, 1, 0));
     specs.retain(|spec| spec.shape.steps[0].role == Role::Compensatable);
-    specs.iter_mut().for_each(|spec| spec.menu = Menu::UndoPostponed);
+    only(Menu::UndoPostponed, specs)
+}
+
+/// The same scenes, where only this may go wrong.
+fn only(menu: Menu, mut specs: Vec<Spec>) -> Vec<Spec> {
+    specs.iter_mut().for_each(|spec| spec.menu = menu);
     specs
 }
 

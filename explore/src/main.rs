@@ -24,7 +24,7 @@ amends-explore: every state of every small saga
   --raise-floor      write what was explored to floor.txt
   --shape SHAPE      only this shape, such as cB,cS<0,pU<01; with any of
     --wire exchange|named|plain, --policy plain|one-timeout|max-attempts|saga-deadline,
-    --faults N, --crashes N, --cancels N, --verbs N, --trap WORDS
+    --faults N, --crashes N, --cancels N, --verbs N, --only crashes|undo-postponed, --trap WORDS
 ";
 
 #[derive(Default)]
@@ -39,6 +39,7 @@ struct Options {
     shape: Option<String>,
     trap: Option<String>,
     wire: Option<Wire>,
+    only: Option<Menu>,
     policy: Option<Policy>,
     left: [Option<u8>; 4],
 }
@@ -98,6 +99,13 @@ fn options() -> Result<Option<Options>, String> {
                     other => return Err(format!("there is no wire `{other}`")),
                 });
             }
+            "--only" => {
+                options.only = Some(match value()?.as_str() {
+                    "crashes" => Menu::Crashes,
+                    "undo-postponed" => Menu::UndoPostponed,
+                    other => return Err(format!("there is no `{other}` to have only")),
+                });
+            }
             "--policy" => {
                 options.policy = Some(match value()?.as_str() {
                     "plain" => Policy::Plain,
@@ -138,7 +146,7 @@ fn one_shape(options: &Options, shape: &str) -> Result<(), String> {
     let policies = options.policy.map_or(vec![Policy::Plain], |policy| vec![policy]);
     for wire in wires {
         for &policy in &policies {
-            let menu = Menu::Everything;
+            let menu = options.only.unwrap_or(Menu::Everything);
             let spec = Spec { shape: shape.clone(), policy, wire, left, menu };
             if let Err(wrong) = shape.define(policy) {
                 return Err(format!("{shape} is not well-formed: {wrong:?}"));

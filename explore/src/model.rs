@@ -55,6 +55,8 @@ pub enum Menu {
     Everything,
     /// Only undos that are answered "not now": enough of them make poison.
     UndoPostponed,
+    /// Only crashes and outages of the engine.
+    Crashes,
 }
 
 /// One shape under one policy and one wire: what `stateright` explores.
@@ -224,8 +226,13 @@ impl Scene {
         world.packets.iter().all(|packet| packet.late) && (world.congested || idle())
     }
 
+    /// How much may still go wrong outside the engine.
+    fn faults_outside(&self, world: &World) -> u8 {
+        if self.menu == Menu::Crashes { 0 } else { world.left.faults }
+    }
+
     fn packet_actions(&self, world: &World, packet: Packet, actions: &mut Vec<Action>) {
-        let faults = world.left.faults;
+        let faults = self.faults_outside(world);
         match packet.leg {
             Leg::Command | Leg::Job => {
                 let ledger = &world.ledgers[Self::ledger_index(packet.run)];
@@ -267,11 +274,11 @@ impl Scene {
         let most = if world.congested { usize::MAX } else { 1 };
         for (run, direction) in self.owed_now(world).take(most) {
             actions.push(Action::Send(run, direction));
-            if world.left.faults > 0 {
+            if self.faults_outside(world) > 0 {
                 actions.push(Action::SendNowhere(run, direction));
-                if world.left.crashes > 0 {
-                    actions.push(Action::SendAndCrash(run, direction));
-                }
+            }
+            if world.left.faults > 0 && world.left.crashes > 0 {
+                actions.push(Action::SendAndCrash(run, direction));
             }
         }
         if !actions.is_empty() && !world.congested {
@@ -279,7 +286,7 @@ impl Scene {
         }
         for step in effects::evaluations(&self.def, &world.saga).into_iter().take(most) {
             actions.extend([Worth::Yes, Worth::No].map(|worth| Action::Evaluate(step, worth)));
-            if world.left.faults > 0 {
+            if self.faults_outside(world) > 0 {
                 actions.push(Action::Evaluate(step, Worth::Error));
             }
         }
@@ -386,7 +393,7 @@ impl Scene {
         }
         self.engine_actions(world, actions);
         if !actions.is_empty() && !world.congested {
-            if world.left.faults > 0 {
+            if self.faults_outside(world) > 0 {
                 actions.push(Action::Congest);
             }
             self.outer_actions(world, actions);

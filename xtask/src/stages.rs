@@ -65,6 +65,11 @@ pub(crate) const STAGES: &[Stage] = &[
         by: Program(&["cargo", "test", "--locked", "--workspace", "--doc", "--no-fail-fast"]),
     },
     Stage {
+        name: "exploration",
+        what: "every small saga in every order, and every trap caught",
+        by: Program(&["cargo", "run", "--locked", "--release", "--package", "amends-explore"]),
+    },
+    Stage {
         name: "python",
         what: "the example participants in Python",
         by: Program(&[
