@@ -151,7 +151,7 @@ fn every_refusal_has_its_code_and_says_what_to_do() {
     let late = server.ask(&["cancel", id, "--reason", "x", "--yes"]);
     assert_eq!(late.status.code(), Some(4), "{}", words(&late));
     let stuck = server.ask(&["list", "--stuck"]);
-    assert!(words(&stuck).contains("no sagas fit"), "{}", words(&stuck));
+    assert!(words(&stuck).contains("no saga fits"), "{}", words(&stuck));
     let empty = server.ask(&["dlq"]);
     assert_eq!(empty.status.code(), Some(0), "{}", words(&empty));
     let preview = server.ask(&["dlq", "retry", "--dry-run"]);
