@@ -72,9 +72,9 @@ pub fn all(deep: bool) -> Vec<Group> {
     let (telling, every_piece) = (pieces(true), pieces(false));
     let taking_turns = |specs| if deep { specs } else { one_wire_each(specs) };
     let plain = [Policy::Plain];
-    let mut three_crashed = every(3, &telling);
-    // Three steps side by side have most of the states, and nothing that orders their undos.
-    three_crashed.retain(|shape| deep || shape.after.iter().any(|before| !before.is_empty()));
+    // Three steps side by side have most of the states for each shape, and are counted apart.
+    let (abreast, ordered): (Vec<_>, Vec<_>) =
+        every(3, &telling).into_iter().partition(|shape| shape.after.iter().all(Vec::is_empty));
     vec![
         Group {
             name: "one",
@@ -139,7 +139,15 @@ pub fn all(deep: bool) -> Vec<Group> {
             about: "three steps, of which one waits for another, crashed twice at any point",
             scenes: only(
                 Menu::Crashes,
-                taking_turns(product(&three_crashed, &plain, left(2, 2, more, 0))),
+                taking_turns(product(&ordered, &plain, left(2, 2, more, 0))),
+            ),
+        },
+        Group {
+            name: "three-abreast-crashed",
+            about: "three steps side by side, crashed twice at any point",
+            scenes: only(
+                Menu::Crashes,
+                taking_turns(product(&abreast, &plain, left(2, 2, more, 0))),
             ),
         },
         Group {
