@@ -18,7 +18,7 @@ use super::{Outcome, Session, client, columns, shown};
 /// finds most of them by the schema that amends schema prints.
 #[derive(Args, Debug)]
 pub struct Check {
-    /// The files, or folders of them (*.yaml, *.yml, *.json)
+    /// The files, or folders of them (*.yaml, *.yml, *.json; not *.data.json and *.schema.json)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

@@ -63,10 +63,12 @@ pub fn found(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
+/// By its name alone: a file that is left out for what stands in it would hide a mistyped key.
 fn is_definition(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let kind = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
-    kind && !name.ends_with(".schema.json") && !name.starts_with('.')
+    let ends = |with: &[&str]| with.iter().any(|end| name.ends_with(end));
+    let beside = ends(&[".schema.json", ".data.json"]) || name.starts_with('.');
+    ends(&[".yaml", ".yml", ".json"]) && !beside
 }
 
 /// Reads and checks a file. Only what cannot be read is a failure; the findings are the caller's.
@@ -137,6 +139,7 @@ mod tests {
             ("a/order.yml", true),
             ("order.json", true),
             ("order.schema.json", false),
+            ("order.data.json", false),
             (".order.yaml", false),
             ("order.yaml~", false),
             ("README.md", false),
