@@ -49,6 +49,11 @@ impl Ledger {
         self.0.lock().unwrap().iter().filter(|entry| entry.saga == saga).cloned().collect()
     }
 
+    /// How often a command was asked for, over all sagas.
+    pub fn asked_in_all(&self, command: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|entry| entry.command == command).count()
+    }
+
     /// The commands that were carried out for a saga.
     pub fn done(&self, saga: SagaId) -> Vec<String> {
         self.asked(saga).into_iter().filter(|e| e.done).map(|e| e.command).collect()
