@@ -161,6 +161,13 @@ impl Desk {
                 change,
             }));
         };
+        // A saga begins before its steps do, and turns or ends with what happened to them.
+        let changed = Change::Saga { from: before.state, to: saga.state };
+        let (first, last) = match before.state {
+            None => (Some(changed), None),
+            Some(state) => (None, (state != saga.state).then_some(changed)),
+        };
+        first.into_iter().for_each(&mut publish);
         for (at, run) in saga.runs() {
             let from = before.status(at);
             if from != run.status {
@@ -174,9 +181,7 @@ impl Desk {
         if before.attention != saga.attention.len() {
             publish(Change::Attention { from: before.attention, to: saga.attention.len() });
         }
-        if before.state != Some(saga.state) {
-            publish(Change::Saga { from: before.state, to: saga.state });
-        }
+        last.into_iter().for_each(publish);
     }
 }
 
