@@ -1,8 +1,11 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
-//! `cargo xtask kills` kills the server under load, `cargo xtask tidy` checks the shape of the tree.
+//! `cargo xtask kills` kills the server under load, `cargo xtask mistakes` builds mistakes in to see
+//! them caught, `cargo xtask tidy` checks the shape of the tree.
 
 mod kills;
 mod machine;
+mod mistakes;
+mod proof;
 mod run;
 mod stages;
 mod summary;
@@ -19,6 +22,9 @@ cargo xtask test [STAGE...]   set up what the tests need, then run every stage, 
 cargo xtask stages            list the stages
 cargo xtask kills [--times N] [--seed N]
                               kill the server N times (200) under load, and judge the ledgers
+cargo xtask mistakes [NAME...]
+                              build mistakes in, and see that a test catches each
+cargo xtask proof             write docs/proof.md: which check holds which law
 cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
 
 fn main() -> ExitCode {
@@ -59,6 +65,8 @@ fn chore() -> anyhow::Result<bool> {
             Ok(true)
         }
         ["kills"] => kills::kill(&root, &kills),
+        ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
+        ["proof"] => run::write_proof(&root),
         ["tidy"] => tidy::print(&root),
         _ => bail!("what is to be done?\n{USAGE}"),
     }

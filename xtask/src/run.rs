@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, anyhow, ensure};
 
 use crate::machine;
+use crate::proof::{self, Evidence};
 use crate::stages::{By, STAGES, Stage};
 use crate::summary::{Counter, Counts, End, Row, table};
 use crate::tidy;
@@ -24,18 +25,17 @@ pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
     for what in &missing {
         eprintln!("missing: {what}");
     }
-    let chosen = STAGES.iter().filter(|stage| wanted.is_empty() || wanted.contains(&stage.name));
+    let mut evidence = Evidence::default();
     let mut rows = Vec::new();
-    for stage in chosen {
-        println!("\n== {}: {}", stage.name, stage.what);
-        let start = Instant::now();
-        let end = run(root, stage).unwrap_or_else(|e| {
-            eprintln!("{}: {e:#}", stage.name);
-            End::Ran(Counts { passed: 0, failed: 1 })
-        });
-        let took = start.elapsed();
-        println!("== {}: {:.1} s", stage.name, took.as_secs_f64());
-        rows.push(Row { name: stage.name, end, took });
+    for stage in STAGES.iter().filter(|stage| wanted.is_empty() || wanted.contains(&stage.name)) {
+        rows.push(staged(stage.name, stage.what, || run(root, stage, &mut evidence)));
+    }
+    if evidence.complete() {
+        let what = "every law has a check that catches a mistake, and docs/proof.md says so";
+        rows.push(staged("proof", what, || {
+            evidence.compare(root)?;
+            Ok(End::Ran(Counts { passed: 1, failed: 0 }))
+        }));
     }
     for what in &missing {
         eprintln!("missing: {what}");
@@ -45,29 +45,58 @@ pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
     Ok(all.failed == 0)
 }
 
-fn run(root: &Path, stage: &Stage) -> anyhow::Result<End> {
+/// Runs the stages that say what they proved, and writes it down: did they end well?
+pub(crate) fn write_proof(root: &Path) -> anyhow::Result<bool> {
+    let mut evidence = Evidence::default();
+    for stage in STAGES.iter().filter(|stage| proof::speakers().contains(&stage.name)) {
+        match run(root, stage, &mut evidence)? {
+            End::Ran(Counts { failed: 0, .. }) => {}
+            _ => return Ok(false),
+        }
+    }
+    evidence.write(root)?;
+    Ok(true)
+}
+
+/// Runs one stage between its two lines; an error is a failure like any other.
+fn staged(name: &'static str, what: &str, run: impl FnOnce() -> anyhow::Result<End>) -> Row {
+    println!("\n== {name}: {what}");
+    let start = Instant::now();
+    let end = run().unwrap_or_else(|e| {
+        eprintln!("{name}: {e:#}");
+        End::Ran(Counts { passed: 0, failed: 1 })
+    });
+    let took = start.elapsed();
+    println!("== {name}: {:.1} s", took.as_secs_f64());
+    Row { name, end, took }
+}
+
+fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<End> {
     match stage.by {
         By::Program([program, arguments @ ..]) => {
-            program_run(root, Command::new(program).args(arguments))
+            let (end, lines) = program_run(root, Command::new(program).args(arguments))?;
+            evidence.hear(stage.name, &lines);
+            Ok(end)
         }
         By::Program([]) => Err(anyhow!("the stage names no program")),
         By::Tidy => Ok(End::Ran(Counter::default().counts(tidy::print(root)?))),
         By::Deny(arguments) => {
             let deny = machine::cargo_deny(root)?;
-            program_run(root, Command::new(deny).args(arguments))
+            Ok(program_run(root, Command::new(deny).args(arguments))?.0)
         }
         By::Advisories => match machine::advisory_database_reachable() {
             Ok(()) => {
                 let deny = machine::cargo_deny(root)?;
-                program_run(root, Command::new(deny).args(["check", "advisories"]))
+                Ok(program_run(root, Command::new(deny).args(["check", "advisories"]))?.0)
             }
             Err(why) => Ok(End::NotRun(why)),
         },
     }
 }
 
-/// Runs a program: what it prints is shown as it comes, and its tests are counted.
-fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<End> {
+/// Runs a program: what it prints is shown as it comes, and its tests are counted. Also gives the
+/// lines that are rows of a table.
+fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<(End, Vec<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
     let mut child = command
         .current_dir(root)
@@ -76,25 +105,30 @@ fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<End> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("{name} cannot be run"))?;
-    let counter = Mutex::new(Counter::default());
+    let heard = Mutex::new((Counter::default(), Vec::new()));
     let (out, err) = (child.stdout.take(), child.stderr.take());
     std::thread::scope(|scope| {
-        scope.spawn(|| show(out, &counter, &mut std::io::stdout()));
-        show(err, &counter, &mut std::io::stderr());
+        scope.spawn(|| show(out, &heard, &mut std::io::stdout()));
+        show(err, &heard, &mut std::io::stderr());
     });
     let status = child.wait().with_context(|| format!("{name} cannot be waited for"))?;
-    let counter = counter.into_inner().map_err(|_| anyhow!("the output of {name} was lost"))?;
-    Ok(End::Ran(counter.counts(status.success())))
+    let heard = heard.into_inner();
+    let (counter, rows) = heard.map_err(|_| anyhow!("the output of {name} was lost"))?;
+    Ok((End::Ran(counter.counts(status.success())), rows))
 }
 
-fn show(from: Option<impl Read>, counter: &Mutex<Counter>, to: &mut impl Write) {
+fn show(from: Option<impl Read>, heard: &Mutex<(Counter, Vec<String>)>, to: &mut impl Write) {
     let Some(from) = from else { return };
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         // Nobody may be there to read it; the stage runs all the same.
         let _ = writeln!(to, "{line}");
-        if let Ok(mut counter) = counter.lock() {
+        if let Ok(mut heard) = heard.lock() {
+            let (counter, rows) = &mut *heard;
             counter.read(&line);
+            if line.contains('\t') {
+                rows.push(line.into_owned());
+            }
         }
     }
 }

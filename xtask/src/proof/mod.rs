@@ -1,0 +1,94 @@
+//! `docs/proof.md`: each law, where it is checked, over how much, and the mistake that the check
+//! catches. The explorer and the simulator say it themselves; what is shown by tests and by mistakes
+//! in the source is listed here.
+//!
+//! A run of all stages holds the page against what was said: no row may be missing or new, and no
+//! number may fall.
+
+mod laws;
+mod suites;
+mod table;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+
+use crate::mistakes::MISTAKES;
+use laws::LAWS;
+use suites::SUITES;
+use table::Row;
+
+const PAGE: &str = "docs/proof.md";
+
+/// The stages whose programs say what they checked, and what they count.
+const SPEAKERS: &[(&str, &str, &str)] =
+    &[("exploration", "explorer", "states"), ("simulation", "simulator", "runs")];
+
+/// What the stages said.
+#[derive(Default)]
+pub(crate) struct Evidence {
+    rows: Vec<Row>,
+    heard: Vec<&'static str>,
+}
+
+impl Evidence {
+    /// Takes in what a stage printed, if it is one that speaks.
+    pub(crate) fn hear(&mut self, stage: &str, lines: &[String]) {
+        let Some((name, who, unit)) = SPEAKERS.iter().find(|(name, ..)| *name == stage) else {
+            return;
+        };
+        self.heard.push(name);
+        self.rows.extend(lines.iter().filter_map(|line| Row::said(line, who, unit)));
+    }
+
+    /// Have all spoken?
+    pub(crate) fn complete(&self) -> bool {
+        self.heard.len() == SPEAKERS.len()
+    }
+
+    /// Writes the page.
+    pub(crate) fn write(self, root: &Path) -> anyhow::Result<()> {
+        let rows = self.all(root)?;
+        fs::write(root.join(PAGE), table::page(&rows)).with_context(|| format!("writing {PAGE}"))
+    }
+
+    /// Holds the page against what was said.
+    pub(crate) fn compare(self, root: &Path) -> anyhow::Result<()> {
+        let page = fs::read_to_string(root.join(PAGE)).with_context(|| format!("no {PAGE}"))?;
+        let differences = table::differences(&page, &self.all(root)?);
+        ensure!(
+            differences.is_empty(),
+            "{PAGE} is not what the checks say; `cargo xtask proof` writes it anew, and the change \
+             must say why:\n{}",
+            differences.join("\n")
+        );
+        Ok(())
+    }
+
+    /// With the rows that are listed here; every law has a check that caught a mistake.
+    fn all(self, root: &Path) -> anyhow::Result<Vec<Row>> {
+        let mut rows = self.rows;
+        for suite in SUITES {
+            let text = fs::read_to_string(root.join(suite.file)).context(suite.file)?;
+            let there = text.contains(&format!("fn {}", suite.test));
+            ensure!(there, "{} has no test {}", suite.file, suite.test);
+            rows.push(Row::tested(suite));
+        }
+        rows.extend(MISTAKES.iter().map(Row::of_mistake));
+        for (law, words) in LAWS {
+            let caught = rows.iter().any(|row| row.law == *law && !row.mistakes.is_empty());
+            ensure!(caught, "{law} ({words}): no check has caught a mistake");
+        }
+        for row in &rows {
+            ensure!(LAWS.iter().any(|(law, _)| *law == row.law), "there is no law {}", row.law);
+        }
+        rows.sort_by_key(|row| LAWS.iter().position(|(law, _)| *law == row.law));
+        Ok(rows)
+    }
+}
+
+/// The stages that must run before the page can be written.
+pub(crate) fn speakers() -> Vec<&'static str> {
+    SPEAKERS.iter().map(|(stage, ..)| *stage).collect()
+}
