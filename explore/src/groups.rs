@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use stateright::{Checker, HasDiscoveries, Model};
-
+use crate::laws::Law;
 use crate::model::{Action, Menu, Scene, Wire};
+use crate::search;
 use crate::shape::{Computation, Piece, Policy, Role, Shape, every, pieces};
 use crate::world::Left;
 
@@ -55,7 +55,7 @@ pub struct Broken {
     /// Where.
     pub spec: Spec,
     /// The law.
-    pub law: &'static str,
+    pub law: Law,
     /// The shortest way there.
     pub actions: Vec<Action>,
 }
@@ -266,18 +266,9 @@ pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
 /// Explores one scene whole.
 pub fn explore_one(spec: &Spec) -> (Tally, Option<Broken>) {
     let Some(scene) = Scene::new(spec) else { return (Tally::default(), None) };
-    let checker =
-        scene.checker().threads(1).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let tally = Tally {
-        shapes: 1,
-        scenes: 1,
-        states: checker.unique_state_count(),
-        depth_max: checker.max_depth(),
-    };
-    let found =
-        checker.discoveries().into_iter().min_by_key(|(_, path)| path.clone().into_actions().len());
-    let broken =
-        found.map(|(law, path)| Broken { spec: spec.clone(), law, actions: path.into_actions() });
+    let found = search::explore(&scene);
+    let tally = Tally { shapes: 1, scenes: 1, states: found.states, depth_max: found.depth_max };
+    let broken = found.broken.map(|(law, actions)| Broken { spec: spec.clone(), law, actions });
     (tally, broken)
 }
 

@@ -6,11 +6,11 @@ use amends_core::event::Event;
 use amends_core::input::{Answer, Input, Moment, Outcome};
 use amends_core::saga::{ExceptionReason, Reason, Run, Settled, State, Status, StepState, UndoEnd};
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
-use stateright::Property;
 
-use crate::model::{RUNS, Scene};
-use crate::shape::Role;
-use crate::world::{Ledger, Leg, NOW, Packet, World};
+use crate::known::Standing;
+use crate::model::Scene;
+use crate::shape::{Piece, Role};
+use crate::world::{Ledger, Leg, NOW, Packet, World, pass};
 
 macro_rules! laws {
     ($($law:ident: $words:literal,)*) => {
@@ -23,13 +23,6 @@ macro_rules! laws {
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$law => concat!(stringify!($law), ": ", $words),)* }
             }
-        }
-
-        /// One property for each law that is judged when a move is made.
-        pub fn properties() -> Vec<Property<Scene>> {
-            vec![$(Property::always(Law::$law.name(), |_, world: &World| {
-                world.broken != Some(Law::$law)
-            }),)*]
         }
     };
 }
@@ -57,8 +50,11 @@ laws! {
 
 const MOMENT: Moment = Moment { at: NOW, jitter: 0 };
 
-/// What these facts, which led from one state to another, break.
-pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga) -> Option<Law> {
+/// What these facts, which led from one state to another, break. An input that is refused has none.
+pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga, taken: bool) -> Option<Law> {
+    if !taken && (!facts.is_empty() || before != after) {
+        return Some(Law::S15);
+    }
     let mut replayed = before.clone();
     let fits = facts.iter().all(|event| replayed.apply(NOW, event).is_ok());
     if !fits || replayed != *after {
@@ -111,7 +107,7 @@ pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> 
     let rules_out = |other: RunRef, ledger: &Ledger| {
         ledger.twin || excused(saga, other) || saga.run(other).is_none()
     };
-    for (at, ledger) in ledgers(world) {
+    for (at, ledger) in scene.runs().zip(&world.ledgers) {
         if rules_out(at, ledger) {
             continue;
         }
@@ -152,15 +148,15 @@ pub fn broken_by_arrival(world: &World, packet: &Packet) -> Option<Law> {
 }
 
 /// What a tick short of the next due time would break.
-pub fn broken_by_early_timer(scene: &Scene, world: &World, wait: Millis) -> Option<Law> {
-    let mut early = world.clone();
-    early.pass(Millis(wait.0 - 1));
-    tick_says_something(scene, &mut early.saga).then_some(Law::S22)
+pub fn broken_by_early_timer(scene: &Scene, saga: &Saga, wait: Millis) -> Option<Law> {
+    let mut early = saga.clone();
+    pass(&mut early, Millis(wait.0 - 1));
+    tick_says_something(scene, &mut early).then_some(Law::S22)
 }
 
 /// What a second tick at the same time would break.
-pub fn broken_by_second_tick(scene: &Scene, world: &World) -> Option<Law> {
-    let mut saga = world.saga.clone();
+pub fn broken_by_second_tick(scene: &Scene, saga: &Saga) -> Option<Law> {
+    let mut saga = saga.clone();
     let again = tick_says_something(scene, &mut saga);
     let spins = effects::next_due(&scene.def, &saga, NOW).is_some_and(|due| due <= NOW);
     (again || spins).then_some(Law::S22)
@@ -172,9 +168,8 @@ fn tick_says_something(scene: &Scene, saga: &mut Saga) -> bool {
     taken.is_err() || !facts.is_empty()
 }
 
-/// What is broken in a state, whatever led there.
-pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
-    let saga = &world.saga;
+/// What is broken in a saga, whatever the participants did.
+pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
     let same = |a: &amends_core::saga::Attention, b: &amends_core::saga::Attention| {
         (a.run, a.direction, a.reason) == (b.run, b.direction, b.reason)
     };
@@ -195,48 +190,61 @@ pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
     {
         return Some(Law::S6);
     }
-    for (at, ledger) in ledgers(world) {
-        let role = scene.shape.steps[at.step.get()].role;
+    let over = |at: StepIx| {
+        matches!(saga.steps[at.get()], StepState::Skipped { .. } | StepState::Runs { .. })
+    };
+    if saga.state == State::Completed && !scene.def.indices().all(over) {
+        return Some(Law::S2);
+    }
+    (!forged_changes_nothing(scene, saga)).then_some(Law::S15)
+}
+
+/// What each ledger is judged by.
+pub fn standings(scene: &Scene, saga: &Saga) -> Vec<Standing> {
+    let standing = |at| Standing {
+        ran: saga.run(at).is_some(),
+        excused: excused(saga, at),
+        contradicted: seen_by_person(saga, at),
+    };
+    scene.runs().map(standing).collect()
+}
+
+/// What is broken in a state, whatever led there, by what the participants did.
+pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
+    let saga = &world.saga;
+    let (owes, turned) = (saga.live, saga.turned.is_some());
+    for ((at, ledger), standing) in scene.runs().zip(&world.ledgers).zip(&saga.standings) {
+        let Piece { role, fence, .. } = scene.shape.steps[at.step.get()];
         if ledger.undone > ledger.done {
             return Some(Law::S9);
         }
-        let promised = scene.shape.steps[at.step.get()].fence.is_some() || !ledger.twin;
+        let promised = fence.is_some() || !ledger.twin;
         if ledger.undone > 1 || (ledger.done > 1 && promised) {
             return Some(Law::S4);
         }
-        if excused(saga, at) {
+        if standing.excused {
             continue;
         }
-        let quiet = !world.packets.iter().any(|packet| packet.run == at);
-        let standing = ledger.done != ledger.undone;
-        if saga.state == State::Failed && !owes && quiet && role == Role::Compensatable && standing
+        let quiet = || !world.packets.iter().any(|packet| packet.run == at);
+        let stands = ledger.done != ledger.undone;
+        if saga.state == State::Failed && !owes && role == Role::Compensatable && stands && quiet()
         {
             return Some(Law::S1);
         }
         // A person may have seen and dismissed it.
         let acknowledged = world.left.verbs < scene.left.verbs;
         let forward_only = matches!(role, Role::Pivot | Role::Retriable);
-        if saga.turned.is_some()
-            && forward_only
-            && quiet
-            && ledger.done > 0
-            && !acknowledged
-            && !seen_by_person(saga, at)
-        {
+        let told = standing.contradicted || acknowledged;
+        if turned && forward_only && ledger.done > 0 && !told && quiet() {
             return Some(Law::S13);
         }
-        let ran = saga.run(at).is_some();
         let needed = forward_only || role == Role::Compensatable;
         let done = ledger.undone == 0 && ledger.done >= 1;
-        if saga.state == State::Completed && ran && needed && !done {
+        if saga.state == State::Completed && standing.ran && needed && !done {
             return Some(Law::S2);
         }
     }
-    let skipped = |at: StepIx| {
-        matches!(saga.steps[at.get()], StepState::Skipped { .. } | StepState::Runs { .. })
-    };
-    let every = scene.def.indices().all(skipped);
-    (saga.state == State::Completed && !every).then_some(Law::S2)
+    None
 }
 
 /// Is there an answer that leaves nothing unproven? An undo that was answered 404 is none, whatever
@@ -251,13 +259,6 @@ fn proven(saga: &Saga, at: RunRef) -> bool {
     }
 }
 
-/// The ledgers of the runs.
-fn ledgers(world: &World) -> impl Iterator<Item = (RunRef, &Ledger)> {
-    world.ledgers.iter().enumerate().map(|(i, ledger)| {
-        (RunRef { step: StepIx((i / RUNS) as u8), run: (i % RUNS) as u8 }, ledger)
-    })
-}
-
 /// Does the saga say that it does not vouch for this run?
 fn excused(saga: &Saga, at: RunRef) -> bool {
     saga.exceptions.iter().any(|exception| exception.run == at)
@@ -268,8 +269,8 @@ fn seen_by_person(saga: &Saga, at: RunRef) -> bool {
 }
 
 /// S15: replies to what was never sent, by every name they could give it.
-pub fn forged_changes_nothing(scene: &Scene, world: &World) -> bool {
-    let mut saga = world.saga.clone();
+fn forged_changes_nothing(scene: &Scene, known: &Saga) -> bool {
+    let mut saga = known.clone();
     let mut facts = Vec::new();
     let mut refused = |run: RunRef, direction, round, attempt| {
         let outcome = Outcome::Completed { result: scene.result.clone(), undone: Some(true) };
@@ -277,16 +278,16 @@ pub fn forged_changes_nothing(scene: &Scene, world: &World) -> bool {
         decide(&scene.def, &mut saga, MOMENT, Input::Answer(answer), &mut facts).is_err()
     };
     let beyond = RunRef::only(StepIx(scene.shape.steps.len() as u8));
-    let runs = world.saga.runs().map(|(at, _)| at).chain([beyond]);
-    runs.into_iter().all(|run| {
+    let refused_all = known.runs().map(|(at, _)| at).chain([beyond]).all(|run| {
         [Direction::Action, Direction::Compensation].into_iter().all(|direction| {
-            let sendings = world.saga.run(run).and_then(|run| run.sendings(direction));
+            let sendings = known.run(run).and_then(|run| run.sendings(direction));
             let Some(sendings) = sendings else { return refused(run, direction, None, None) };
             refused(run, direction, Some(sendings.round + 1), None)
                 && refused(run, direction, Some(sendings.round), Some(sendings.attempts + 1))
                 && refused(run, direction, Some(0), None)
         })
-    })
+    });
+    refused_all && saga == *known
 }
 
 /// Is a run unproven?

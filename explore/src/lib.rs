@@ -4,12 +4,15 @@
 //! are [`model`]led around it, and `stateright` tries every order of what may happen.
 
 pub mod groups;
+pub mod known;
 pub mod laws;
+pub mod machine;
 pub mod marks;
 pub mod model;
 pub mod participant;
 pub mod report;
 pub mod rest;
+pub mod search;
 pub mod shape;
 pub mod stage;
 pub mod traps;

@@ -231,7 +231,7 @@ fn spring(options: &Options) -> Result<(), String> {
 }
 
 fn print_caught(name: &str, broken: &Broken, tally: &Tally, with_trace: bool, trap: traps::Trap) {
-    let law = broken.law.split(':').next().unwrap_or(broken.law);
+    let law = format!("{:?}", broken.law);
     let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
     println!("caught: {name:48} {law:4} {shape:12} {moves:3} moves {:9} states", tally.states);
     if with_trace {

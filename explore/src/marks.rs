@@ -7,8 +7,6 @@ use amends_core::event::{Event, NewRound};
 use amends_core::input::Refusal;
 use amends_core::saga::{Cause, Reason, Saga, State, StepState};
 
-use crate::world::World;
-
 macro_rules! marks {
     ($($name:ident: $words:literal,)*) => {
         /// Something that a whole run must see at least once.
@@ -133,9 +131,8 @@ pub fn of_decision(before: &Saga, facts: &[Event], refusal: Option<Refusal>) {
     }
 }
 
-/// What a state shows.
-pub fn of_state(world: &World) {
-    let saga = &world.saga;
+/// What a saga shows.
+pub fn of_saga(saga: &Saga) {
     match saga.state {
         State::Completed => seen(Mark::Completed),
         State::Failed if saga.clean() => seen(Mark::FailedClean),

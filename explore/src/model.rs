@@ -1,24 +1,19 @@
-//! The model: what may happen next, for `stateright` to try in every order.
+//! The model: what may happen next, for the search to try in every order.
 //!
 //! The engine's part is played by as little as possible: it hands inputs to `amends_core::decide`,
 //! and what the facts say leaves. Whatever is not to be had for nothing is paid for with a fault,
 //! so that the states are finite, and a fault-free continuation always exists.
 
-use std::collections::HashSet;
-use std::sync::Mutex;
-
 use amends_core::definition::Kind;
 use amends_core::saga::Fault;
-use amends_core::{Definition, Direction, Payload, RunRef, StepIx, effects};
-use stateright::{Model, Property};
+use amends_core::{Definition, Direction, Payload, RunRef, Saga, StepIx};
 
 use crate::groups::Spec;
-use crate::laws::{self, Law};
+use crate::known::Memory;
 use crate::participant::{Choice, Participant};
-use crate::rest;
-use crate::shape::{Policy, Role, Shape};
+use crate::shape::{Computation, Policy, Role, Shape};
 use crate::stage::Stage;
-use crate::world::{Left, Leg, NOW, Packet, World};
+use crate::world::{Left, Leg, Packet, ROUNDS, World};
 
 /// The most runs that a step of a shape has.
 pub const RUNS: usize = 2;
@@ -59,7 +54,7 @@ pub enum Menu {
     Crashes,
 }
 
-/// One shape under one policy and one wire: what `stateright` explores.
+/// One shape under one policy and one wire: what is explored at once.
 pub struct Scene {
     /// The shape.
     pub shape: Shape,
@@ -74,8 +69,10 @@ pub struct Scene {
     pub(crate) def: Definition,
     pub(crate) fault: Fault,
     pub(crate) result: Payload,
-    /// States known to come to rest, by their hash without faults.
-    pub(crate) resting: Mutex<HashSet<u64>>,
+    /// How many runs a step of this scene has at most.
+    runs: usize,
+    /// What is known of its sagas so far.
+    pub(crate) memory: Memory,
 }
 
 /// Something that happens.
@@ -125,7 +122,7 @@ pub enum Action {
 }
 
 /// What an expression comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Worth {
     /// True, or a list of two.
     Yes,
@@ -136,7 +133,7 @@ pub enum Worth {
 }
 
 /// What an operator does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Act {
     /// Take the service's binding away, up to the next sending.
     Unbind,
@@ -182,7 +179,9 @@ impl Scene {
     /// The scene of a well-formed shape; `None` for another.
     pub fn new(spec: &Spec) -> Option<Self> {
         let Spec { shape, policy, wire, left, menu } = spec;
+        let list = shape.steps.iter().any(|piece| piece.computed == Computation::ForEach);
         Some(Self {
+            runs: if list { RUNS } else { 1 },
             def: shape.define(*policy).ok()?,
             shape: shape.clone(),
             policy: *policy,
@@ -191,7 +190,7 @@ impl Scene {
             menu: *menu,
             fault: Fault::new("FAULT", "of the explorer"),
             result: Payload::from("{}"),
-            resting: Mutex::default(),
+            memory: Memory::default(),
         })
     }
 
@@ -203,27 +202,14 @@ impl Scene {
         Participant { fence: piece.fence, role: piece.role, exchange, silent }
     }
 
-    pub(crate) fn ledger_index(run: RunRef) -> usize {
-        run.step.get() * RUNS + usize::from(run.run)
+    pub(crate) fn ledger_index(&self, run: RunRef) -> usize {
+        run.step.get() * self.runs + usize::from(run.run)
     }
 
-    /// The commands that would be sent now.
-    pub(crate) fn owed_now<'a>(
-        &'a self,
-        world: &'a World,
-    ) -> impl Iterator<Item = (RunRef, Direction)> + 'a {
-        effects::owed(&self.def, &world.saga)
-            .filter(|owed| owed.from <= NOW)
-            .map(|owed| (owed.run, owed.direction))
-    }
-
-    /// Has everything come that comes in time, so that time passes by itself?
-    pub(crate) fn punctual(&self, world: &World) -> bool {
-        let idle = || {
-            self.owed_now(world).next().is_none()
-                && effects::evaluations(&self.def, &world.saga).is_empty()
-        };
-        world.packets.iter().all(|packet| packet.late) && (world.congested || idle())
+    /// Every run that a step may have, in the order of their ledgers.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = RunRef> + '_ {
+        let runs = self.runs as u8;
+        self.def.indices().flat_map(move |step| (0..runs).map(move |run| RunRef { step, run }))
     }
 
     /// How much may still go wrong outside the engine.
@@ -235,7 +221,7 @@ impl Scene {
         let faults = self.faults_outside(world);
         match packet.leg {
             Leg::Command | Leg::Job => {
-                let ledger = &world.ledgers[Self::ledger_index(packet.run)];
+                let ledger = &world.ledgers[self.ledger_index(packet.run)];
                 for (choice, cost) in self.participant(packet.run).choices(ledger, &packet) {
                     if cost <= faults {
                         actions.push(Action::Arrive(packet, choice));
@@ -272,7 +258,7 @@ impl Scene {
     /// What the engine does by itself: sendings, in the order of the steps, then evaluations.
     fn engine_actions(&self, world: &World, actions: &mut Vec<Action>) {
         let most = if world.congested { usize::MAX } else { 1 };
-        for (run, direction) in self.owed_now(world).take(most) {
+        for &(run, direction) in world.saga.owed.iter().take(most) {
             actions.push(Action::Send(run, direction));
             if self.faults_outside(world) > 0 {
                 actions.push(Action::SendNowhere(run, direction));
@@ -284,7 +270,7 @@ impl Scene {
         if !actions.is_empty() && !world.congested {
             return;
         }
-        for step in effects::evaluations(&self.def, &world.saga).into_iter().take(most) {
+        for &step in world.saga.evaluations.iter().take(most) {
             actions.extend([Worth::Yes, Worth::No].map(|worth| Action::Evaluate(step, worth)));
             if self.faults_outside(world) > 0 {
                 actions.push(Action::Evaluate(step, Worth::Error));
@@ -313,7 +299,7 @@ impl Scene {
                 actions.push(Action::Signal(StepIx(step)));
             }
             if world.left.verbs > 0 {
-                for run in 0..RUNS as u8 {
+                for run in 0..self.runs as u8 {
                     let run = RunRef { step: StepIx(step), run };
                     actions.extend(VERBS.map(|act| Action::Verb(run, act)));
                 }
@@ -335,18 +321,9 @@ impl Scene {
     }
 }
 
-impl Model for Scene {
-    type State = World;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<World> {
-        vec![Stage::opening(self)]
-    }
-
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        if world.broken.is_some() {
-            return;
-        }
+impl Scene {
+    /// What may happen in a state.
+    pub(crate) fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         self.possible(world, actions);
         if self.menu == Menu::UndoPostponed {
             actions.retain(|action| match action {
@@ -361,27 +338,19 @@ impl Model for Scene {
         }
     }
 
-    fn next_state(&self, world: &World, action: Action) -> Option<World> {
-        Stage::new(self, world, true).play(action).map(|(world, _)| world)
-    }
-
-    fn within_boundary(&self, world: &World) -> bool {
-        world.saga.runs().all(|(_, run)| {
-            let attempts = |direction| run.sendings(direction).map_or(0, |s| s.attempts);
-            attempts(Direction::Action) <= ATTEMPTS_FOLLOWED_MAX
-                && attempts(Direction::Compensation) <= UNDO_ATTEMPTS_FOLLOWED_MAX
+    /// Is all that may happen next looked at, and not only how the saga comes to rest?
+    pub(crate) fn followed(&self, saga: &Saga) -> bool {
+        saga.runs().all(|(_, run)| {
+            let within = |direction, attempts_max| {
+                run.sendings(direction).is_none_or(|sendings| {
+                    sendings.attempts <= attempts_max && sendings.round <= ROUNDS as u32
+                })
+            };
+            within(Direction::Action, ATTEMPTS_FOLLOWED_MAX)
+                && within(Direction::Compensation, UNDO_ATTEMPTS_FOLLOWED_MAX)
         })
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = laws::properties();
-        properties.push(Property::always(Law::S15.name(), laws::forged_changes_nothing));
-        properties.push(Property::always(Law::L1.name(), rest::comes_to_rest));
-        properties
-    }
-}
-
-impl Scene {
     fn possible(&self, world: &World, actions: &mut Vec<Action>) {
         // A command that has just left is dealt with before anything else happens: what else could
         // happen first leads to the same states in the other order, or is its delay, a fault.
@@ -406,7 +375,7 @@ impl Scene {
                 self.packet_actions(world, packet, actions);
             }
         }
-        if self.punctual(world) && effects::next_due(&self.def, &world.saga, NOW).is_some() {
+        if world.punctual() && world.saga.due.is_some() {
             actions.push(Action::Advance);
         }
         self.outer_actions(world, actions);

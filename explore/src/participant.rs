@@ -137,7 +137,7 @@ impl Participant {
             Some(Fence::None) => false,
         };
         if stores {
-            ledger.stored.push((packet.direction, key, says));
+            ledger.store(packet.direction, key, says);
         }
         says
     }

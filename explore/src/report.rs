@@ -3,40 +3,39 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use amends_core::{Direction, RunRef, effects};
+use amends_core::{Direction, RunRef};
 
 use crate::groups::{Broken, Spec, Tally};
 use crate::model::{Action, Scene};
 use crate::stage::Stage;
-use crate::world::{Leg, NOW, Packet};
+use crate::world::{Leg, Packet};
 
 /// A counterexample, readable: each move, and under it the facts it brought about.
 pub fn trace(broken: &Broken) -> String {
     let Spec { shape, policy, wire, left, .. } = &broken.spec;
     let mut text = String::new();
-    let _ = writeln!(text, "{}", broken.law);
+    let _ = writeln!(text, "{}", broken.law.name());
     let _ = writeln!(text, "  shape {shape}, policy {policy:?}, wire {wire:?}, {left:?}");
     let Some(scene) = Scene::new(&broken.spec) else { return text };
-    let mut world = Stage::opening(&scene);
+    let mut world = Stage::opening(&scene).world;
     for (i, &action) in broken.actions.iter().enumerate() {
-        let due = effects::next_due(&scene.def, &world.saga, NOW).map(|due| due.since(NOW));
-        let passes = match (action, due) {
+        let passes = match (action, world.saga.due) {
             (Action::Advance, Some(due)) => format!(", {due} pass"),
             _ => String::new(),
         };
         let _ = writeln!(text, "{:3}. {}{passes}", i + 1, words(action));
-        let Some((after, facts)) = Stage::new(&scene, &world, true).play(action) else { break };
-        for fact in facts {
+        let Some(moved) = Stage::new(&scene, &world).telling().play(action) else { break };
+        for fact in moved.facts {
             let _ = writeln!(text, "       {fact:?}");
         }
-        world = after;
+        world = moved.world;
     }
     let _ = writeln!(text, "  leaves {:?}, attention:", world.saga.state);
     for attention in &world.saga.attention {
         let _ = writeln!(text, "       {:?} {:?}", attention.run, attention.reason);
     }
     for (at, run) in world.saga.runs() {
-        let ledger = &world.ledgers[Scene::ledger_index(at)];
+        let ledger = &world.ledgers[scene.ledger_index(at)];
         let _ = writeln!(
             text,
             "  {}: {:?}, {:?}, F = {}, C = {}",

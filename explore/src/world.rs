@@ -1,25 +1,28 @@
 //! The state that is explored: one durable saga, the messages on their way, and what each
 //! participant really did.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use std::rc::Rc;
 
 use amends_core::effects::UNDO_SLOW_AFTER;
-use amends_core::saga::{Run, Sendings, Settled, StepState};
+use amends_core::saga::{Cause, Run, Sendings, Settled, StepState};
 use amends_core::{Direction, Millis, RunRef, Saga, Time};
 
-use crate::laws::Law;
+use crate::known::Known;
 use crate::shape::ATTEMPT_TIMEOUT;
 
 /// The time of every state. Time passes by moving all of a saga's times towards the past, so that
 /// two states that differ only in when they are reached are one.
 pub const NOW: Time = Time(1_000_000_000);
 
+/// The most rounds of a command that a participant's memory holds: more than the faults and verbs
+/// of any scene open.
+pub const ROUNDS: usize = 8;
+
 /// One state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct World {
     /// What the journal adds up to.
-    pub saga: Saga,
+    pub saga: Rc<Known>,
     /// Messages on their way, and jobs that a participant has accepted. Sorted.
     pub packets: Vec<Packet>,
     /// What each participant did, by step and run.
@@ -28,8 +31,6 @@ pub struct World {
     pub left: Left,
     /// Services have no room whenever it suits the worst: what is owed is sent some time.
     pub congested: bool,
-    /// The law that the last transition broke.
-    pub broken: Option<Law>,
 }
 
 /// What may still go wrong.
@@ -97,7 +98,7 @@ pub enum Says {
 }
 
 /// What one participant really did for one run, and what it remembers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     /// Effects of the action: F.
     pub done: u8,
@@ -109,15 +110,21 @@ pub struct Ledger {
     pub tombstone: bool,
     /// The network doubled a sending of the action.
     pub twin: bool,
-    /// What it answered under each key (direction, number).
-    pub stored: Vec<(Direction, u32, Says)>,
+    /// What it answered under each key: of actions and of undos, by round.
+    pub stored: [[Option<Says>; ROUNDS]; 2],
 }
 
 impl Ledger {
     /// The answer stored under a key.
     pub fn answer(&self, direction: Direction, key: u32) -> Option<Says> {
-        let is = |(d, k, _): &&(Direction, u32, Says)| (*d, *k) == (direction, key);
-        self.stored.iter().find(is).map(|&(_, _, says)| says)
+        *self.stored[direction as usize].get(key as usize - 1)?
+    }
+
+    /// Stores an answer under a key.
+    pub fn store(&mut self, direction: Direction, key: u32, says: Says) {
+        if let Some(slot) = self.stored[direction as usize].get_mut(key as usize - 1) {
+            *slot = Some(says);
+        }
     }
 }
 
@@ -129,78 +136,48 @@ impl Packet {
 }
 
 impl World {
-    /// Lets time pass.
-    pub fn pass(&mut self, span: Millis) {
-        move_times(&mut self.saga, |time| time - span);
+    /// Has everything come that comes in time, so that time passes by itself?
+    pub fn punctual(&self) -> bool {
+        self.packets.iter().all(|packet| packet.late) && (self.congested || self.idle())
     }
 
-    /// Brings the state into the one form that all equal ones share.
-    pub fn normalise(&mut self) {
-        self.packets.sort_unstable();
-        for ledger in &mut self.ledgers {
-            ledger.stored.sort_unstable();
-        }
-        let saga = &mut self.saga;
-        let deadline_counts = saga.turned.is_none() && !saga.state.ended();
-        saga.deadline = saga.deadline.map(|deadline| if deadline_counts { deadline } else { NOW });
-        // What no decision reads is the same in every state.
-        saga.seq = 1;
-        saga.created_at = NOW;
-        saga.updated_at = NOW;
-        saga.ended_at = saga.ended_at.map(|_| NOW);
-        for attention in &mut saga.attention {
-            attention.since = NOW;
-        }
-        saga.attention.sort_unstable();
-        saga.exceptions.sort_unstable();
-        for step in &mut saga.steps {
-            if let StepState::Runs { runs, .. } = step {
-                runs.iter_mut().for_each(normalise_run);
-            }
-        }
-    }
-
-    /// A hash of what decides whether the saga comes to rest once all faults stop.
-    pub fn hash_without_faults(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        hash_saga(&self.saga, &mut hasher);
-        for packet in &self.packets {
-            Packet { late: false, ..*packet }.hash(&mut hasher);
-        }
-        self.ledgers.hash(&mut hasher);
-        hasher.finish()
+    /// Has the engine nothing to do before something happens?
+    pub fn idle(&self) -> bool {
+        self.saga.owed.is_empty() && self.saga.evaluations.is_empty()
     }
 }
 
-/// Two states are told apart by all that a decision, a participant or a law can read.
-impl Hash for World {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hash_saga(&self.saga, hasher);
-        self.packets.hash(hasher);
-        self.ledgers.hash(hasher);
-        self.left.hash(hasher);
-        self.congested.hash(hasher);
-        self.broken.hash(hasher);
-    }
+/// Lets time pass for a saga.
+pub fn pass(saga: &mut Saga, span: Millis) {
+    move_times(saga, |time| time - span);
 }
 
-/// The fields that are equal in all sagas of a shape are left out: identity, data, dates.
-fn hash_saga<H: Hasher>(saga: &Saga, hasher: &mut H) {
-    saga.state.hash(hasher);
-    saga.turned.is_some().hash(hasher);
-    saga.deadline.hash(hasher);
-    (saga.floats && saga.turned.is_none()).hash(hasher);
-    saga.paused.hash(hasher);
-    saga.steps.hash(hasher);
-    saga.signals.len().hash(hasher);
-    for signal in &saga.signals {
-        signal.name.hash(hasher);
+/// Brings a saga into the one form that all share that no decision, participant or law tells apart.
+pub fn normalise(saga: &mut Saga) {
+    let deadline_counts = saga.turned.is_none() && !saga.state.ended();
+    saga.deadline = saga.deadline.map(|deadline| if deadline_counts { deadline } else { NOW });
+    saga.floats &= saga.turned.is_none();
+    if let Some(turn) = &mut saga.turned {
+        turn.cause = Cause::Deadline;
+        turn.at = NOW;
     }
-    for attention in &saga.attention {
-        (attention.run, attention.direction, attention.reason).hash(hasher);
+    // What no decision reads is the same in every state.
+    saga.seq = 1;
+    saga.created_at = NOW;
+    saga.updated_at = NOW;
+    saga.ended_at = saga.ended_at.map(|_| NOW);
+    for attention in &mut saga.attention {
+        attention.since = NOW;
     }
-    for exception in &saga.exceptions {
-        (exception.run, exception.reason).hash(hasher);
+    saga.attention.sort_unstable();
+    for exception in &mut saga.exceptions {
+        exception.note = "".into();
+    }
+    saga.exceptions.sort_unstable();
+    for step in &mut saga.steps {
+        if let StepState::Runs { runs, .. } = step {
+            runs.iter_mut().for_each(normalise_run);
+        }
     }
 }
 
