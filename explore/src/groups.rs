@@ -1,4 +1,4 @@
-//! What a run explores: groups of scenes, each with what may go wrong in it.
+//! Groups of scenes, and exploring them on all processors.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use std::thread;
 use crate::laws::Law;
 use crate::model::{Action, Menu, Scene, Wire};
 use crate::search;
-use crate::shape::{Computation, Piece, Policy, Role, Shape, every, pieces};
+use crate::shape::{Policy, Shape};
 use crate::world::Left;
 
 /// Scenes that belong together: what shapes, under what policies and wires, with what faults.
@@ -17,8 +17,22 @@ pub struct Group {
     pub name: &'static str,
     /// What it is for, in a few words.
     pub about: &'static str,
+    /// Which runs it is part of: of those of this reach, and of all that reach further.
+    pub reach: Reach,
     /// Its scenes.
     pub scenes: Vec<Spec>,
+}
+
+/// How far a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// What every test run explores, in minutes.
+    #[default]
+    Quick,
+    /// All that was ever explored whole.
+    Whole,
+    /// One fault more everywhere, every shape on every wire: hours, or days.
+    Deep,
 }
 
 /// A scene that is not built yet.
@@ -58,175 +72,6 @@ pub struct Broken {
     pub law: Law,
     /// The shortest way there.
     pub actions: Vec<Action>,
-}
-
-const fn left(faults: u8, crashes: u8, cancels: u8, verbs: u8) -> Left {
-    Left { faults, crashes, cancels, verbs }
-}
-
-/// The groups of a run, the small ones first. Where there are many shapes each is explored on one
-/// wire, the three taking turns. A `deep` run takes every shape on every wire and allows one fault
-/// more, and takes hours.
-pub fn all(deep: bool) -> Vec<Group> {
-    let more = u8::from(deep);
-    let (telling, every_piece) = (pieces(true), pieces(false));
-    let taking_turns = |specs| if deep { specs } else { one_wire_each(specs) };
-    let plain = [Policy::Plain];
-    // Three steps side by side have most of the states for each shape, and are counted apart.
-    let (abreast, ordered): (Vec<_>, Vec<_>) =
-        every(3, &telling).into_iter().partition(|shape| shape.after.iter().all(Vec::is_empty));
-    vec![
-        Group {
-            name: "one",
-            about: "one step: three faults, two may be crashes",
-            scenes: product(&every(1, &every_piece), &plain, left(3 + more, 2, 1, 0)),
-        },
-        Group {
-            name: "policies",
-            about: "one step under every other policy: two faults",
-            scenes: product(&every(1, &every_piece), &Policy::ALL[1..], left(2 + more, 2, 1, 0)),
-        },
-        Group {
-            name: "undo",
-            about: "an undo postponed for as long as it takes to poison",
-            scenes: undo_postponed(8 + more),
-        },
-        Group {
-            name: "verbs",
-            about: "two operator verbs on one step: one fault",
-            scenes: product(
-                &every(1, &every_piece),
-                &[Policy::SagaDeadline],
-                left(1 + more, 1, 1, 2),
-            ),
-        },
-        Group {
-            name: "verbs-two",
-            about: "an operator verb on two steps: one fault",
-            scenes: taking_turns(product(&every(2, &telling), &plain, left(1, 1, 0, 1 + more))),
-        },
-        Group {
-            name: "expressions",
-            about: "one step with a condition or a list: one fault, cancelled at any time",
-            scenes: product(&computed(1), &plain, left(1 + more, 1, 1, 0)),
-        },
-        Group {
-            name: "expressions-two",
-            about: "two steps, of which one has a condition or a list: one fault",
-            scenes: taking_turns(product(&computed(2), &plain, left(1 + more, 0, 0, 0))),
-        },
-        Group {
-            name: "two",
-            about: "two steps: two faults, both may be crashes",
-            scenes: taking_turns(product(&every(2, &every_piece), &plain, left(2 + more, 2, 0, 0))),
-        },
-        Group {
-            name: "two-cancelled",
-            about: "two steps, cancelled at any time: one fault",
-            scenes: product(&every(2, &every_piece), &plain, left(1 + more, 1 + more, 1, 0)),
-        },
-        Group {
-            name: "three",
-            about: "three steps: one fault",
-            scenes: taking_turns(product(
-                &every(3, &telling),
-                &plain,
-                left(1 + more, 1 + more, 0, 0),
-            )),
-        },
-        Group {
-            name: "three-crashed",
-            about: "three steps, of which one waits for another, crashed twice at any point",
-            scenes: only(
-                Menu::Crashes,
-                taking_turns(product(&ordered, &plain, left(2, 2, more, 0))),
-            ),
-        },
-        Group {
-            name: "three-abreast-crashed",
-            about: "three steps side by side, crashed twice at any point",
-            scenes: only(
-                Menu::Crashes,
-                taking_turns(product(&abreast, &plain, left(2, 2, more, 0))),
-            ),
-        },
-        Group {
-            name: "three-cancelled",
-            about: "three steps, cancelled at any time: one fault",
-            scenes: taking_turns(product(
-                &every(3, &telling),
-                &plain,
-                left(1 + more, 1 + more, 1, 0),
-            )),
-        },
-    ]
-}
-
-/// Of each shape only one scene, the wires taking turns.
-fn one_wire_each(specs: Vec<Spec>) -> Vec<Spec> {
-    let wires = Wire::ALL.len();
-    let (shape, wire) = (|i: usize| i / wires, |i: usize| i % wires);
-    let specs = specs.into_iter().enumerate();
-    specs.filter(|&(i, _)| shape(i) % wires == wire(i)).map(|(_, spec)| spec).collect()
-}
-
-fn undo_postponed(faults: u8) -> Vec<Spec> {
-    let mut specs = product(&every(1, &pieces(false)), &[Policy::Plain], left(faults, 0, 1, 0));
-    specs.retain(|spec| spec.shape.steps[0].role == Role::Compensatable);
-    only(Menu::UndoPostponed, specs)
-}
-
-/// The same scenes, where only this may go wrong.
-fn only(menu: Menu, mut specs: Vec<Spec>) -> Vec<Spec> {
-    specs.iter_mut().for_each(|spec| spec.menu = menu);
-    specs
-}
-
-fn product(shapes: &[Shape], policies: &[Policy], left: Left) -> Vec<Spec> {
-    let mut specs = Vec::new();
-    for shape in shapes {
-        for &policy in policies {
-            for wire in Wire::ALL {
-                let menu = Menu::Everything;
-                specs.push(Spec { shape: shape.clone(), policy, wire, left, menu });
-            }
-        }
-    }
-    specs.retain(|spec| spec.shape.define(spec.policy).is_ok());
-    specs
-}
-
-/// Shapes of so many steps, of which one has an expression.
-fn computed(steps: usize) -> Vec<Shape> {
-    let mut shapes = Vec::new();
-    for shape in every(steps, &pieces(true)) {
-        for i in 0..shape.steps.len() {
-            for computed in [Computation::When, Computation::ForEach] {
-                let mut shape = shape.clone();
-                shape.steps[i] = Piece { computed, ..shape.steps[i] };
-                shapes.push(shape);
-            }
-        }
-    }
-    shapes
-}
-
-/// The scenes in which a trap is looked for, the cheap ones first: pairs of how many steps and how
-/// many faults.
-pub fn hunting_ground() -> Vec<Spec> {
-    const CHEAP_FIRST: [(usize, u8); 7] = [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (1, 3), (2, 2)];
-    let mut telling = pieces(false);
-    telling.retain(|piece| piece.role != Role::Waiting);
-    let scenes = |(steps, faults)| {
-        let policies = match (steps, faults) {
-            // With the least of attempts three faults go the furthest.
-            (1, 3) => &[Policy::OneTimeout],
-            (1, _) => &Policy::ALL[..],
-            _ => &[Policy::Plain],
-        };
-        product(&every(steps, &telling), policies, left(faults, 1, 1, 0))
-    };
-    CHEAP_FIRST.into_iter().flat_map(scenes).collect()
 }
 
 /// Explores the scenes on all processors; stops at the first law that is broken.

@@ -3,13 +3,16 @@
 //! The engine is `amends_core::decide` itself; network, participants, crashes, cancels and time
 //! are [`model`]led around it, and `stateright` tries every order of what may happen.
 
+pub mod covering;
 pub mod groups;
 pub mod known;
 pub mod laws;
 pub mod machine;
 pub mod marks;
 pub mod model;
+pub mod order;
 pub mod participant;
+pub mod plan;
 pub mod report;
 pub mod rest;
 pub mod search;

@@ -5,19 +5,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use amends_explore::groups::{self, Broken, Spec, Tally};
+use amends_explore::groups::{self, Broken, Reach, Spec, Tally};
 use amends_explore::model::{Menu, Wire};
 use amends_explore::report::{Floor, trace};
 use amends_explore::shape::Policy;
 use amends_explore::world::Left;
-use amends_explore::{marks, traps};
+use amends_explore::{marks, plan, traps};
 
 const HELP: &str = "\
 amends-explore: every state of every small saga
 
   --group NAME       only this group, as --plan lists them
   --plan             say what would be explored, and explore nothing
-  --deep             one fault more in each group, every shape on every wire; takes hours
+  --whole            also the groups that take longer than a test run should
+  --deep             one fault more in each group, every shape on every wire; takes days
   --no-traps         do not spring the traps
   --traps            only spring the traps
   --trace            print the counterexample of each trap
@@ -30,7 +31,7 @@ amends-explore: every state of every small saga
 #[derive(Default)]
 struct Options {
     group: Option<String>,
-    deep: bool,
+    reach: Reach,
     plan: bool,
     no_traps: bool,
     only_traps: bool,
@@ -57,8 +58,10 @@ fn main() -> ExitCode {
         }
     };
     if options.plan {
-        for group in groups::all(options.deep) {
-            println!("{:12} {:6} scenes: {}", group.name, group.scenes.len(), group.about);
+        for group in plan::all(options.reach) {
+            let reach = format!("{:?}", group.reach).to_lowercase();
+            let (name, scenes) = (group.name, group.scenes.len());
+            println!("{name:21} {reach:5} {scenes:6} scenes: {}", group.about);
         }
         return ExitCode::SUCCESS;
     }
@@ -84,7 +87,8 @@ fn options() -> Result<Option<Options>, String> {
             "--help" | "-h" => return Ok(None),
             "--group" => options.group = Some(value()?),
             "--plan" => options.plan = true,
-            "--deep" => options.deep = true,
+            "--whole" => options.reach = Reach::Whole,
+            "--deep" => options.reach = Reach::Deep,
             "--no-traps" => options.no_traps = true,
             "--traps" => options.only_traps = true,
             "--trace" => options.trace = true,
@@ -170,7 +174,7 @@ fn everything(options: &Options) -> Result<(), String> {
     if !options.only_traps {
         let mut total = Tally::default();
         let begun = Instant::now();
-        for group in groups::all(options.deep) {
+        for group in plan::all(options.reach) {
             if options.group.as_ref().is_some_and(|name| name != group.name) {
                 continue;
             }
@@ -182,7 +186,7 @@ fn everything(options: &Options) -> Result<(), String> {
                 return Err(fell);
             }
         }
-        println!("{:12} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
+        println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
     }
     if whole {
         let missing = marks::missing();
@@ -206,7 +210,7 @@ fn explore_group(group: &groups::Group) -> Result<Tally, String> {
     let seconds = begun.elapsed().as_secs_f64();
     match explored {
         Ok(tally) => {
-            println!("{:12} {}  ({})", group.name, counted(&tally, seconds), group.about);
+            println!("{:21} {}  ({})", group.name, counted(&tally, seconds), group.about);
             Ok(tally)
         }
         Err(found) => Err(trace(&found.0)),
@@ -217,7 +221,7 @@ fn spring(options: &Options) -> Result<(), String> {
     let mut escaped = Vec::new();
     for (trap, name) in traps::ALL {
         traps::set(Some(trap));
-        let found = groups::explore(&groups::hunting_ground());
+        let found = groups::explore(&plan::hunting_ground());
         traps::set(None);
         match found {
             Err(found) => print_caught(name, &found.0, &found.1, options.trace, trap),

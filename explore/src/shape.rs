@@ -13,6 +13,8 @@ use amends_core::definition::{
 };
 use amends_core::{Definition, Millis, Payload, StepIx, StepSet};
 
+use crate::order::orders;
+
 /// How long one attempt is waited for. This and all other times of a shape are multiples of the ten
 /// seconds that the redriver starts from, so that few distinct due times exist.
 pub const ATTEMPT_TIMEOUT: Millis = Millis::secs(20);
@@ -90,33 +92,16 @@ impl Policy {
         [Self::Plain, Self::OneTimeout, Self::MaxAttempts, Self::SagaDeadline];
 }
 
-/// What each step waits for, and which steps cannot be told apart.
-type Form = (&'static [&'static [u8]], &'static [(usize, usize)]);
-
-/// The partial orders of up to three steps, one of each form; steps that a form cannot tell apart
-/// are named, so that each set of them is taken once.
-const ORDERS: [Form; 8] = [
-    (&[&[]], &[]),
-    (&[&[], &[]], &[(0, 1)]),
-    (&[&[], &[0]], &[]),
-    (&[&[], &[], &[]], &[(0, 1), (1, 2)]),
-    (&[&[], &[0], &[]], &[]),
-    (&[&[], &[0], &[0]], &[(1, 2)]),
-    (&[&[], &[], &[0, 1]], &[(0, 1)]),
-    (&[&[], &[0], &[1]], &[]),
-];
-
 /// Every shape of that many steps made of these pieces, well-formed or not.
 pub fn every(steps: usize, pieces: &[Piece]) -> Vec<Shape> {
     let mut shapes = Vec::new();
-    for (order, alike) in ORDERS.iter().filter(|(order, _)| order.len() == steps) {
+    for order in orders(steps) {
         for number in 0..pieces.len().pow(steps as u32) {
             let chosen: Vec<Piece> = (0..steps as u32)
                 .map(|i| pieces[number / pieces.len().pow(i) % pieces.len()])
                 .collect();
-            if alike.iter().all(|&(a, b)| chosen[a] <= chosen[b]) {
-                let after = order.iter().map(|before| before.to_vec()).collect();
-                shapes.push(Shape { steps: chosen, after });
+            if order.first_alike(&chosen) == chosen {
+                shapes.push(Shape { steps: chosen, after: order.after.clone() });
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! One test, because a trap is built in for the whole process.
 
-use amends_explore::{groups, traps};
+use amends_explore::{groups, plan, traps};
 
 #[test]
 fn every_trap_is_caught() {
@@ -10,7 +10,7 @@ fn every_trap_is_caught() {
         .iter()
         .filter(|(trap, _)| {
             traps::set(Some(*trap));
-            let found = groups::explore(&groups::hunting_ground());
+            let found = groups::explore(&plan::hunting_ground());
             traps::set(None);
             found.is_ok()
         })
