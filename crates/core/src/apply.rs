@@ -14,6 +14,7 @@ use core::fmt;
 use self::steps::{by_hand, current};
 use crate::event::{Event, Started};
 use crate::ids::{Direction, RunRef, StepIx};
+use crate::mutant::{Mutant, mutated};
 use crate::saga::{
     Attention, Exception, Letter, Run, Saga, Settled, Signal, State, Status, StepState, Turn,
     UndoEnd,
@@ -174,7 +175,8 @@ impl Saga {
                 Ok(())
             }
             Event::Ended { state } => {
-                if self.state.ended() || !state.ended() {
+                let again = self.state.ended() && !mutated(Mutant::SecondEnd);
+                if again || !state.ended() {
                     return Err("a saga ends once");
                 }
                 self.state = *state;
@@ -246,7 +248,8 @@ impl Saga {
                 Ok(())
             }
             Event::AttentionRaised { run, direction, reason } => {
-                if self.attention.iter().any(|a| a.is(*run, *direction, *reason)) {
+                let known = self.attention.iter().any(|a| a.is(*run, *direction, *reason));
+                if known && !mutated(Mutant::AttentionDoubled) {
                     return Err("it has that attention already");
                 }
                 let (run, direction, reason) = (*run, *direction, *reason);

@@ -17,6 +17,7 @@ use crate::definition::{Backoff, Definition, Jitter};
 use crate::event::{Event, Started};
 use crate::ids::RunRef;
 use crate::input::{Input, Moment, Refusal};
+use crate::mutant::{Mutant, mutated};
 use crate::saga::{Run, Saga};
 use crate::time::{Millis, Time};
 
@@ -74,7 +75,9 @@ impl Decision<'_> {
     fn record(&mut self, event: Event) {
         let applied = self.saga.apply(self.now.at, &event);
         debug_assert!(applied.is_ok(), "{applied:?}: {event:?}");
-        if applied.is_ok() {
+        let unwritten =
+            mutated(Mutant::FactUnwritten) && matches!(event, Event::AttentionRaised { .. });
+        if applied.is_ok() && !unwritten {
             self.facts.push(event);
         }
     }

@@ -1,8 +1,9 @@
-//! The traps of `semantics.md` section 6, built in on purpose for the explorer to catch.
+//! The traps of `semantics.md` section 6, and a mistake against each of its invariants, built in on
+//! purpose for the explorer to catch.
 //!
 //! In every other build `mutated` is the constant `false` and the compiler removes them.
 
-/// A mistake that loses or doubles effects; each must be found by the exhaustive search.
+/// A mistake that breaks an invariant; each must be found by the exhaustive search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Mutant {
@@ -32,6 +33,44 @@ pub enum Mutant {
     RefusalDropsBegunUndo,
     /// Turn the saga for a step without a fence whose every answer was "not now", and tell nobody.
     UnfencedDoubtForgotten,
+    /// Complete a saga whose steps may not have happened.
+    UnknownIsDone,
+    /// Draw the end once more after it.
+    SecondEnd,
+    /// Let a late success change the bytes of an undo that has its intent.
+    OtherBytes,
+    /// Count attempts from 1 again in a new round.
+    AttemptsRestart,
+    /// End clean although nobody said what an action came to.
+    UnprovenUnsaid,
+    /// Keep a step unproven when its success is heard.
+    ProofUnheard,
+    /// Undo what was refused for certain.
+    UndoOfRefused,
+    /// Tell nobody of a success that nobody may undo.
+    StrandedUnsaid,
+    /// Take an answer to what was never sent.
+    ForgedTaken,
+    /// Count an answer again that is heard again.
+    AnswerCountsTwice,
+    /// Change the state without a fact.
+    FactUnwritten,
+    /// Raise an attention twice.
+    AttentionDoubled,
+    /// Tell nobody of a dead letter.
+    AttentionLost,
+    /// Keep an attention whose cause is gone.
+    AttentionStays,
+    /// Count a deadline anew after an outage, also when that is earlier.
+    DeadlineEarlier,
+    /// Let an attempt's time be up a second before it is.
+    TimerEarly,
+    /// Never send an undo again.
+    UndoTriedOnce,
+    /// Ask a retriable step that was refused again under the key of the refusal.
+    RefusedUnderSameKey,
+    /// Send while the saga is paused.
+    SendsWhilePaused,
 }
 
 #[cfg(feature = "mutants")]

@@ -43,7 +43,7 @@ pub fn owes_undo(saga: &Saga, step: &Step, run: &Run) -> bool {
     match run.settled {
         _ if undo_begun(run) && !mutated(Mutant::RefusalDropsBegunUndo) => true,
         Settled::Succeeded => true,
-        Settled::Refused => false,
+        Settled::Refused => mutated(Mutant::UndoOfRefused),
         Settled::Open | Settled::GivenUp | Settled::Unreachable => {
             !mutated(Mutant::UndoOnlyCompleted) && may_have_left(run)
         }
@@ -210,7 +210,7 @@ pub(crate) fn done(def: &Definition, saga: &Saga, step: StepIx) -> bool {
         StepState::Skipped { .. } => true,
         StepState::Runs { runs, .. } => runs.iter().all(|run| match run.status {
             Status::Completed | Status::Skipped => true,
-            Status::Failed | Status::Unknown => best_effort,
+            Status::Failed | Status::Unknown => best_effort || mutated(Mutant::UnknownIsDone),
             _ => false,
         }),
     }
@@ -224,7 +224,8 @@ pub(crate) fn reached(def: &Definition, saga: &Saga, step: StepIx) -> bool {
 /// When a sending of that command is owed: from this time on, as soon as there is room; `None` when
 /// it is not.
 pub fn owed_from(def: &Definition, saga: &Saga, at: RunRef, direction: Direction) -> Option<Time> {
-    if saga.paused.is_some() { None } else { owed_but_for_a_pause(def, saga, at, direction) }
+    let silent = saga.paused.is_some() && !mutated(Mutant::SendsWhilePaused);
+    if silent { None } else { owed_but_for_a_pause(def, saga, at, direction) }
 }
 
 /// The same as if the saga were not paused.
@@ -241,6 +242,7 @@ pub(crate) fn owed_but_for_a_pause(
         return None;
     }
     let owed = match direction {
+        Direction::Compensation if mutated(Mutant::UndoTriedOnce) && undo_begun(run) => false,
         Direction::Compensation => undo_due(def, saga, at, run),
         Direction::Action if matches!(step.work, Work::Signal { .. }) => false,
         Direction::Action if saga.turned.is_some() => asked_after_turn(step, run),

@@ -5,6 +5,7 @@ use alloc::vec;
 use super::Applied;
 use crate::event::{CommandRef, Ending, NewRound};
 use crate::ids::{Direction, Payload, RunRef, StepIx};
+use crate::mutant::{Mutant, mutated};
 use crate::saga::{
     Act, Attempt, AttemptSet, Fault, Letter, Run, Saga, Sendings, Settled, Status, StepState,
     Terms, Undo, UndoEnd,
@@ -165,6 +166,9 @@ impl Saga {
         }
         run.settled = Settled::Succeeded;
         run.result = Some(result.clone());
+        if let Some(undo) = run.undo.as_mut().filter(|_| mutated(Mutant::OtherBytes)) {
+            undo.original_result = Some(result.clone());
+        }
         run.contract = None;
         // An operator went on without it; that stands, and the success is on record.
         let skipped = run.status == Status::Skipped;
@@ -239,6 +243,7 @@ impl Saga {
         let run = self.known_run(command.run)?;
         let before = run.sendings(command.direction);
         let (last_round, attempts) = before.map_or((0, 0), |s| (s.round, s.attempts));
+        let attempts = if mutated(Mutant::AttemptsRestart) { 0 } else { attempts };
         // Another key and other bytes give the step no more time.
         let overdue = before.is_some_and(|s| s.overdue);
         if command.round != last_round + 1 {

@@ -31,7 +31,7 @@ impl Decision<'_> {
             || round > sendings.round
             || (round == sendings.round && !sendings.intent)
             || answer.attempt.is_some_and(|attempt| attempt == 0 || attempt > sendings.attempts);
-        if never {
+        if never && !mutated(Mutant::ForgedTaken) {
             return Err(Refusal::NoSuchAttempt);
         }
         let current = round == sendings.round;
@@ -91,9 +91,7 @@ impl Decision<'_> {
         }
         let kind = self.def.step(run.step).kind;
         self.record(Event::Completed { run, result: result.clone() });
-        if self.saga.has_exception(run, ExceptionReason::Unproven) {
-            self.record(Event::Proven { run, reason: ExceptionReason::Unproven });
-        }
+        self.proof_heard(run);
         self.second_round(run);
         let undone_by_hand = self.saga.run(run).is_some_and(|run| {
             use crate::saga::UndoEnd::{Resolved, Skipped};
@@ -104,7 +102,7 @@ impl Decision<'_> {
         // What is never undone and stands on the wrong side of the turn is a person's (S13); so is
         // an undo that a person settled before the success was heard.
         let stranded = self.saga.turned.is_some() && matches!(kind, Kind::Pivot | Kind::Retriable);
-        if stranded || undone_by_hand {
+        if (stranded && !mutated(Mutant::StrandedUnsaid)) || undone_by_hand {
             self.raise(Some(run), Direction::Action, Reason::Contradicted);
         }
     }
@@ -139,7 +137,9 @@ impl Decision<'_> {
                         self.ends_attempt(command, answer.attempt, ending, fault, None);
                     }
                 }
-                (Kind::Retriable, true) if round < ROUNDS_MAX => {
+                (Kind::Retriable, true)
+                    if round < ROUNDS_MAX && !mutated(Mutant::RefusedUnderSameKey) =>
+                {
                     let next_at = self.refused(answer, true, Status::Failed, fault);
                     let command = CommandRef { round: round + 1, ..command };
                     self.record(Event::RoundOpened { command, next_at, why: NewRound::Refused });
@@ -156,8 +156,8 @@ impl Decision<'_> {
         let next_at = self.next_try(run, Direction::Action, None);
         let (attempt, fault) = (answer.attempt, fault.clone());
         self.record(Event::Refused { run, attempt, settled, leaves, next_at, fault });
-        if settled && self.saga.has_exception(run, ExceptionReason::Unproven) {
-            self.record(Event::Proven { run, reason: ExceptionReason::Unproven });
+        if settled {
+            self.proof_heard(run);
         }
         next_at
     }
@@ -204,9 +204,16 @@ impl Decision<'_> {
     /// nothing, but that something was undone is proof.
     fn earlier_undo_answer(&mut self, answer: &Answer) {
         let proof = matches!(answer.outcome, Outcome::Completed { undone: Some(true), .. });
-        if proof && self.saga.has_exception(answer.run, ExceptionReason::Unproven) {
-            let reason = ExceptionReason::Unproven;
-            self.record(Event::Proven { run: answer.run, reason });
+        if proof {
+            self.proof_heard(answer.run);
+        }
+    }
+
+    /// What was unproven is no longer (S6).
+    fn proof_heard(&mut self, run: RunRef) {
+        let reason = ExceptionReason::Unproven;
+        if self.saga.has_exception(run, reason) && !mutated(Mutant::ProofUnheard) {
+            self.record(Event::Proven { run, reason });
         }
     }
 
@@ -235,9 +242,7 @@ impl Decision<'_> {
         let command = CommandRef { run, direction: Direction::Compensation, round };
         let next_at = self.at();
         self.record(Event::RoundOpened { command, next_at, why: NewRound::LateSuccess });
-        if self.saga.has_exception(run, ExceptionReason::Unproven) {
-            self.record(Event::Proven { run, reason: ExceptionReason::Unproven });
-        }
+        self.proof_heard(run);
     }
 
     fn accepted(&mut self, command: CommandRef, attempt: Option<u32>, until: Time) {
@@ -266,7 +271,7 @@ impl Decision<'_> {
             Ending::Transient => sendings.doubtful.contains(attempt),
             Ending::Unknown | Ending::TimedOut => false,
         };
-        if open == Some(attempt) || says_something {
+        if open == Some(attempt) || says_something || mutated(Mutant::AnswerCountsTwice) {
             self.attempt_over(command, attempt, ending, Some(fault.clone()), retry_after);
         }
     }
@@ -393,6 +398,7 @@ fn is_unproven(run: &Run, undone: Option<bool>) -> bool {
         action.terms.fence() != Fence::Barrier && !action.unresolved.is_empty()
     });
     in_doubt
+        && !mutated(Mutant::UnprovenUnsaid)
         && undone != Some(true)
         && !matches!(run.settled, Settled::Succeeded | Settled::Refused)
 }

@@ -7,6 +7,7 @@ use crate::definition::Kind;
 use crate::effects::UNDO_SLOW_AFTER;
 use crate::event::Event;
 use crate::ids::{Direction, RunRef, StepIx};
+use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{Letter, Reason, Run, StepState};
 
@@ -16,7 +17,11 @@ type Item = (Option<RunRef>, Direction, Reason);
 
 impl Decision<'_> {
     pub(super) fn raise(&mut self, run: Option<RunRef>, direction: Direction, reason: Reason) {
-        if !self.saga.attention.iter().any(|a| a.is(run, direction, reason)) {
+        let known = self.saga.attention.iter().any(|a| a.is(run, direction, reason));
+        if !known {
+            self.record(Event::AttentionRaised { run, direction, reason });
+        }
+        if !known && mutated(Mutant::AttentionDoubled) {
             self.record(Event::AttentionRaised { run, direction, reason });
         }
     }
@@ -32,6 +37,9 @@ impl Decision<'_> {
             .filter(|item| item.2 != Reason::Contradicted && !wanted.contains(item))
             .collect();
         for (run, direction, reason) in gone {
+            if mutated(Mutant::AttentionStays) {
+                continue;
+            }
             self.record(Event::AttentionCleared { run, direction, reason, act: None });
         }
         for (run, direction, reason) in wanted {
@@ -114,6 +122,7 @@ impl Decision<'_> {
                     want(Reason::UndoSlow);
                 }
             }
+            Letter::Dead { .. } if mutated(Mutant::AttentionLost) => {}
             Letter::Dead { .. } => want(Reason::CompensationFailed),
             Letter::Poison => want(Reason::Poison),
         }

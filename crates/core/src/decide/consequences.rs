@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::definition::{Kind, Work};
 use crate::event::Event;
 use crate::ids::{RunRef, StepIx};
+use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{Cause, Run, Settled, State, Status, StepState};
 
@@ -14,7 +15,7 @@ use super::Decision;
 impl Decision<'_> {
     /// Draws every consequence of the facts so far, then sets the attention right.
     pub(super) fn settle(&mut self) {
-        if !self.saga.state.ended() {
+        if !self.saga.state.ended() || mutated(Mutant::SecondEnd) {
             if self.saga.turned.is_none() {
                 self.turn_or_go_on();
             }

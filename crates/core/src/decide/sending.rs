@@ -6,6 +6,7 @@ use crate::definition::{Computed, Kind, RUNS_MAX, Step, Work};
 use crate::event::{CommandRef, Event};
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::input::{Evaluation, Refusal};
+use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{Fault, Letter, StepState, Terms};
 use crate::time::{Millis, Time};
@@ -124,6 +125,9 @@ impl Decision<'_> {
         let waited = self.at().since(from);
         let passed_meanwhile = from < deadline && deadline <= self.at();
         let ours = floats || waited >= ROOM_WAIT_NOTED || passed_meanwhile;
+        if floats && mutated(Mutant::DeadlineEarlier) {
+            return Some(self.at() + timeout);
+        }
         let moved = (deadline + waited).max(self.at() + timeout);
         (ours && moved > deadline).then_some(moved)
     }

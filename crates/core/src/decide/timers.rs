@@ -6,8 +6,10 @@ use crate::definition::{Kind, OnDeadline, Work};
 use crate::effects::{deadline_armed, saga_deadline_armed, step_timers_run};
 use crate::event::{CommandRef, Ending, Event};
 use crate::ids::{Direction, RunRef};
+use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{Cause, Fault};
+use crate::time::Millis;
 
 use super::Decision;
 
@@ -29,7 +31,9 @@ impl Decision<'_> {
         let Some(state) = self.saga.run(run) else { return };
         let Some(sendings) = state.sendings(direction) else { return };
         let Some(open) = sendings.open else { return };
-        if rules::waited_until(self.def.step(run.step), state, direction, open) > self.at() {
+        let until = rules::waited_until(self.def.step(run.step), state, direction, open);
+        let early = if mutated(Mutant::TimerEarly) { Millis::secs(1) } else { Millis::ZERO };
+        if until > self.at() + early {
             return;
         }
         if direction == Direction::Action && !step_timers_run(self.def, self.saga, run, state) {
