@@ -1,8 +1,8 @@
 //! Groups of scenes, and exploring them on all processors.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::laws::Law;
@@ -74,22 +74,26 @@ pub struct Broken {
     pub actions: Vec<Action>,
 }
 
-/// Explores the scenes on all processors; stops at the first law that is broken.
+/// Explores the scenes on all processors, up to the first that breaks a law; which is the first does
+/// not depend on the processors.
 pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
     let next = AtomicUsize::new(0);
-    let stop = AtomicBool::new(false);
+    let end = AtomicUsize::new(specs.len());
     let total = Mutex::new(Tally::default());
-    let broken: Mutex<Option<Broken>> = Mutex::new(None);
+    let broken: Mutex<BTreeMap<usize, Broken>> = Mutex::default();
     let work = || {
-        while !stop.load(Ordering::Relaxed) {
-            let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-            let (tally, found) = explore_one(spec);
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= end.load(Ordering::Relaxed) {
+                return;
+            }
+            let (tally, found) = explore_one(&specs[at]);
             if let Ok(mut total) = total.lock() {
                 total.add(tally);
             }
             if let (Some(found), Ok(mut broken)) = (found, broken.lock()) {
-                broken.get_or_insert(found);
-                stop.store(true, Ordering::Relaxed);
+                broken.insert(at, found);
+                end.fetch_min(at, Ordering::Relaxed);
             }
         }
     };
@@ -102,9 +106,9 @@ pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
     let mut total = total.into_inner().unwrap_or_default();
     let shapes: BTreeSet<String> = specs.iter().map(|spec| spec.shape.to_string()).collect();
     total.shapes = shapes.len();
-    match broken.into_inner().unwrap_or_default() {
+    match broken.into_inner().unwrap_or_default().pop_first() {
         None => Ok(total),
-        Some(broken) => Err(Box::new((broken, total))),
+        Some((_, broken)) => Err(Box::new((broken, total))),
     }
 }
 

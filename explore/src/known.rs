@@ -35,6 +35,8 @@ pub struct Known {
     pub live: bool,
     /// Whether all that may happen next is looked at, and not only how it comes to rest.
     pub followed: bool,
+    /// Whether it is not followed to its rest either: it has long had the time to come there.
+    pub astray: bool,
     /// What each run's ledger is judged by.
     pub standings: Vec<Standing>,
     /// Whether it is at rest, and for whom.
@@ -132,6 +134,7 @@ impl Known {
             due: effects::next_due(&scene.def, &saga, NOW).map(|due| due.since(NOW)),
             live: rules::live(&scene.def, &saga),
             followed: scene.followed(&saga),
+            astray: scene.astray(&saga),
             standings: laws::standings(scene, &saga),
             rest: rest::of(scene, &saga),
             saga,

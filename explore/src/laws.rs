@@ -2,11 +2,14 @@
 //! the machine believes.
 
 use amends_core::definition::Fence;
-use amends_core::event::Event;
+use amends_core::event::{Ending, Event};
 use amends_core::input::{Answer, Input, Moment, Outcome};
-use amends_core::saga::{ExceptionReason, Reason, Run, Settled, State, Status, StepState, UndoEnd};
+use amends_core::saga::{
+    Exception, ExceptionReason, Reason, Run, Settled, State, Status, StepState, UndoEnd,
+};
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
 
+use crate::attention;
 use crate::known::Standing;
 use crate::model::Scene;
 use crate::shape::{Piece, Role};
@@ -19,6 +22,9 @@ macro_rules! laws {
         pub enum Law { $(#[doc = $words] $law,)* }
 
         impl Law {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$law),*];
+
             /// Its number and what it says.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$law => concat!(stringify!($law), ": ", $words),)* }
@@ -34,7 +40,7 @@ laws! {
     S4: "one effect each way, and the same bytes under one key",
     S5: "no command without a durable intent",
     S6: "unproven until it is proven, and no longer",
-    S7: "no undo of a step that may still be settled by asking",
+    S7: "no undo of what is known absent, or may still be settled by asking",
     S8: "no undo before those of the steps that depend on it",
     S9: "undoing what never ran changes nothing",
     S11: "no undo while the point of no return is held",
@@ -43,9 +49,11 @@ laws! {
     S15: "a made-up reply changes nothing",
     S16: "any input twice is once",
     S17: "the state rebuilt is the state before the crash",
-    S21: "one attention for each step, direction and reason",
+    S21: "one attention for each cause, and none without",
     S22: "no timer early, none twice, no due time earlier",
-    L1: "an end or a person is reachable",
+    L1: "an end or attention is reachable",
+    L3: "once faults stop, it ends or waits for a person by rule",
+    Pause: "while it is paused nothing is sent and no timer fires",
 }
 
 const MOMENT: Moment = Moment { at: NOW, jitter: 0 };
@@ -60,8 +68,17 @@ pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga, taken: bool) -> O
     if !fits || replayed != *after {
         return Some(Law::S17);
     }
-    if before.state.ended() && after.state != before.state {
+    let end = |event: &Event| matches!(event, Event::Ended { .. });
+    if before.state.ended() && (after.state != before.state || facts.iter().any(end)) {
         return Some(Law::S3);
+    }
+    let active = |event: &Event| {
+        let timed_out = |ending: &Ending| *ending == Ending::TimedOut;
+        matches!(event, Event::Sent { .. } | Event::Overdue { .. })
+            || matches!(event, Event::AttemptEnded { ending, .. } if timed_out(ending))
+    };
+    if before.paused.is_some() && after.paused.is_some() && facts.iter().any(active) {
+        return Some(Law::Pause);
     }
     let first_sending = |event: &Event| match event {
         Event::Sent { command, .. } if command.direction == Direction::Action => before
@@ -85,7 +102,7 @@ pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga, taken: bool) -> O
     (earlier || saga_earlier).then_some(Law::S22)
 }
 
-/// Does a round, once it has its intent, carry anything else than it did?
+/// Does a round, once it has its intent, carry anything else than it did, or is a number used again?
 fn other_bytes(was: &Run, is: &Run) -> bool {
     [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
         let (Some(before), Some(after)) = (was.sendings(direction), is.sendings(direction)) else {
@@ -94,14 +111,15 @@ fn other_bytes(was: &Run, is: &Run) -> bool {
         let original = |run: &Run| run.undo.as_ref().and_then(|undo| undo.original_result.clone());
         let carries = direction == Direction::Compensation && original(was) != original(is);
         let differs = before.body != after.body || before.terms != after.terms || carries;
-        before.round == after.round && before.intent && differs
+        let restarted = after.attempts < before.attempts || after.round < before.round;
+        restarted || (before.round == after.round && before.intent && differs)
     })
 }
 
 /// What sending the undo of this run now would break.
 pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> {
     let saga = &world.saga;
-    if !past_settling(scene, saga, run) {
+    if !may_stand(saga, run) || !past_settling(scene, saga, run) {
         return Some(Law::S7);
     }
     let rules_out = |other: RunRef, ledger: &Ledger| {
@@ -125,6 +143,15 @@ pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> 
         }
     }
     None
+}
+
+/// Is the step in the undo set, as long as its undo has not begun? It is by a sending that may have
+/// left, unless a settled refusal was heard.
+fn may_stand(saga: &Saga, at: RunRef) -> bool {
+    saga.run(at).is_some_and(|run| {
+        let left = run.action.as_ref().is_some_and(|action| action.left > 0);
+        run.undo.is_some() || (left && run.settled != Settled::Refused)
+    })
 }
 
 /// Has asking on told, or stopped? A barrier needs no asking; transients leave nothing to ask.
@@ -174,7 +201,7 @@ pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
         (a.run, a.direction, a.reason) == (b.run, b.direction, b.reason)
     };
     let twice = |(i, a)| saga.attention[..i].iter().any(|b| same(a, b));
-    if saga.attention.iter().enumerate().any(twice) {
+    if saga.attention.iter().enumerate().any(twice) || attention::amiss(scene, saga) {
         return Some(Law::S21);
     }
     let owes = rules::live(&scene.def, saga);
@@ -186,8 +213,9 @@ pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
     if saga.state.ended() && saga.runs().any(|(_, run)| busy(run)) {
         return Some(Law::S3);
     }
-    if saga.exceptions.iter().any(|e| e.reason == ExceptionReason::Unproven && proven(saga, e.run))
-    {
+    let wrongly = |e: &Exception| e.reason == ExceptionReason::Unproven && proven(saga, e.run);
+    let unsaid = |(at, run)| !excused(saga, at) && undone_in_doubt(scene, at, run);
+    if saga.exceptions.iter().any(wrongly) || saga.runs().any(unsaid) {
         return Some(Law::S6);
     }
     let over = |at: StepIx| {
@@ -257,6 +285,17 @@ fn proven(saga: &Saga, at: RunRef) -> bool {
         Some(UndoEnd::Acknowledged { undone: Some(true) }) => true,
         _ => matches!(run.settled, Settled::Succeeded | Settled::Refused),
     }
+}
+
+/// Was the step undone without anybody ever saying what its action came to? A barrier makes that
+/// harmless, and so does an acknowledgement that something was undone.
+fn undone_in_doubt(scene: &Scene, at: RunRef, run: &Run) -> bool {
+    let fenced = scene.shape.steps[at.step.get()].fence == Some(Fence::Barrier);
+    let unheard = !matches!(run.settled, Settled::Succeeded | Settled::Refused);
+    let in_doubt = run.action.as_ref().is_some_and(|action| !action.unresolved.is_empty());
+    let ended = run.undo.as_ref().and_then(|undo| undo.end.as_ref());
+    let unsaid = matches!(ended, Some(UndoEnd::Acknowledged { undone }) if *undone != Some(true));
+    !fenced && unheard && in_doubt && unsaid
 }
 
 /// Does the saga say that it does not vouch for this run?

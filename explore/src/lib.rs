@@ -3,6 +3,8 @@
 //! The engine is `amends_core::decide` itself; network, participants, crashes, cancels and time
 //! are [`model`]led around it, and `stateright` tries every order of what may happen.
 
+pub mod attention;
+pub mod backwards;
 pub mod covering;
 pub mod groups;
 pub mod known;
@@ -18,5 +20,6 @@ pub mod rest;
 pub mod search;
 pub mod shape;
 pub mod stage;
+pub mod table;
 pub mod traps;
 pub mod world;

@@ -143,7 +143,8 @@ impl Play<'_> {
         let input = Input::Answer(answer.clone());
         let _ = decide(&self.scene.def, &mut again, MOMENT, input, &mut facts);
         if !facts.is_empty() || again != self.saga {
-            self.broken = self.broken.or(Some(Law::S16));
+            let first = laws::broken_by(&self.saga, &facts, &again, true);
+            self.broken = self.broken.or(first).or(Some(Law::S16));
         }
         taken
     }

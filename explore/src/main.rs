@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use amends_explore::groups::{self, Broken, Reach, Spec, Tally};
+use amends_explore::groups::{self, Reach, Spec, Tally};
 use amends_explore::model::{Menu, Wire};
 use amends_explore::report::{Floor, trace};
 use amends_explore::shape::Policy;
+use amends_explore::table::Table;
 use amends_explore::world::Left;
 use amends_explore::{marks, plan, traps};
 
@@ -22,6 +23,8 @@ amends-explore: every state of every small saga
   --no-traps         do not spring the traps
   --traps            only spring the traps
   --trace            print the counterexample of each trap
+  --table            say at the end, tab-separated, which law was checked by what, over how many
+                     states, and which traps it caught
   --raise-floor      write what was explored to floor.txt
   --shape SHAPE      only this shape, such as cB,cS<0,pU<01; with any of
     --wire exchange|named|plain, --policy plain|one-timeout|max-attempts|saga-deadline,
@@ -37,6 +40,7 @@ struct Options {
     only_traps: bool,
     trace: bool,
     raise_floor: bool,
+    table: bool,
     shape: Option<String>,
     trap: Option<String>,
     wire: Option<Wire>,
@@ -92,6 +96,7 @@ fn options() -> Result<Option<Options>, String> {
             "--no-traps" => options.no_traps = true,
             "--traps" => options.only_traps = true,
             "--trace" => options.trace = true,
+            "--table" => options.table = true,
             "--raise-floor" => options.raise_floor = true,
             "--shape" => options.shape = Some(value()?),
             "--trap" => options.trap = Some(value()?),
@@ -141,8 +146,8 @@ fn one_shape(options: &Options, shape: &str) -> Result<(), String> {
         verbs: verbs.unwrap_or(0),
     };
     if let Some(words) = &options.trap {
-        let trap = traps::ALL.iter().find(|(_, name)| name.contains(words.as_str()));
-        let (trap, name) = trap.ok_or_else(|| format!("there is no trap `{words}`"))?;
+        let trap = traps::ALL.iter().find(|(_, _, name)| name.contains(words.as_str()));
+        let (trap, _, name) = trap.ok_or_else(|| format!("there is no trap `{words}`"))?;
         println!("with a trap: {name}");
         traps::set(Some(*trap));
     }
@@ -171,6 +176,7 @@ fn everything(options: &Options) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("floor.txt");
     let mut floor = Floor::parse(&fs::read_to_string(&path).unwrap_or_default())?;
     let whole = options.group.is_none() && !options.only_traps;
+    let mut table = Table::default();
     if !options.only_traps {
         let mut total = Tally::default();
         let begun = Instant::now();
@@ -180,6 +186,7 @@ fn everything(options: &Options) -> Result<(), String> {
             }
             let tally = explore_group(&group)?;
             total.add(tally);
+            table.explored(&group, &tally);
             if options.raise_floor {
                 floor.raise(group.name, &tally);
             } else if let Some(fell) = floor.below(group.name, &tally) {
@@ -196,7 +203,13 @@ fn everything(options: &Options) -> Result<(), String> {
         println!("{} marks, each seen", marks::ALL.len());
     }
     if !options.no_traps && options.group.is_none() {
-        spring(options)?;
+        spring(options, &mut table)?;
+    }
+    if whole && !options.no_traps {
+        table.complete()?;
+    }
+    if options.table {
+        print!("{}", table.text());
     }
     if options.raise_floor {
         fs::write(&path, floor.text()).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -217,32 +230,34 @@ fn explore_group(group: &groups::Group) -> Result<Tally, String> {
     }
 }
 
-fn spring(options: &Options) -> Result<(), String> {
+fn spring(options: &Options, table: &mut Table) -> Result<(), String> {
     let mut escaped = Vec::new();
-    for (trap, name) in traps::ALL {
-        traps::set(Some(trap));
-        let found = groups::explore(&plan::hunting_ground());
-        traps::set(None);
-        match found {
-            Err(found) => print_caught(name, &found.0, &found.1, options.trace, trap),
-            Ok(tally) => {
-                println!("NOT CAUGHT in {} states: {name}", tally.states);
+    for (trap, law, name) in traps::ALL {
+        let (tally, broken) = traps::spring(trap);
+        let states = tally.states;
+        match broken {
+            Some(broken) if broken.law == law => {
+                let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
+                let law = format!("{law:?}");
+                println!("caught: {name:47} {law:5} {shape:12} {moves:3} moves {states:9} states");
+                table.caught(broken.law, name);
+                if options.trace {
+                    traps::set(Some(trap));
+                    println!("{}", trace(&broken));
+                    traps::set(None);
+                }
+            }
+            Some(broken) => {
                 escaped.push(name);
+                println!("CAUGHT BY {:?}, not by {law:?}: {name}", broken.law);
+            }
+            None => {
+                escaped.push(name);
+                println!("NOT CAUGHT in {states} states: {name}");
             }
         }
     }
     if escaped.is_empty() { Ok(()) } else { Err(format!("not caught: {}", escaped.join("; "))) }
-}
-
-fn print_caught(name: &str, broken: &Broken, tally: &Tally, with_trace: bool, trap: traps::Trap) {
-    let law = format!("{:?}", broken.law);
-    let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
-    println!("caught: {name:48} {law:4} {shape:12} {moves:3} moves {:9} states", tally.states);
-    if with_trace {
-        traps::set(Some(trap));
-        println!("{}", trace(broken));
-        traps::set(None);
-    }
 }
 
 fn counted(tally: &Tally, seconds: f64) -> String {

@@ -57,6 +57,8 @@ marks! {
     Edited: "a body given by an operator",
     Contract: "an answer that broke the protocol",
     Unbound: "a service without a binding",
+    SecondRoundFour: "a second round in a saga of four steps",
+    PausedFour: "a pause of a saga of four steps, and the resume",
     Gone: "an undo of what is not there, answered 404",
 }
 
@@ -90,7 +92,10 @@ pub fn of_decision(before: &Saga, facts: &[Event], refusal: Option<Refusal>) {
     seen_if(refusal == Some(Refusal::TooLate), Mark::CancelTooLate);
     for event in facts {
         match event {
-            Event::RoundOpened { why: NewRound::LateSuccess, .. } => seen(Mark::SecondRound),
+            Event::RoundOpened { why: NewRound::LateSuccess, .. } => {
+                seen(Mark::SecondRound);
+                seen_if(before.steps.len() == 4, Mark::SecondRoundFour);
+            }
             Event::RoundOpened { why: NewRound::Refused, .. } => seen(Mark::RefusedRound),
             Event::RoundOpened { why: NewRound::Edited { .. }, .. } => seen(Mark::Edited),
             Event::Completed { run, .. } => {
@@ -124,7 +129,10 @@ pub fn of_decision(before: &Saga, facts: &[Event], refusal: Option<Refusal>) {
             Event::Skipped { .. } => seen(Mark::Skipped),
             Event::Readied { inputs, .. } => seen_if(inputs.len() > 1, Mark::ManyRuns),
             Event::Sent { deadline: Some(_), .. } => seen(Mark::WaitedForRoom),
-            Event::Resumed(_) => seen(Mark::Paused),
+            Event::Resumed(_) => {
+                seen(Mark::Paused);
+                seen_if(before.steps.len() == 4, Mark::PausedFour);
+            }
             Event::ActionResolved { .. } | Event::UndoSettledByHand { .. } => seen(Mark::ByHand),
             _ => {}
         }

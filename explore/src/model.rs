@@ -26,6 +26,10 @@ const ATTEMPTS_FOLLOWED_MAX: u32 = 5;
 /// The same where faults alone can make an undo fail that often.
 const UNDO_ATTEMPTS_FOLLOWED_MAX: u32 = 20;
 
+/// From how many sendings on of one command a saga that is not at rest has gone astray. Whatever the
+/// faults, a saga without further ones needs a few.
+const ATTEMPTS_TO_REST_MAX: u32 = 40;
+
 /// How answers travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
@@ -340,15 +344,12 @@ impl Scene {
 
     /// Is all that may happen next looked at, and not only how the saga comes to rest?
     pub(crate) fn followed(&self, saga: &Saga) -> bool {
-        saga.runs().all(|(_, run)| {
-            let within = |direction, attempts_max| {
-                run.sendings(direction).is_none_or(|sendings| {
-                    sendings.attempts <= attempts_max && sendings.round <= ROUNDS as u32
-                })
-            };
-            within(Direction::Action, ATTEMPTS_FOLLOWED_MAX)
-                && within(Direction::Compensation, UNDO_ATTEMPTS_FOLLOWED_MAX)
-        })
+        within(saga, ATTEMPTS_FOLLOWED_MAX, UNDO_ATTEMPTS_FOLLOWED_MAX)
+    }
+
+    /// Has it had so many attempts that it will not come to rest any more?
+    pub(crate) fn astray(&self, saga: &Saga) -> bool {
+        !within(saga, ATTEMPTS_TO_REST_MAX, ATTEMPTS_TO_REST_MAX)
     }
 
     fn possible(&self, world: &World, actions: &mut Vec<Action>) {
@@ -380,4 +381,16 @@ impl Scene {
         }
         self.outer_actions(world, actions);
     }
+}
+
+/// Are no more attempts and rounds behind any command?
+fn within(saga: &Saga, actions_max: u32, undos_max: u32) -> bool {
+    saga.runs().all(|(_, run)| {
+        let within = |direction, attempts_max| {
+            run.sendings(direction).is_none_or(|sendings| {
+                sendings.attempts <= attempts_max && sendings.round <= ROUNDS as u32
+            })
+        };
+        within(Direction::Action, actions_max) && within(Direction::Compensation, undos_max)
+    })
 }

@@ -124,7 +124,7 @@ impl Participant {
             }
             (choice, Direction::Compensation) => {
                 let there = ledger.done > 0 && ledger.undone == 0;
-                ledger.undone += u8::from(there);
+                ledger.undone += u8::from(there || trapped(Trap::UndoOfNothing));
                 ledger.tombstone |= ledger.done == 0
                     && self.fence == Some(Fence::Barrier)
                     && !trapped(Trap::BarrierWithoutTombstone);

@@ -2,10 +2,13 @@
 
 use std::cmp::Reverse;
 
+use amends_core::mutant::Mutant;
+
 use crate::covering::every_meeting;
 use crate::groups::{Group, Reach, Spec};
 use crate::model::{Menu, Wire};
 use crate::shape::{Computation, Piece, Policy, Role, Shape, every, pieces};
+use crate::traps::Trap;
 use crate::world::Left;
 
 const fn left(faults: u8, crashes: u8, cancels: u8, verbs: u8) -> Left {
@@ -290,10 +293,12 @@ fn computed(steps: usize) -> Vec<Shape> {
 
 /// The scenes in which a trap is looked for, the cheap ones first: pairs of how many steps and how
 /// many faults.
-pub fn hunting_ground() -> Vec<Spec> {
+pub fn hunting_ground(trap: Trap) -> Vec<Spec> {
     const CHEAP_FIRST: [(usize, u8); 7] = [(1, 0), (2, 0), (1, 1), (2, 1), (1, 2), (1, 3), (2, 2)];
     let mut telling = pieces(false);
     telling.retain(|piece| piece.role != Role::Waiting);
+    // Only a person pauses.
+    let verbs = u8::from(trap == Trap::Machine(Mutant::SendsWhilePaused));
     let scenes = |(steps, faults)| {
         let policies = match (steps, faults) {
             // With the least of attempts three faults go the furthest.
@@ -301,7 +306,7 @@ pub fn hunting_ground() -> Vec<Spec> {
             (1, _) => &Policy::ALL[..],
             _ => &[Policy::Plain],
         };
-        product(&every(steps, &telling), policies, left(faults, 1, 1, 0))
+        product(&every(steps, &telling), policies, left(faults, 1, 1, verbs))
     };
     CHEAP_FIRST.into_iter().flat_map(scenes).collect()
 }

@@ -1,11 +1,8 @@
-//! Liveness: from every state, once nothing more goes wrong, the saga comes to an end, or to a
-//! person where the rules say that it waits for one (L1, L3).
+//! Liveness: what is a rest, and which moves lead there when nothing more goes wrong (L1, L3).
 //!
 //! A move is *onward* when everybody answers by it and nobody is overtaken by time. Faults, verbs
 //! and cancels are budgeted, so that a saga that never rests would do onward moves for ever. The
-//! search keeps them, and looks backwards from the states at rest: a state comes to rest when every
-//! onward move from it leads to one that does. That is more than that a rest *can* be reached: it
-//! is reached in every order in which what is under way may come.
+//! search keeps them, and looks [`backwards`](crate::backwards) from the rests.
 
 use amends_core::definition::Fence;
 use amends_core::saga::Reason;
@@ -51,6 +48,11 @@ pub fn rests(scene: &Scene, world: &World) -> bool {
     rest.person
         || (rest.contradicted && world.left.verbs < scene.left.verbs)
         || (rest.ended && still())
+}
+
+/// Has it ended, or been told to a person?
+pub fn ended_or_told(saga: &Saga) -> bool {
+    saga.state.ended() || !saga.attention.is_empty()
 }
 
 /// How a saga rests.

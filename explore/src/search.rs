@@ -10,6 +10,7 @@ use std::rc::Rc;
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
+use crate::backwards::Backwards;
 use crate::laws::Law;
 use crate::model::{Action, Scene};
 use crate::rest;
@@ -66,6 +67,8 @@ struct Search<'a> {
     onward: Vec<u32>,
     /// Whether each state may rest.
     rests: Vec<bool>,
+    /// Whether each has ended, or has attention.
+    told: Vec<bool>,
     depth_max: usize,
     /// How many states are followed to their rest only.
     beyond: usize,
@@ -84,6 +87,7 @@ impl<'a> Search<'a> {
             ends: Vec::new(),
             onward: Vec::new(),
             rests: Vec::new(),
+            told: Vec::new(),
             depth_max: 0,
             beyond: 0,
         }
@@ -103,8 +107,8 @@ impl<'a> Search<'a> {
             let rests = rest::rests(self.scene, &world);
             self.beyond += usize::from(!world.saga.followed);
             actions.clear();
-            // What is followed no further is still followed to its rest.
-            if world.saga.followed || !rests {
+            // What is followed no further is still followed to its rest, as long as that may be near.
+            if world.saga.followed || !(rests || world.saga.astray) {
                 self.scene.actions(&world, &mut actions);
             }
             for &action in &actions {
@@ -122,16 +126,21 @@ impl<'a> Search<'a> {
                 }
             }
             self.rests.push(rests);
+            self.told.push(rest::ended_or_told(&world.saga));
             self.ends.push(self.onward.len());
             at += 1;
         }
         None
     }
 
-    /// A state from which some order of moves onward leads to no rest.
+    /// A state from which no end and no attention can be reached, or, in some order of moves onward,
+    /// no rest.
     fn backwards(&self) -> Option<(Law, Vec<Action>)> {
-        let stuck = stuck(&self.ends, &self.onward, &self.rests)?;
-        Some((Law::L1, self.way(stuck, None)))
+        let backwards = Backwards::new(&self.ends, &self.onward);
+        let unreachable = backwards.never_reach(&self.told).map(|state| (Law::L1, state));
+        let (law, state) = unreachable
+            .or_else(|| backwards.may_miss(&self.rests).map(|state| (Law::L3, state)))?;
+        Some((law, self.way(state, None)))
     }
 
     /// The number of a state, which is new or known.
@@ -202,41 +211,6 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A state that does not come to rest: not each of its moves onward, followed on and on, leads to
-/// one that rests. Given are the moves onward of each state, one state after the other, where those
-/// of each end, and which states rest.
-fn stuck(ends: &[usize], onward: &[u32], rests: &[bool]) -> Option<usize> {
-    let begin = |state: usize| if state == 0 { 0 } else { ends[state - 1] };
-    // The same moves the other way round: all predecessors, and where those of each state begin.
-    let mut places = vec![0usize; ends.len() + 1];
-    onward.iter().for_each(|&to| places[to as usize + 1] += 1);
-    for i in 1..places.len() {
-        places[i] += places[i - 1];
-    }
-    let begins = places.clone();
-    let mut before = vec![0u32; onward.len()];
-    for from in 0..ends.len() {
-        for &to in &onward[begin(from)..ends[from]] {
-            before[places[to as usize]] = from as u32;
-            places[to as usize] += 1;
-        }
-    }
-    let mut unsure: Vec<usize> = (0..ends.len()).map(|state| ends[state] - begin(state)).collect();
-    let mut sure = rests.to_vec();
-    let mut come: Vec<usize> = (0..ends.len()).filter(|&state| sure[state]).collect();
-    while let Some(state) = come.pop() {
-        for &from in &before[begins[state]..begins[state + 1]] {
-            let from = from as usize;
-            unsure[from] -= 1;
-            if unsure[from] == 0 && !sure[from] {
-                sure[from] = true;
-                come.push(from);
-            }
-        }
-    }
-    sure.iter().position(|sure| !sure)
-}
-
 /// Lists that are kept once and known by their number.
 struct Kept<T> {
     numbers: HashMap<Rc<[T]>, u32>,
@@ -270,30 +244,4 @@ fn packed(left: Left, congested: bool) -> u32 {
 fn unpacked(packed: u32) -> (Left, bool) {
     let [faults, crashes, cancels, last] = packed.to_le_bytes();
     (Left { faults, crashes, cancels, verbs: last >> 1 }, last & 1 == 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_circle_without_a_way_out_is_stuck() {
-        // 0 goes to 1 and 2; 1 rests; 2 and 3 go to each other.
-        let stuck_in_circle = stuck(&[2, 2, 3, 4], &[1, 2, 3, 2], &[false, true, false, false]);
-        assert_eq!(stuck_in_circle, Some(0));
-        // With a rest in the circle all come to it.
-        assert_eq!(stuck(&[2, 2, 3, 4], &[1, 2, 3, 2], &[false, true, false, true]), None);
-    }
-
-    #[test]
-    fn a_circle_that_may_be_left_is_stuck_all_the_same() {
-        // Ever again 0 may choose itself: that a rest can be reached is not enough.
-        assert_eq!(stuck(&[2, 2], &[0, 1], &[false, true]), Some(0));
-    }
-
-    #[test]
-    fn a_state_that_nothing_follows_is_stuck_unless_it_rests() {
-        assert_eq!(stuck(&[0], &[], &[false]), Some(0));
-        assert_eq!(stuck(&[0], &[], &[true]), None);
-    }
 }

@@ -2,19 +2,12 @@
 //!
 //! One test, because a trap is built in for the whole process.
 
-use amends_explore::{groups, plan, traps};
+use amends_explore::traps;
 
 #[test]
-fn every_trap_is_caught() {
-    let escaped: Vec<&str> = traps::ALL
-        .iter()
-        .filter(|(trap, _)| {
-            traps::set(Some(*trap));
-            let found = groups::explore(&plan::hunting_ground());
-            traps::set(None);
-            found.is_ok()
-        })
-        .map(|&(_, name)| name)
-        .collect();
-    assert!(escaped.is_empty(), "not caught: {escaped:?}");
+fn every_trap_is_caught_by_its_law() {
+    for (trap, law, name) in traps::ALL {
+        let (tally, broken) = traps::spring(trap);
+        assert_eq!(broken.map(|broken| broken.law), Some(law), "{name}: {tally:?}");
+    }
 }
