@@ -48,6 +48,8 @@ pub struct Known {
 pub struct Standing {
     /// There is such a run.
     pub ran: bool,
+    /// It was undone, and nobody ever said what its action came to.
+    pub in_doubt: bool,
     /// The saga does not vouch for it.
     pub excused: bool,
     /// A person is told that an answer contradicts what the saga is.

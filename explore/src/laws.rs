@@ -214,8 +214,7 @@ pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
         return Some(Law::S3);
     }
     let wrongly = |e: &Exception| e.reason == ExceptionReason::Unproven && proven(saga, e.run);
-    let unsaid = |(at, run)| !excused(saga, at) && undone_in_doubt(scene, at, run);
-    if saga.exceptions.iter().any(wrongly) || saga.runs().any(unsaid) {
+    if saga.exceptions.iter().any(wrongly) {
         return Some(Law::S6);
     }
     let over = |at: StepIx| {
@@ -231,6 +230,7 @@ pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
 pub fn standings(scene: &Scene, saga: &Saga) -> Vec<Standing> {
     let standing = |at| Standing {
         ran: saga.run(at).is_some(),
+        in_doubt: saga.run(at).is_some_and(|run| undone_in_doubt(scene, at, run)),
         excused: excused(saga, at),
         contradicted: seen_by_person(saga, at),
     };
@@ -252,6 +252,10 @@ pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
         }
         if standing.excused {
             continue;
+        }
+        // Had anything been undone, its acknowledgement may have been heard late.
+        if standing.in_doubt && ledger.undone == 0 {
+            return Some(Law::S6);
         }
         let quiet = || !world.packets.iter().any(|packet| packet.run == at);
         let stands = ledger.done != ledger.undone;

@@ -1,7 +1,7 @@
 //! Exhaustive exploration of the saga machine that is shipped.
 //!
 //! The engine is `amends_core::decide` itself; network, participants, crashes, cancels and time
-//! are [`model`]led around it, and `stateright` tries every order of what may happen.
+//! are [`model`]led around it, and a breadth-first [`search`] tries every order of what may happen.
 
 pub mod attention;
 pub mod backwards;

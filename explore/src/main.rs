@@ -178,22 +178,7 @@ fn everything(options: &Options) -> Result<(), String> {
     let whole = options.group.is_none() && !options.only_traps;
     let mut table = Table::default();
     if !options.only_traps {
-        let mut total = Tally::default();
-        let begun = Instant::now();
-        for group in plan::all(options.reach) {
-            if options.group.as_ref().is_some_and(|name| name != group.name) {
-                continue;
-            }
-            let tally = explore_group(&group)?;
-            total.add(tally);
-            table.explored(&group, &tally);
-            if options.raise_floor {
-                floor.raise(group.name, &tally);
-            } else if let Some(fell) = floor.below(group.name, &tally) {
-                return Err(fell);
-            }
-        }
-        println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
+        explore_groups(options, &mut floor, &mut table)?;
     }
     if whole {
         let missing = marks::missing();
@@ -215,6 +200,39 @@ fn everything(options: &Options) -> Result<(), String> {
         fs::write(&path, floor.text()).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(())
+}
+
+fn explore_groups(options: &Options, floor: &mut Floor, table: &mut Table) -> Result<(), String> {
+    let mut total = Tally::default();
+    let begun = Instant::now();
+    let mut groups = plan::all(options.reach);
+    groups.retain(|group| options.group.as_ref().is_none_or(|name| name == group.name));
+    if groups.is_empty() {
+        return Err("there is no such group: see --plan, with --whole or --deep".to_owned());
+    }
+    let mut hold = |name: &str, tally: &Tally| {
+        if options.raise_floor {
+            floor.raise(name, tally);
+            return Ok(());
+        }
+        floor.below(name, tally).map_or(Ok(()), Err)
+    };
+    for group in groups {
+        let tally = explore_group(&group)?;
+        total.add(tally);
+        table.explored(&group, &tally);
+        // Nobody has yet explored the deep so far that there is a floor.
+        if group.reach < Reach::Deep {
+            hold(group.name, &tally)?;
+        }
+    }
+    println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
+    // Its total too, so that no group is lost or moved unseen.
+    match (options.reach, &options.group) {
+        (Reach::Quick, None) => hold("all-quick", &total),
+        (Reach::Whole, None) => hold("all-whole", &total),
+        _ => Ok(()),
+    }
 }
 
 fn explore_group(group: &groups::Group) -> Result<Tally, String> {

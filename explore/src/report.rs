@@ -139,7 +139,7 @@ impl Floor {
     pub fn text(&self) -> String {
         let mut text = String::from(
             "# group, shapes, states: what a run explored when this was last raised, by\n\
-             # `cargo run --release -p amends-explore -- --raise-floor`. A run that explores less fails.\n",
+             # `cargo run --release -p amends-explore -- --whole --raise-floor`. A run that explores less fails.\n",
         );
         for (group, (shapes, states)) in &self.0 {
             let _ = writeln!(text, "{group} {shapes} {states}");

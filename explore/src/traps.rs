@@ -51,7 +51,7 @@ pub const ALL: [(Trap, Law, &str); 36] = [
     (Trap::Machine(Mutant::CountAnswers), Law::S1, "count answers to call a refusal settled"),
     (
         Trap::Machine(Mutant::UnnamedClosesSecond),
-        Law::S6,
+        Law::S1,
         "an unnamed acknowledgement closes the second",
     ),
     (Trap::Machine(Mutant::ForwardAfterTurn), Law::S12, "a first command after the decision"),
