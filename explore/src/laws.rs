@@ -145,12 +145,17 @@ pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> 
     None
 }
 
-/// Is the step in the undo set, as long as its undo has not begun? It is by a sending that may have
-/// left, unless a settled refusal was heard.
+/// Is the step in the undo set, as long as its undo has not begun? It is by a success that was heard
+/// or said by a person, and by a sending that may have left, unless a settled refusal was heard.
 fn may_stand(saga: &Saga, at: RunRef) -> bool {
     saga.run(at).is_some_and(|run| {
         let left = run.action.as_ref().is_some_and(|action| action.left > 0);
-        run.undo.is_some() || (left && run.settled != Settled::Refused)
+        let may = match run.settled {
+            Settled::Succeeded => true,
+            Settled::Refused => false,
+            Settled::Open | Settled::GivenUp | Settled::Unreachable => left,
+        };
+        may || run.undo.is_some()
     })
 }
 

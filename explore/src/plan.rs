@@ -144,7 +144,7 @@ fn three_steps(more: u8) -> Vec<Group> {
 
 /// Families of three steps, whatever their fences: a sequence, the pivot with what follows it, a
 /// signal that judges, and a best effort.
-const THREE: [&str; 4] = ["cU,cU<0,cU<1", "cU,pU<0,rU<1", "cU,j<0,cU<1", "cU,bU<0,cU<0"];
+const THREE: [&str; 4] = ["cU,cU<0,cU<1", "cU,pU<0,rU<1", "cU,j<0,cU<1", "cU,cU<0,bU<0"];
 
 /// Families of four steps: the sequence, the diamond, uneven branches, the pivot with a retriable
 /// step behind it, and both kinds of signal before it.
