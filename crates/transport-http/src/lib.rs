@@ -9,4 +9,4 @@ mod service;
 mod transport;
 
 pub use service::{BindError, HttpService, RefusedWhen};
-pub use transport::{ANSWER_BYTES_MAX, HttpTransport, Options};
+pub use transport::{ANSWER_BYTES_MAX, HttpTransport, Options, Seen};

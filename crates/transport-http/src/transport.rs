@@ -81,6 +81,22 @@ impl HttpTransport {
         self.services.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
+    /// One exchange that the caller waits for itself, without a limit on its time, and the answer as
+    /// it came: for those who look at a participant's every word. What was secret in the request is
+    /// taken out of it.
+    pub fn exchange(
+        &self,
+        outgoing: Outgoing,
+    ) -> impl Future<Output = (Outcome, Option<Seen>)> + Send + use<> {
+        let (client, bound) = (self.client.clone(), self.bound(&outgoing.service));
+        async move {
+            match bound {
+                Some(bound) => exchange(client, bound, outgoing).await,
+                None => (unbound(&outgoing.service), None),
+            }
+        }
+    }
+
     fn bound(&self, name: &str) -> Option<Arc<Bound>> {
         self.services.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
@@ -95,12 +111,12 @@ impl fmt::Debug for HttpTransport {
 impl Transport for HttpTransport {
     fn send(&self, outgoing: Outgoing, replies: Replies) {
         let Some(bound) = self.bound(&outgoing.service) else {
-            let why = format!("{} is bound to no address; add it to `services`", outgoing.service);
-            return replies.end(outgoing.ticket, Outcome::not_sent(why));
+            return replies.end(outgoing.ticket, unbound(&outgoing.service));
         };
         let (ticket, patience) = (outgoing.ticket, outgoing.patience);
         let client = self.client.clone();
-        self.exchanges.open(ticket, patience, replies, exchange(client, bound, outgoing));
+        let exchange = async move { exchange(client, bound, outgoing).await.0 };
+        self.exchanges.open(ticket, patience, replies, exchange);
     }
 
     fn kept_open(&self) -> usize {
@@ -112,22 +128,53 @@ impl Transport for HttpTransport {
     }
 }
 
-async fn exchange(client: Client, bound: Arc<Bound>, outgoing: Outgoing) -> Outcome {
+/// An answer as it came, without what was secret in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The HTTP status.
+    pub status: u16,
+    /// The start of the body, as text.
+    pub body: String,
+}
+
+/// How much of a body is seen: enough to tell an answer by.
+const SEEN_BYTES_MAX: usize = 1024;
+
+fn unbound(service: &str) -> Outcome {
+    Outcome::not_sent(format!("{service} is bound to no address; add it to `services`"))
+}
+
+async fn exchange(
+    client: Client,
+    bound: Arc<Bound>,
+    outgoing: Outgoing,
+) -> (Outcome, Option<Seen>) {
     let Some(target) = bound.target(&outgoing.command) else {
         let why = format!("{} makes no URL path; give it one in `commands`", outgoing.command);
-        return Outcome::not_sent(why);
+        return (Outcome::not_sent(why), None);
     };
     let url = target.to_string();
     let request = request(&bound, target, &outgoing);
-    let outcome = match client.request(request).await {
+    let (outcome, seen) = match client.request(request).await {
         Ok(response) => {
             let (head, body) = response.into_parts();
-            answer(&bound, &outgoing, &url, head.status.as_u16(), &head.headers, body).await
+            let status = head.status.as_u16();
+            let (outcome, body) =
+                answer(&bound, &outgoing, &url, status, &head.headers, body).await;
+            (outcome, Some((status, body)))
         }
-        Err(e) if nothing_left(&e) => Outcome::not_sent(format!("{url}: {}", explain(&e))),
-        Err(e) => Outcome::unknown(format!("the exchange broke off: {}", explain(&e))),
+        Err(e) if nothing_left(&e) => {
+            (Outcome::not_sent(format!("{url}: {}", explain(&e))), None)
+        }
+        Err(e) => (Outcome::unknown(format!("the exchange broke off: {}", explain(&e))), None),
     };
-    without_secrets(outcome, &bound, &outgoing)
+    let seen = seen.map(|(status, body)| {
+        let start = &body[..body.len().min(SEEN_BYTES_MAX)];
+        let mut body = String::from_utf8_lossy(start).into_owned();
+        secrets(&bound, &outgoing).for_each(|secret| hide_in(&mut body, secret));
+        Seen { status, body }
+    });
+    (without_secrets(outcome, &bound, &outgoing), seen)
 }
 
 async fn answer(
@@ -137,7 +184,7 @@ async fn answer(
     status: u16,
     headers: &HeaderMap,
     body: Incoming,
-) -> Outcome {
+) -> (Outcome, Bytes) {
     let asked = Exchange {
         direction: outgoing.ticket.direction,
         saga_id: outgoing.saga_id(),
@@ -152,11 +199,12 @@ async fn answer(
         Ok(body) => body,
         Err(Unread::TooLarge(start)) => {
             let what = format!("its body is larger than {ANSWER_BYTES_MAX} bytes");
-            return breach(&asked, status, &what, &start);
+            return (breach(&asked, status, &what, &start), start);
         }
         Err(Unread::Broken(e)) => {
             let why = explain(&e);
-            return Outcome::unknown(format!("HTTP {status}, then the answer broke off: {why}"));
+            let why = format!("HTTP {status}, then the answer broke off: {why}");
+            return (Outcome::unknown(why), Bytes::new());
         }
     };
     let rules = Rules {
@@ -164,7 +212,8 @@ async fn answer(
         refused_when: bound.service.refused_when.as_ref().map(|f| &**f as amends_wire::RefusedWhen),
         not_found_is_gone: bound.service.not_found_is_gone,
     };
-    classify(&asked, &rules, &Answer { status, headers: &Received(headers), body: &body })
+    let answer = Answer { status, headers: &Received(headers), body: &body };
+    (classify(&asked, &rules, &answer), body)
 }
 
 /// The headers of an answer.
@@ -217,18 +266,20 @@ const HIDDEN: &str = "[secret]";
 /// A secret shorter than this is not looked for: it would be found in every text.
 const SECRET_CHARS_MIN: usize = 6;
 
+/// What was secret in a request.
+fn secrets<'a>(bound: &'a Bound, outgoing: &'a Outgoing) -> impl Iterator<Item = &'a str> {
+    let sent = bound.headers.values().filter_map(|value| value.to_str().ok());
+    sent.chain(outgoing.reply_to.as_deref())
+        // A scheme's name is public, what follows it is not.
+        .map(|secret| secret.rsplit(' ').next().unwrap_or(secret))
+        .filter(|secret| secret.len() >= SECRET_CHARS_MIN)
+}
+
 /// Participants echo what they were sent, error pages above all: what was secret in the request
 /// is taken out of every text that goes into facts and notes (S24).
 fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> Outcome {
     let hide = |text: &mut String| {
-        let sent = bound.headers.values().filter_map(|value| value.to_str().ok());
-        for secret in sent.chain(outgoing.reply_to.as_deref()) {
-            // A scheme's name is public, what follows it is not.
-            let secret = secret.rsplit(' ').next().unwrap_or(secret);
-            if secret.len() >= SECRET_CHARS_MIN {
-                hide_in(text, secret);
-            }
-        }
+        secrets(bound, outgoing).for_each(|secret| hide_in(text, secret));
     };
     let hide_fault = |fault: &mut Fault| {
         hide(&mut fault.message);
