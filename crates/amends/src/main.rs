@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod demo;
+mod rehearse;
 
 use std::process::ExitCode;
 

@@ -163,9 +163,7 @@ async fn exchange(
                 answer(&bound, &outgoing, &url, status, &head.headers, body).await;
             (outcome, Some((status, body)))
         }
-        Err(e) if nothing_left(&e) => {
-            (Outcome::not_sent(format!("{url}: {}", explain(&e))), None)
-        }
+        Err(e) if nothing_left(&e) => (Outcome::not_sent(format!("{url}: {}", explain(&e))), None),
         Err(e) => (Outcome::unknown(format!("the exchange broke off: {}", explain(&e))), None),
     };
     let seen = seen.map(|(status, body)| {

@@ -24,6 +24,7 @@ mod output;
 mod pause;
 #[cfg(test)]
 mod reference;
+mod rehearse;
 mod resolve;
 mod resume;
 mod retry;
@@ -101,6 +102,7 @@ fn after_help() -> String {
 const WHICH_WHEN: &str = "Which command when:
   to see what it is          demo
   while writing a saga       schema, check, graph
+  before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
   to run sagas               serve, definitions, start
   where are my sagas?        list, get, watch
@@ -109,11 +111,12 @@ const WHICH_WHEN: &str = "Which command when:
                              resolve, skip, edit or acknowledge, as get says";
 
 /// Options that have no meaning for a command, and only fill its help.
-const HIDDEN: [(&str, &[&str]); 8] = [
+const HIDDEN: [(&str, &[&str]); 9] = [
     ("serve", &["server", "token", "ca", "output"]),
     ("demo", &["server", "token", "ca", "output"]),
     ("check", &["server", "token", "ca"]),
     ("graph", &["server", "token", "ca", "output"]),
+    ("rehearse", &["server", "token", "ca"]),
     ("schema", &["server", "token", "ca", "output"]),
     ("doctor", &["server", "token", "ca"]),
     ("bench", &["server", "token", "ca"]),
@@ -141,6 +144,7 @@ enum Command {
     Check(check::Check),
     Graph(graph::Graph),
     Schema(schema::Schema),
+    Rehearse(Box<rehearse::Rehearse>),
     Start(start::Start),
     List(list::List),
     Get(get::Get),
@@ -207,6 +211,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
         Command::Schema(command) => command.run(),
+        Command::Rehearse(command) => asking(command.run(&session)),
         Command::Start(command) => asking(command.run(&session)),
         Command::List(command) => asking(command.run(&session)),
         Command::Get(command) => asking(command.run(&session)),

@@ -64,23 +64,12 @@ impl Binder for Services {
                 return None;
             }
         };
-        let secrets = match secret(service, binding) {
-            Ok(secret) => secret.into_iter().collect(),
+        let http = match http_service(service, binding, url) {
+            Ok(http) => http,
             Err(why) => {
                 unbound(&why);
                 return None;
             }
-        };
-        let refused_when = binding.refused_when.clone().map(|rule| {
-            Arc::new(move |body: &[u8]| judge(&rule, body)) as amends_transport_http::RefusedWhen
-        });
-        let http = HttpService {
-            url,
-            commands: binding.paths.clone(),
-            secrets,
-            headers: Vec::new(),
-            not_found_is_gone: binding.not_found_is_gone,
-            refused_when,
         };
         let name = self.name(service, binding);
         if let Err(error) = self.http.bind(&name, http) {
@@ -90,6 +79,21 @@ impl Binder for Services {
         let transport = Arc::new(Named { name, http: Arc::clone(&self.http) });
         Some(Carrier { transport, answers_by_message: false })
     }
+}
+
+/// A service as a definition describes it, at this address.
+pub fn http_service(service: &str, binding: &Binding, url: String) -> Result<HttpService, String> {
+    let refused_when = binding.refused_when.clone().map(|rule| {
+        Arc::new(move |body: &[u8]| judge(&rule, body)) as amends_transport_http::RefusedWhen
+    });
+    Ok(HttpService {
+        url,
+        commands: binding.paths.clone(),
+        secrets: secret(service, binding)?.into_iter().collect(),
+        headers: Vec::new(),
+        not_found_is_gone: binding.not_found_is_gone,
+        refused_when,
+    })
 }
 
 /// A service signs its replies with the secret with which its commands are signed.

@@ -1,6 +1,6 @@
 //! `amends serve`: the engine on a data folder, behind the REST API, until it is told to stop.
 
-mod binder;
+pub(super) mod binder;
 mod definitions;
 mod logs;
 mod reply_key;

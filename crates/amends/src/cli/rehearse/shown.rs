@@ -1,0 +1,180 @@
+//! A rehearsal for people: the table of services and rules, and every broken rule with what it is,
+//! what was seen, what it does in production, and the fix.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _, stderr};
+
+use super::super::columns::below;
+use super::super::shown::paint;
+use crate::rehearse::{Broken, Cell, Report, Rule};
+
+/// Under a broken rule's head.
+const INDENT: usize = 4;
+
+/// Before the words of a line below a broken rule: `in production  `.
+const LABEL_CHARS: usize = 15;
+
+/// Between two columns of the table.
+const GAP: usize = 2;
+
+/// What a line has where the reader has no terminal: enough for any, and no book's page.
+const WIDTH_DEFAULT: usize = 100;
+
+/// The whole report.
+pub fn words(report: &Report, width: Option<usize>, colour: bool) -> String {
+    let width = width.unwrap_or(WIDTH_DEFAULT);
+    let mut text = table(report, width, colour);
+    text += &untried(report, width, colour);
+    for (n, broken) in (1..).zip(&report.broken) {
+        text += &of_broken(n, broken, width, colour);
+    }
+    for unfinished in &report.unfinished {
+        let words = format!("{}: {}", unfinished.drill, unfinished.why);
+        let _ = write!(text, "\n{} the saga did not end\n", paint("!", "33", colour));
+        text += &below(&words, INDENT, Some(width));
+    }
+    text + "\n" + &summary(report, colour)
+}
+
+fn summary(report: &Report, colour: bool) -> String {
+    let seconds = report.took.as_secs_f32();
+    let drills = plural(report.drills, "scenario");
+    let verdict = match (report.broken.len(), report.unfinished.len()) {
+        (0, 0) => paint("every rule that was tried was kept", "32", colour),
+        (0, n) => paint(&format!("{} did not end", plural(n, "saga")), "33", colour),
+        (n, _) => paint(&format!("{} broken", plural(n, "promise")), "31", colour),
+    };
+    format!("{verdict}: {} in {drills} and {seconds:.1} s\n", report.saga_type)
+}
+
+fn plural(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Rules down, services across; where they are too many or too long, under numbers.
+fn table(report: &Report, width: usize, colour: bool) -> String {
+    let rules = Rule::ALL.iter().map(|rule| rule.words().short.chars().count()).max().unwrap_or(0);
+    let named: Vec<String> = report.services.iter().map(|name| short(name).to_owned()).collect();
+    let room = |heads: &[String]| {
+        rules + heads.iter().map(|head| head.chars().count().max(CELL) + GAP).sum::<usize>()
+    };
+    let numbered = room(&named) > width;
+    let heads: Vec<String> = match numbered {
+        false => named,
+        true => (1..=report.services.len()).map(|n| n.to_string()).collect(),
+    };
+    let mut text = String::new();
+    if numbered {
+        for (n, name) in (1..).zip(&report.services) {
+            let _ = writeln!(text, "{n}  {name}");
+        }
+        text.push('\n');
+    }
+    let mut line = format!("{:rules$}", "");
+    for head in &heads {
+        let wide = head.chars().count().max(CELL);
+        let _ = write!(line, "{:GAP$}{head:wide$}", "");
+    }
+    text += &paint(line.trim_end(), "1", colour);
+    text.push('\n');
+    for rule in Rule::ALL {
+        let _ = write!(text, "{:rules$}", rule.words().short);
+        for (at, (head, service)) in heads.iter().zip(&report.services).enumerate() {
+            let (word, style) = match report.cell(rule, service) {
+                Cell::Kept(_) => ("✓ kept", "32"),
+                Cell::Broken(..) => ("✗ BROKEN", "1;31"),
+                Cell::NotTried(_) => ("·", "2"),
+            };
+            let wide = if at + 1 == heads.len() { 0 } else { head.chars().count().max(CELL) };
+            let blanks = wide.saturating_sub(word.chars().count());
+            let _ = write!(text, "{:GAP$}{}{:blanks$}", "", paint(word, style, colour), "");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The widest word of a cell.
+const CELL: usize = 8;
+
+/// A service without the word that they all have.
+fn short(name: &str) -> &str {
+    name.strip_suffix("Service").filter(|short| !short.is_empty()).unwrap_or(name)
+}
+
+/// Why a dot is a dot: rules with the same reason together.
+fn untried(report: &Report, width: usize, colour: bool) -> String {
+    let mut reasons: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
+    for service in &report.services {
+        for rule in Rule::ALL {
+            let Cell::NotTried(why) = report.cell(rule, service) else { continue };
+            let short = rule.words().short;
+            match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+                Some((_, rules)) if rules.contains(&short) => {}
+                Some((_, rules)) => rules.push(short),
+                None => reasons.push((why, vec![short])),
+            }
+        }
+    }
+    let mut text = String::new();
+    for (why, rules) in reasons {
+        let rules = match rules.len() {
+            1..=2 => rules.join("; "),
+            n => format!("{n} rules"),
+        };
+        let words = below(&format!("· {rules}: {why}"), 0, Some(width));
+        text += &paint(words.trim_end(), "2", colour);
+        text.push('\n');
+    }
+    if !report.unmade.is_empty() {
+        let drills = report.unmade.join(", ");
+        let words = format!("· the saga never came to these with this data: {drills}");
+        text += &paint(below(&words, 0, Some(width)).trim_end(), "2", colour);
+        text.push('\n');
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+fn of_broken(n: usize, broken: &Broken, width: usize, colour: bool) -> String {
+    let rule = broken.rule.words();
+    let head = format!("{n}. {}: {}", broken.service, rule.short);
+    let mut text = format!("\n{} {}\n", paint("✗", "1;31", colour), paint(&head, "1", colour));
+    let mut line = |label: &str, words: &str| {
+        let below = below(words, INDENT + LABEL_CHARS, Some(width));
+        let label = paint(&format!("{label:LABEL_CHARS$}"), "36", colour);
+        let _ = write!(text, "{:INDENT$}{label}{}", "", below.trim_start());
+    };
+    line("the rule", &format!("{} ({})", rule.rule, rule.place));
+    line("the scenario", &broken.drill);
+    line("what was seen", &broken.what);
+    for shown in &broken.exchanges {
+        line("", &format!("{}  {}", shown.request, shown.key));
+        line("", &format!("  {}", shown.body));
+        line("", &format!("← {}", shown.answer));
+    }
+    line("in production", rule.consequence);
+    line("the fix", rule.fix);
+    text
+}
+
+/// Shows on a terminal how far it is; nothing anywhere else. What was shown is gone when it is
+/// dropped.
+pub fn progress() -> impl FnMut(usize, usize) {
+    let shown = Shown(stderr().is_terminal());
+    move |done, of| {
+        if shown.0 {
+            let _ = write!(stderr(), "\r\u{1b}[Kscenario {done} of {of}");
+            let _ = stderr().flush();
+        }
+    }
+}
+
+struct Shown(bool);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if self.0 {
+            let _ = write!(stderr(), "\r\u{1b}[K");
+        }
+    }
+}

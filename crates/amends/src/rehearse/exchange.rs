@@ -1,0 +1,228 @@
+//! One exchange with a participant: what it was asked, under which circumstances, and what it said.
+
+use amends_transport::Outgoing;
+use amends_transport_http::Seen;
+use amends_wire::{Direction, Outcome};
+
+/// Under which circumstances a participant was asked. It decides which rule its answer is held
+/// against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circumstance {
+    /// The action, for the first time.
+    Action,
+    /// The action, which it has answered.
+    Repeat,
+    /// The action, beside another copy of it.
+    AtOnce,
+    /// The action, which it has refused.
+    RefusedRepeat,
+    /// The action, which its undo was ahead of.
+    Late,
+    /// The action, which it has carried out and undone.
+    AfterUndo,
+    /// The undo of what it has carried out, with the result.
+    Undo,
+    /// The same without the result.
+    BlindUndo,
+    /// An undo that it has answered.
+    UndoRepeat,
+    /// An undo beside another copy of it.
+    UndoAtOnce,
+    /// The undo of what it never carried out.
+    UndoFirst,
+    /// The undo of a second round.
+    SecondRound,
+    /// A command that nobody has.
+    UnknownCommand,
+    /// A body that is no command.
+    Garbage,
+}
+
+/// What was asked, and what was said.
+#[derive(Clone)]
+pub struct Exchange {
+    /// The service.
+    pub service: String,
+    /// The step.
+    pub step: String,
+    /// Under which circumstances.
+    pub circumstance: Circumstance,
+    /// `POST <path>`.
+    pub request: String,
+    /// The idempotency key.
+    pub key: String,
+    /// The command's body.
+    pub body: String,
+    /// What the answer comes to.
+    pub outcome: Outcome,
+    /// The answer as it came; none where there was none.
+    pub seen: Option<Seen>,
+}
+
+impl Exchange {
+    /// What was asked, still without an answer.
+    pub fn of(outgoing: &Outgoing, circumstance: Circumstance, path: &str) -> Self {
+        Self {
+            service: outgoing.service.to_string(),
+            step: outgoing.step_name.to_string(),
+            circumstance,
+            request: format!("POST {path}"),
+            key: outgoing.idempotency_key(),
+            body: String::from_utf8_lossy(&outgoing.body).into_owned(),
+            outcome: Outcome::Accepted,
+            seen: None,
+        }
+    }
+
+    /// Was an undo asked for?
+    pub fn is_undo(&self) -> bool {
+        matches!(
+            self.circumstance,
+            Circumstance::Undo
+                | Circumstance::BlindUndo
+                | Circumstance::UndoRepeat
+                | Circumstance::UndoAtOnce
+                | Circumstance::UndoFirst
+                | Circumstance::SecondRound
+        )
+    }
+
+    /// Did the participant say no for good?
+    pub fn refused(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused { .. })
+    }
+
+    /// Did it say what ends a command: done, undone or refused?
+    pub fn ends(&self) -> bool {
+        self.acknowledged() || self.refused()
+    }
+
+    /// Did the participant say that it is done?
+    pub fn completed(&self) -> bool {
+        matches!(self.outcome, Outcome::Completed { .. })
+    }
+
+    /// Did it acknowledge an undo?
+    pub fn acknowledged(&self) -> bool {
+        matches!(self.outcome, Outcome::Completed { .. } | Outcome::Gone { .. })
+    }
+
+    /// Did it say of an undo that there was nothing to undo?
+    pub fn found_nothing(&self) -> bool {
+        matches!(
+            self.outcome,
+            Outcome::Gone { .. } | Outcome::Completed { undone: Some(false), .. }
+        )
+    }
+
+    /// Did it say of an undo that it has undone something?
+    pub fn undid(&self) -> bool {
+        matches!(self.outcome, Outcome::Completed { undone: Some(true), .. })
+    }
+
+    /// Did it say that it cannot do it now?
+    pub fn not_now(&self) -> bool {
+        matches!(self.outcome, Outcome::Transient { .. })
+    }
+
+    /// Its result as JSON; null where there was none.
+    pub fn result(&self) -> serde_json::Value {
+        match &self.outcome {
+            Outcome::Completed { result: Some(result), .. } => {
+                serde_json::from_slice(result).unwrap_or_default()
+            }
+            _ => serde_json::Value::Null,
+        }
+    }
+
+    /// Its answer in a line.
+    pub fn answer(&self) -> String {
+        match (&self.seen, &self.outcome) {
+            (Some(seen), _) => format!("{} {}", seen.status, seen.body.trim()),
+            (None, Outcome::Unknown { error, .. } | Outcome::NotSent { error }) => {
+                format!("no answer: {error}")
+            }
+            (None, _) => "no answer".to_owned(),
+        }
+    }
+}
+
+/// Under which circumstances a participant is asked, after all that it was asked before.
+pub fn circumstance(log: &[Exchange], outgoing: &Outgoing) -> Circumstance {
+    let key = outgoing.idempotency_key();
+    let of_step = || log.iter().filter(|e| *e.step == *outgoing.step_name);
+    let undos = || of_step().filter(|e| e.is_undo());
+    let actions = || of_step().filter(|e| !e.is_undo());
+    let ran = actions().any(Exchange::completed);
+    match outgoing.ticket.direction {
+        Direction::Action if undos().any(Exchange::acknowledged) => {
+            if ran {
+                Circumstance::AfterUndo
+            } else {
+                Circumstance::Late
+            }
+        }
+        Direction::Action if ran => Circumstance::Repeat,
+        Direction::Action if actions().any(Exchange::refused) => Circumstance::RefusedRepeat,
+        Direction::Action => Circumstance::Action,
+        Direction::Compensation if undos().any(|e| e.key == key && e.acknowledged()) => {
+            Circumstance::UndoRepeat
+        }
+        Direction::Compensation if outgoing.ticket.round > 1 => Circumstance::SecondRound,
+        Direction::Compensation if actions().all(Exchange::refused) => Circumstance::UndoFirst,
+        Direction::Compensation if knows_the_result(&outgoing.body) => Circumstance::Undo,
+        Direction::Compensation => Circumstance::BlindUndo,
+    }
+}
+
+/// Does an undo's body say what the action came to?
+fn knows_the_result(body: &[u8]) -> bool {
+    let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    body["outcome"] == "completed"
+}
+
+#[cfg(test)]
+pub mod tests {
+    use amends_wire::Fault;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An exchange with an answer.
+    pub fn exchange(circumstance: Circumstance, outcome: Outcome) -> Exchange {
+        let direction = match circumstance {
+            Circumstance::Undo
+            | Circumstance::BlindUndo
+            | Circumstance::UndoRepeat
+            | Circumstance::UndoAtOnce
+            | Circumstance::UndoFirst => "compensation",
+            Circumstance::SecondRound => "compensation/2",
+            _ => "action",
+        };
+        Exchange {
+            service: "S".to_owned(),
+            step: "s".to_owned(),
+            circumstance,
+            request: "POST /Do".to_owned(),
+            key: format!("1/s/{direction}"),
+            body: json!({}).to_string(),
+            outcome,
+            seen: None,
+        }
+    }
+
+    /// Done, with this result.
+    pub fn done(result: Value) -> Outcome {
+        Outcome::Completed { result: Some(result.to_string().into()), undone: None }
+    }
+
+    /// Undone, or not.
+    pub fn undone(undone: Option<bool>) -> Outcome {
+        Outcome::Completed { result: None, undone }
+    }
+
+    /// Refused.
+    pub fn refused() -> Outcome {
+        Outcome::Refused { error: Fault::coded("NO", "no") }
+    }
+}

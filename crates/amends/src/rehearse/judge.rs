@@ -1,0 +1,219 @@
+//! From what was asked and said to verdicts: pure, so that every rule can be tested without a
+//! participant.
+
+use amends_core::definition::Fence;
+
+use super::exchange::{Circumstance, Exchange};
+use super::rule::Rule;
+
+/// What one exchange says about one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The rule.
+    pub rule: Rule,
+    /// Which exchange of the log it is about.
+    pub at: usize,
+    /// The exchange that it is held against, where there is one.
+    pub against: Option<usize>,
+    /// Why it is broken; none where it was kept.
+    pub broken: Option<String>,
+}
+
+/// Every verdict over a drill's log.
+pub fn judge(log: &[Exchange], fence: &dyn Fn(&Exchange) -> Option<Fence>) -> Vec<Verdict> {
+    (0..log.len()).filter_map(|at| verdict(log, at, fence(&log[at]))).collect()
+}
+
+fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict> {
+    let said = &log[at];
+    let of_step = |e: &&Exchange| e.step == said.step;
+    let before = |wanted: &dyn Fn(&Exchange) -> bool| {
+        (0..at).find(|&earlier| log[earlier].step == said.step && wanted(&log[earlier]))
+    };
+    let acknowledged_later = || log[at + 1..].iter().any(|e| e.key == said.key && e.acknowledged());
+    let ruling =
+        |rule, against, broken: Option<String>| Some(Verdict { rule, at, against, broken });
+    match said.circumstance {
+        Circumstance::Action => match () {
+            () if said.completed() => ruling(Rule::Answers, None, None),
+            () if is_breach(said) => ruling(Rule::Answers, None, Some(unclear(said))),
+            () => None,
+        },
+        Circumstance::Repeat => {
+            let first = before(&|e| !e.is_undo() && e.completed())?;
+            ruling(Rule::Repeat, Some(first), again(&log[first], said)?.err())
+        }
+        Circumstance::AtOnce => {
+            // Its twin may have been answered after it.
+            let twin = log
+                .iter()
+                .position(|e| of_step(&e) && e.circumstance == Circumstance::Action && e.ends());
+            let verdict = match twin {
+                Some(twin) => again(&log[twin], said)?.err(),
+                None if is_breach(said) => Some(unclear(said)),
+                None => None,
+            };
+            ruling(Rule::AtOnce, twin, verdict)
+        }
+        Circumstance::RefusedRepeat => {
+            let first = before(&Exchange::refused)?;
+            let broken = match () {
+                () if said.refused() => None,
+                () if said.completed() => Some("it was refused at first, and is done now".into()),
+                () if said.not_now() => return None,
+                () => Some(unclear(said)),
+            };
+            ruling(Rule::Refusal, Some(first), broken)
+        }
+        Circumstance::Late => {
+            if fence != Some(Fence::Barrier) {
+                return None;
+            }
+            let undo = before(&|e| e.is_undo() && e.acknowledged());
+            let broken = match () {
+                () if said.refused() => None,
+                () if said.completed() => Some("it is done, though its undo came first".into()),
+                () if said.not_now() => return None,
+                () => Some(unclear(said)),
+            };
+            ruling(Rule::Tombstone, undo, broken)
+        }
+        Circumstance::AfterUndo => {
+            let first = before(&|e| !e.is_undo() && e.completed())?;
+            let may_refuse = matches!(fence, Some(Fence::Barrier | Fence::None));
+            let broken = match () {
+                () if said.refused() && may_refuse => None,
+                () => again(&log[first], said)?.err(),
+            };
+            ruling(Rule::AfterUndo, Some(first), broken)
+        }
+        Circumstance::Undo | Circumstance::BlindUndo => {
+            let rule = match said.circumstance {
+                Circumstance::Undo => Rule::Undo,
+                _ => Rule::BlindUndo,
+            };
+            let action = before(&|e| !e.is_undo() && e.completed());
+            let broken = match () {
+                () if said.found_nothing() && action.is_some() => {
+                    Some("it says that there was nothing to undo, and it had done it".into())
+                }
+                () if said.acknowledged() => None,
+                () if acknowledged_later() => return None,
+                () => Some(unacknowledged(said)),
+            };
+            ruling(rule, action, broken)
+        }
+        Circumstance::UndoRepeat | Circumstance::UndoAtOnce => {
+            let twin_at = |rule| match rule {
+                Rule::UndoRepeat => before(&|e| e.key == said.key && e.acknowledged()),
+                _ => log.iter().position(|e| {
+                    e.key == said.key
+                        && e.circumstance != Circumstance::UndoAtOnce
+                        && e.acknowledged()
+                }),
+            };
+            let rule = match said.circumstance {
+                Circumstance::UndoRepeat => Rule::UndoRepeat,
+                _ => Rule::UndoAtOnce,
+            };
+            let first = twin_at(rule);
+            let changed = first.is_some_and(|f| log[f].found_nothing() != said.found_nothing());
+            let broken = match () {
+                () if said.acknowledged() && changed => {
+                    Some("it says something else than its first answer".into())
+                }
+                () if said.acknowledged() => None,
+                () if acknowledged_later() => return None,
+                () => Some(unacknowledged(said)),
+            };
+            ruling(rule, first, broken)
+        }
+        Circumstance::UndoFirst => {
+            let broken = match () {
+                () if said.acknowledged() && said.undid() => {
+                    Some("it says that it has undone what it never did".into())
+                }
+                () if said.acknowledged() => None,
+                () if acknowledged_later() => return None,
+                () => Some(unacknowledged(said)),
+            };
+            ruling(Rule::UndoFirst, None, broken)
+        }
+        Circumstance::SecondRound => {
+            let action = (0..at)
+                .rev()
+                .find(|&i| of_step(&&log[i]) && !log[i].is_undo() && log[i].completed());
+            let undone_since = |action: usize| {
+                log[action..at]
+                    .iter()
+                    .any(|e| of_step(&e) && e.is_undo() && e.acknowledged() && !e.found_nothing())
+            };
+            let owes = action.is_some_and(|action| !undone_since(action));
+            let broken = match () {
+                () if said.found_nothing() && owes => {
+                    Some("it says that there was nothing to undo, and it had done it".into())
+                }
+                () if said.acknowledged() => None,
+                () if acknowledged_later() => return None,
+                () => Some(unacknowledged(said)),
+            };
+            ruling(Rule::SecondRound, action, broken)
+        }
+        Circumstance::UnknownCommand | Circumstance::Garbage => {
+            let rule = match said.circumstance {
+                Circumstance::UnknownCommand => Rule::UnknownCommand,
+                _ => Rule::Garbage,
+            };
+            let status = said.seen.as_ref().map(|seen| seen.status);
+            let broken = match status {
+                Some(400..=499) => None,
+                Some(status) => Some(format!("it is answered {status}")),
+                None => Some("it is not answered".to_owned()),
+            };
+            ruling(rule, None, broken)
+        }
+    }
+}
+
+/// Is a repeated action answered as at first? `None` where it is asked again anyway.
+fn again(first: &Exchange, said: &Exchange) -> Option<Result<(), String>> {
+    Some(match () {
+        () if said.completed() && first.completed() => {
+            if first.result() == said.result() {
+                Ok(())
+            } else {
+                Err("the result is another one than at first: it was done a second time".to_owned())
+            }
+        }
+        () if said.refused() && first.refused() => Ok(()),
+        () if said.completed() => Err("it was refused at first, and is done now".to_owned()),
+        () if said.refused() => {
+            Err("it is refused, though it was done: that counts as \"it has had no effect\"".into())
+        }
+        () if said.not_now() => return None,
+        () => Err(unclear(said)),
+    })
+}
+
+/// Is the answer one that the engine can make nothing of?
+fn is_breach(said: &Exchange) -> bool {
+    matches!(said.outcome, amends_wire::Outcome::Unknown { .. })
+}
+
+fn unclear(said: &Exchange) -> String {
+    match &said.outcome {
+        amends_wire::Outcome::Unknown { error, .. } if said.seen.is_none() => {
+            format!("there is no answer: {error}")
+        }
+        _ => "its answer says neither done nor refused".to_owned(),
+    }
+}
+
+fn unacknowledged(said: &Exchange) -> String {
+    match (&said.seen, &said.outcome) {
+        (None, amends_wire::Outcome::Unknown { error, .. }) => {
+            format!("the undo is not answered: {error}")
+        }
+        _ => "the undo is not acknowledged".to_owned(),
+    }
+}
