@@ -30,6 +30,13 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
     let before = |wanted: &dyn Fn(&Exchange) -> bool| {
         (0..at).find(|&earlier| log[earlier].step == said.step && wanted(&log[earlier]))
     };
+    // Of two copies at the same time either may be answered first.
+    let twin = |wanted: &dyn Fn(&Exchange) -> bool| {
+        (0..log.len()).find(|&other| {
+            let e = &log[other];
+            other != at && e.key == said.key && e.circumstance == said.circumstance && wanted(e)
+        })
+    };
     let acknowledged_later = || log[at + 1..].iter().any(|e| e.key == said.key && e.acknowledged());
     let ruling =
         |rule, against, broken: Option<String>| Some(Verdict { rule, at, against, broken });
@@ -44,10 +51,7 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
             ruling(Rule::Repeat, Some(first), again(&log[first], said)?.err())
         }
         Circumstance::AtOnce => {
-            // Its twin may have been answered after it.
-            let twin = log
-                .iter()
-                .position(|e| of_step(&e) && e.circumstance == Circumstance::Action && e.ends());
+            let twin = twin(&|e| e.ends());
             let verdict = match twin {
                 Some(twin) => again(&log[twin], said)?.err(),
                 None if is_breach(said) => Some(unclear(said)),
@@ -104,19 +108,15 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
             ruling(rule, action, broken)
         }
         Circumstance::UndoRepeat | Circumstance::UndoAtOnce => {
-            let twin_at = |rule| match rule {
-                Rule::UndoRepeat => before(&|e| e.key == said.key && e.acknowledged()),
-                _ => log.iter().position(|e| {
-                    e.key == said.key
-                        && e.circumstance != Circumstance::UndoAtOnce
-                        && e.acknowledged()
-                }),
+            let (rule, first) = match said.circumstance {
+                Circumstance::UndoRepeat => {
+                    (Rule::UndoRepeat, before(&|e| e.key == said.key && e.acknowledged()))
+                }
+                _ => (Rule::UndoAtOnce, twin(&Exchange::acknowledged)),
             };
-            let rule = match said.circumstance {
-                Circumstance::UndoRepeat => Rule::UndoRepeat,
-                _ => Rule::UndoAtOnce,
-            };
-            let first = twin_at(rule);
+            if first.is_none() && !said.acknowledged() {
+                return None; // it acknowledges no undo at all: that is another rule
+            }
             let changed = first.is_some_and(|f| log[f].found_nothing() != said.found_nothing());
             let broken = match () {
                 () if said.acknowledged() && changed => {

@@ -274,8 +274,10 @@ impl Inner {
     async fn at_once(&self, outgoing: Outgoing, replies: Replies, copy: Circumstance) {
         let ticket = outgoing.ticket;
         let first = Outgoing { another_sending_open: true, ..outgoing.clone() };
-        let (said, copied) =
-            tokio::join!(self.ask(first, None), self.ask_patiently(outgoing, Some(copy)));
+        let (said, copied) = tokio::join!(
+            self.ask_patiently(first, Some(copy)),
+            self.ask_patiently(outgoing, Some(copy))
+        );
         if said.ends() || copied.ends() {
             self.make();
         }

@@ -1,0 +1,236 @@
+//! A participant that keeps every rule, or breaks one on purpose.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// The rule that is broken on purpose, by its name in the report; `None` keeps all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaks {
+    Nothing,
+    Answers,
+    Repeat,
+    AtOnce,
+    Refusal,
+    Undo,
+    UndoByRefusing,
+    BlindUndo,
+    UndoRepeat,
+    UndoAtOnce,
+    UndoFirst,
+    Tombstone,
+    SecondRound,
+    AfterUndo,
+    UnknownCommand,
+    Garbage,
+}
+
+/// Whether an undo of nothing leaves a tombstone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    Barrier,
+    Settle,
+}
+
+/// How long a participant that cannot tell two copies at once waits for the second.
+const TWIN_WITHIN: Duration = Duration::from_secs(3);
+
+/// A running participant; its thread ends with the test's process.
+pub struct Participant {
+    pub url: String,
+}
+
+struct Desk {
+    breaks: Breaks,
+    fence: Fence,
+    books: Mutex<Books>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Books {
+    effects: u32,
+    /// By idempotency key.
+    answers: HashMap<String, (u16, Value)>,
+    /// By saga and step.
+    done: HashSet<String>,
+    undone: HashSet<String>,
+    tombstones: HashSet<String>,
+    first_undo: HashMap<String, (u16, Value)>,
+    /// How many copies of a key have arrived.
+    copies: HashMap<String, u32>,
+}
+
+impl Participant {
+    pub fn start(fence: Fence, breaks: Breaks) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let desk = Desk { breaks, fence, books: Mutex::default(), arrived: Condvar::new() };
+        let desk = Arc::new(desk);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let desk = Arc::clone(&desk);
+                std::thread::spawn(move || desk.converse(&stream));
+            }
+        });
+        Self { url }
+    }
+}
+
+impl Desk {
+    fn converse(&self, stream: &TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|&bytes| bytes > 0)?;
+            let path = line.split(' ').nth(1)?.to_owned();
+            let (mut length, mut attempt) = (0, 1);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).ok()?;
+                let Some((name, value)) = line.trim().split_once(':') else { break };
+                match name.to_ascii_lowercase().as_str() {
+                    "content-length" => length = value.trim().parse().ok()?,
+                    "amends-attempt" => attempt = value.trim().parse().ok()?,
+                    _ => {}
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).ok()?;
+            let (status, text, kind) = self.answer(&path, attempt, &body);
+            let head = format!(
+                "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{text}",
+                text.len()
+            );
+            (&mut &*stream).write_all(head.as_bytes()).ok()?;
+        }
+    }
+
+    fn answer(&self, path: &str, attempt: u32, body: &[u8]) -> (u16, String, &'static str) {
+        const JSON: &str = "application/json";
+        if !["/Do", "/Undo"].contains(&path) {
+            let status = if self.breaks == Breaks::UnknownCommand { 200 } else { 404 };
+            return (status, "{}".to_owned(), JSON);
+        }
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            let status = if self.breaks == Breaks::Garbage { 500 } else { 400 };
+            return (status, "no JSON".to_owned(), "text/plain");
+        };
+        let (status, answer) = match path {
+            "/Do" => self.action(attempt, &body),
+            _ => self.undo(attempt, &body),
+        };
+        match answer {
+            Value::String(text) => (status, text, "text/html"),
+            answer => (status, answer.to_string(), JSON),
+        }
+    }
+
+    fn action(&self, attempt: u32, body: &Value) -> (u16, Value) {
+        let key = body["idempotency_key"].as_str().unwrap().to_owned();
+        let step = step_of(body);
+        let mut books = self.books.lock().unwrap();
+        *books.copies.entry(key.clone()).or_default() += 1;
+        self.arrived.notify_all();
+        if self.breaks == Breaks::AtOnce && !books.answers.contains_key(&key) {
+            // Looks first, and acts later: who comes in between looks in vain, too.
+            books = self.wait_for_twin(books, &key);
+            books.effects += 1;
+            books.done.insert(step);
+            let answer = (200, json!({"id": books.effects}));
+            books.answers.entry(key).or_insert_with(|| answer.clone());
+            return answer;
+        }
+        if let Some(answer) = books.answers.get(&key).cloned() {
+            let anew = match self.breaks {
+                Breaks::Repeat => attempt > 1 && !books.undone.contains(&step),
+                Breaks::AfterUndo => books.undone.contains(&step),
+                Breaks::Refusal => answer.0 == 422,
+                _ => false,
+            };
+            if !anew {
+                return answer;
+            }
+        }
+        let answer = match () {
+            () if books.tombstones.contains(&step) => (409, failure("UNDONE")),
+            () if body["bad_at"] == body["step_name"] && !books.answers.contains_key(&key) => {
+                (422, failure("NO_CARD"))
+            }
+            () if self.breaks == Breaks::Answers => (200, json!("<html>thanks</html>")),
+            () => {
+                books.effects += 1;
+                books.done.insert(step);
+                (200, json!({"id": books.effects}))
+            }
+        };
+        books.answers.insert(key, answer.clone());
+        answer
+    }
+
+    fn undo(&self, attempt: u32, body: &Value) -> (u16, Value) {
+        let key = body["idempotency_key"].as_str().unwrap().to_owned();
+        let step = step_of(body);
+        let mut books = self.books.lock().unwrap();
+        *books.copies.entry(key.clone()).or_default() += 1;
+        self.arrived.notify_all();
+        let nothing = || (200, json!({"undone": false}));
+        if self.breaks == Breaks::UndoAtOnce && !books.answers.contains_key(&key) {
+            books = self.wait_for_twin(books, &key);
+            let second = books.answers.contains_key(&key);
+            if second {
+                return nothing();
+            }
+        }
+        if let Some(answer) = books.answers.get(&key).cloned() {
+            let forgot = self.breaks == Breaks::UndoRepeat && attempt > 1;
+            return if forgot { nothing() } else { answer };
+        }
+        if let (Breaks::SecondRound, Some(first)) = (self.breaks, books.first_undo.get(&step)) {
+            return first.clone();
+        }
+        let blind = body["outcome"] == "unknown";
+        let ran = books.done.contains(&step);
+        let answer = match self.breaks {
+            Breaks::Undo if ran && !blind => nothing(),
+            Breaks::BlindUndo if ran && blind => nothing(),
+            Breaks::UndoByRefusing if ran && !blind => return (409, failure("TOO_LATE")),
+            Breaks::UndoFirst if !ran => return (422, failure("NOT_FOUND")),
+            _ if ran => {
+                books.undone.insert(step.clone());
+                (200, json!({"undone": true}))
+            }
+            Breaks::Tombstone => nothing(),
+            _ => {
+                if self.fence == Fence::Barrier {
+                    books.tombstones.insert(step.clone());
+                }
+                nothing()
+            }
+        };
+        books.first_undo.entry(step).or_insert_with(|| answer.clone());
+        books.answers.insert(key, answer.clone());
+        answer
+    }
+
+    fn wait_for_twin<'b>(
+        &'b self,
+        books: std::sync::MutexGuard<'b, Books>,
+        key: &str,
+    ) -> std::sync::MutexGuard<'b, Books> {
+        let alone = |books: &mut Books| books.copies.get(key).is_none_or(|&copies| copies < 2);
+        self.arrived.wait_timeout_while(books, TWIN_WITHIN, alone).unwrap().0
+    }
+}
+
+fn step_of(body: &Value) -> String {
+    format!("{}/{}", body["saga_id"], body["step_name"])
+}
+
+fn failure(code: &str) -> Value {
+    json!({"error": {"code": code, "message": "no"}})
+}
