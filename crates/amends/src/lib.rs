@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `cli` (default) | the `amends` binary and what only it needs |
 //! | `sqlite` | sagas that outlive the process, in a data folder |
+//! | `testing` | a language for tests of sagas: given … expect command … expect rolled back |
 //!
 //! # A saga in a program
 //!
@@ -90,6 +91,8 @@
 //! The same steps are the same version, and a saga stays with the version it was started with.
 
 mod embed;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use amends_core::definition::{Fence, Kind};
 pub use amends_core::saga::{State, Status};

@@ -39,6 +39,7 @@ pub fn round_out(round: u32) -> u16 {
 /// The JSON text of a result that is not there.
 const NULL: &str = "null";
 
+/// An outcome as the machine takes it.
 pub fn outcome_in(outcome: amends_wire::Outcome) -> Outcome {
     use amends_wire::Outcome as Wire;
     match outcome {

@@ -4,23 +4,22 @@ use amends_core::definition::Work;
 use amends_core::input::Evaluation;
 use amends_core::saga::{Fault, Saga, Status, StepState};
 use amends_core::{Payload, StepIx};
-use amends_definition::{Context, StepInputs};
+use amends_definition::{Compiled, Context, StepInputs};
 use serde_json::{Map, Value as Json};
 
-use crate::deployed::Deployed;
 use crate::options::STEP_INPUTS_BYTES_MAX;
 
 /// What the expressions of a step that is reached come to.
-pub fn evaluate(deployed: &Deployed, saga: &Saga, step: StepIx) -> Evaluation {
-    match evaluated(deployed, saga, step) {
+pub fn evaluate(compiled: &Compiled, saga: &Saga, step: StepIx) -> Evaluation {
+    match evaluated(compiled, saga, step) {
         Ok(value) => value,
         Err(why) => Evaluation::Failed(Fault::new("EXPRESSION", &why)),
     }
 }
 
-fn evaluated(deployed: &Deployed, saga: &Saga, step: StepIx) -> Result<Evaluation, String> {
+fn evaluated(compiled: &Compiled, saga: &Saga, step: StepIx) -> Result<Evaluation, String> {
     let data = json(&saga.data)?;
-    let result = results(deployed, saga)?;
+    let result = results(compiled, saga)?;
     let saga_id = saga.id.to_string();
     let context = Context {
         data: &data,
@@ -28,8 +27,8 @@ fn evaluated(deployed: &Deployed, saga: &Saga, step: StepIx) -> Result<Evaluatio
         saga_id: &saga_id,
         saga_type: &saga.pinned.saga_type,
     };
-    let expressions = &deployed.compiled.expressions;
-    if let Work::Signal { signal, .. } = &deployed.definition.step(step).work {
+    let expressions = &compiled.expressions;
+    if let Work::Signal { signal, .. } = &compiled.definition.step(step).work {
         let body = saga.signals.iter().find(|came| came.name == *signal).map(|came| &came.body);
         let body = body.map_or(Ok(Json::Null), json)?;
         let refused =
@@ -58,9 +57,9 @@ fn evaluated(deployed: &Deployed, saga: &Saga, step: StepIx) -> Result<Evaluatio
 
 /// `result` as expressions see it: null for what was skipped, failed or has not run, a list in
 /// order for `for_each`.
-fn results(deployed: &Deployed, saga: &Saga) -> Result<Json, String> {
+fn results(compiled: &Compiled, saga: &Saga) -> Result<Json, String> {
     let mut results = Map::new();
-    for (step, state) in deployed.definition.steps().iter().zip(&saga.steps) {
+    for (step, state) in compiled.definition.steps().iter().zip(&saga.steps) {
         let value = match state {
             StepState::Waiting { .. } => continue,
             StepState::Skipped { for_each: true, .. } => Json::Array(Vec::new()),

@@ -29,9 +29,10 @@ mod stuck;
 mod transition;
 pub mod words;
 
-pub use convert::{REASON_BITS, UNREADABLE_BIT, state_in, state_out};
+pub use convert::{REASON_BITS, UNREADABLE_BIT, outcome_in, state_in, state_out};
 pub use deployed::{Binder, Binding, Carrier, DeployError, Deployed, Deployment, StepNames};
 pub use engine::{Engine, Error};
+pub use evaluation::evaluate;
 pub use handle::{Handle, Health, HistoryItem};
 pub use hidden::{Hidden, REDACTED};
 pub use metrics::Metrics;

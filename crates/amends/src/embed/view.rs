@@ -12,7 +12,7 @@ pub struct View {
 }
 
 impl View {
-    pub(super) fn of(snapshot: Snapshot) -> Self {
+    pub(crate) fn of(snapshot: Snapshot) -> Self {
         Self { snapshot }
     }
 

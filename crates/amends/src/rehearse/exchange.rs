@@ -30,6 +30,8 @@ pub enum Circumstance {
     UndoAtOnce,
     /// The undo of what it never carried out.
     UndoFirst,
+    /// The undo while the action is on its way: either may come first.
+    UndoBeside,
     /// The undo of a second round.
     SecondRound,
     /// A command that nobody has.
@@ -83,6 +85,7 @@ impl Exchange {
                 | Circumstance::UndoRepeat
                 | Circumstance::UndoAtOnce
                 | Circumstance::UndoFirst
+                | Circumstance::UndoBeside
                 | Circumstance::SecondRound
         )
     }
@@ -147,8 +150,9 @@ impl Exchange {
     }
 }
 
-/// Under which circumstances a participant is asked, after all that it was asked before.
-pub fn circumstance(log: &[Exchange], outgoing: &Outgoing) -> Circumstance {
+/// Under which circumstances a participant is asked, after all that it was asked before; `beside` says
+/// that the step's action is on its way.
+pub fn circumstance(log: &[Exchange], beside: bool, outgoing: &Outgoing) -> Circumstance {
     let key = outgoing.idempotency_key();
     let of_step = || log.iter().filter(|e| *e.step == *outgoing.step_name);
     let undos = || of_step().filter(|e| e.is_undo());
@@ -169,6 +173,7 @@ pub fn circumstance(log: &[Exchange], outgoing: &Outgoing) -> Circumstance {
             Circumstance::UndoRepeat
         }
         Direction::Compensation if outgoing.ticket.round > 1 => Circumstance::SecondRound,
+        Direction::Compensation if beside && !ran => Circumstance::UndoBeside,
         Direction::Compensation if actions().all(Exchange::refused) => Circumstance::UndoFirst,
         Direction::Compensation if knows_the_result(&outgoing.body) => Circumstance::Undo,
         Direction::Compensation => Circumstance::BlindUndo,
@@ -195,7 +200,8 @@ pub mod tests {
             | Circumstance::BlindUndo
             | Circumstance::UndoRepeat
             | Circumstance::UndoAtOnce
-            | Circumstance::UndoFirst => "compensation",
+            | Circumstance::UndoFirst
+            | Circumstance::UndoBeside => "compensation",
             Circumstance::SecondRound => "compensation/2",
             _ => "action",
         };

@@ -40,6 +40,10 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
     let acknowledged_later = || log[at + 1..].iter().any(|e| e.key == said.key && e.acknowledged());
     let ruling =
         |rule, against, broken: Option<String>| Some(Verdict { rule, at, against, broken });
+    let is_silent = said.seen.is_none() && is_breach(said);
+    if is_silent && log[at + 1..].iter().any(|e| e.key == said.key && e.ends()) {
+        return None; // an answer may be lost, and it was given when it was asked for again
+    }
     match said.circumstance {
         Circumstance::Action => match () {
             () if said.completed() => ruling(Rule::Answers, None, None),
@@ -106,6 +110,11 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
                 () => Some(unacknowledged(said)),
             };
             ruling(rule, action, broken)
+        }
+        Circumstance::UndoBeside => {
+            let lost = !said.acknowledged() && !acknowledged_later();
+            lost.then(|| unacknowledged(said))
+                .and_then(|why| ruling(Rule::BlindUndo, None, Some(why)))
         }
         Circumstance::UndoRepeat | Circumstance::UndoAtOnce => {
             let (rule, first) = match said.circumstance {

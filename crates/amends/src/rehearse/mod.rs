@@ -114,6 +114,13 @@ pub async fn rehearse(
 fn why_not(first: &Played) -> String {
     let refusal = first.log.iter().rev().find(|e| !e.is_undo() && !e.completed());
     match (refusal, &first.unfinished) {
+        (Some(said), _) if matches!(said.outcome, Outcome::Accepted) => {
+            let (service, step) = (&said.service, &said.step);
+            format!(
+                "{service} answers the step {step} later (202), and a rehearsal hears answers in \
+                 the exchange only"
+            )
+        }
         (Some(said), _) => {
             format!("{} answered {} at the step {}", said.service, said.answer(), said.step)
         }

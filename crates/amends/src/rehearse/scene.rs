@@ -10,6 +10,7 @@ use amends_core::{Millis, Payload};
 use amends_definition::{Binding, Compiled};
 use amends_engine::{Ask, Binder, Carrier, Deployment, Engine, Options, Start};
 use amends_store::memory::Disk;
+use amends_wire::Outcome;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -31,6 +32,9 @@ const PAUSE: Backoff =
 
 /// How often an undo is tried before it counts as never acknowledged: half a second of "not now".
 const UNDO_ATTEMPTS_MAX: u32 = 5;
+
+/// How many answers to a command may say nothing until no other is hoped for.
+const UNCLEAR_MAX: usize = 2;
 
 /// How many answers' time a drill may take altogether.
 const PATIENCES_MAX: u32 = 6;
@@ -127,7 +131,7 @@ impl Play {
             if seen.state.ended() {
                 break (seen, true);
             }
-            if Instant::now() >= until || needs_a_person(&seen) {
+            if Instant::now() >= until || needs_a_person(&seen) || is_hopeless(&stage.log()) {
                 break (seen, false);
             }
         };
@@ -175,6 +179,21 @@ impl Binder for OneStage {
     fn bind(&self, _: &str, _: &Binding) -> Option<Carrier> {
         Some(Carrier { transport: Arc::new(self.0.clone()), answers_by_message: false })
     }
+}
+
+/// Will asking on tell nothing more? A participant that is not there, one that answers later where
+/// nobody hears it, or one whose every answer to a command says nothing.
+fn is_hopeless(log: &[Exchange]) -> bool {
+    let unclear = |of: &Exchange| {
+        let asked = log.iter().filter(|e| e.key == of.key && !e.is_undo());
+        let answers = asked.map(|e| matches!(e.outcome, Outcome::Unknown { .. }));
+        answers.fold((0, true), |(n, all), unclear| (n + 1, all && unclear))
+    };
+    log.iter().any(|said| match said.outcome {
+        Outcome::NotSent { .. } | Outcome::Accepted => true,
+        Outcome::Unknown { .. } => matches!(unclear(said), (UNCLEAR_MAX.., true)),
+        _ => false,
+    })
 }
 
 /// Will nothing more happen by itself?

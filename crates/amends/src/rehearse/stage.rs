@@ -36,6 +36,8 @@ struct Inner {
     undone: bool,
     participants: Participants,
     log: Mutex<Vec<Exchange>>,
+    /// The steps whose actions are on their way.
+    on_their_way: Mutex<Vec<String>>,
     engine: OnceLock<Handle>,
     /// The fault was made.
     made: AtomicBool,
@@ -62,6 +64,7 @@ impl Stage {
             undone,
             participants,
             log: Mutex::default(),
+            on_their_way: Mutex::default(),
             engine: OnceLock::new(),
             made: AtomicBool::new(false),
             held: watch::Sender::new(None),
@@ -313,9 +316,20 @@ impl Inner {
     /// Asks the participant, and writes it down. Copies at the same time say so themselves; every
     /// other circumstance follows from what was asked before.
     async fn ask(&self, outgoing: Outgoing, copy: Option<Circumstance>) -> Exchange {
-        let circumstance = copy.unwrap_or_else(|| circumstance(&self.log(), &outgoing));
+        let step = outgoing.step_name.to_string();
+        let is_action = outgoing.ticket.direction == Direction::Action;
+        let circumstance = copy.unwrap_or_else(|| {
+            let beside = self.on_their_way().contains(&step);
+            circumstance(&self.log(), beside, &outgoing)
+        });
+        if is_action {
+            self.on_their_way().push(step.clone());
+        }
         let exchange = self.participants.ask(outgoing, circumstance).await;
         self.log().push(exchange.clone());
+        let mut on_their_way = self.on_their_way();
+        let place = on_their_way.iter().position(|other| is_action && *other == step);
+        place.map(|place| on_their_way.swap_remove(place));
         exchange
     }
 
@@ -342,6 +356,10 @@ impl Inner {
 
     fn log(&self) -> MutexGuard<'_, Vec<Exchange>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on_their_way(&self) -> MutexGuard<'_, Vec<String>> {
+        self.on_their_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unanswered(&self) -> MutexGuard<'_, Vec<Replies>> {

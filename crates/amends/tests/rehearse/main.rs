@@ -4,6 +4,7 @@
 mod broken;
 mod participant;
 mod usage;
+mod worked;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -95,7 +95,7 @@ impl Desk {
         }
         let steps = effects::evaluations(&deployed.definition, &live.saga);
         for &step in &steps {
-            let value = crate::evaluation::evaluate(deployed, &live.saga, step);
+            let value = crate::evaluation::evaluate(&deployed.compiled, &live.saga, step);
             let input = Input::Evaluated { step, value };
             let moment = self.moment();
             // A step that became unreachable through the evaluation before is no longer owed.

@@ -1,0 +1,106 @@
+//! The worked sagas against their own services, which keep every rule that their definitions promise.
+
+use std::path::Path;
+
+use amends_example_services::{Service, Services, Worked};
+use serde_json::{Value, json};
+
+use crate::amends;
+
+/// Rehearses a worked saga with this data put in, and gives code, report and words.
+fn rehearse(worked: Worked, more: Value, args: &[&str]) -> (i32, Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saga.yaml");
+    std::fs::write(&file, worked.definition()).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let services = start(&runtime, folder.path(), worked.services());
+    let mut data = worked.sample(1);
+    for (name, value) in more.as_object().unwrap() {
+        data[name] = value.clone();
+    }
+    let mut command = amends();
+    command.args(["rehearse", file.to_str().unwrap(), "--data", &data.to_string(), "-o", "json"]);
+    for service in worked.services() {
+        let address = services.address(*service).unwrap();
+        let against = format!("{}=http://{address}", service.in_definitions());
+        command.args(["--against", &against]);
+    }
+    let output = command.args(args).output().unwrap();
+    runtime.block_on(services.stop()).unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    (output.status.code().unwrap(), report, words)
+}
+
+fn start(runtime: &tokio::runtime::Runtime, folder: &Path, which: &[Service]) -> Services {
+    runtime.block_on(Services::start(folder, which)).unwrap()
+}
+
+#[track_caller]
+fn kept(worked: Worked, more: Value, args: &[&str]) -> Value {
+    let (code, report, words) = rehearse(worked, more, args);
+    assert_eq!(code, 0, "{words}{report:#}");
+    report
+}
+
+#[test]
+fn an_order() {
+    let declined = r#"process_payment={"payment_method": "card_declined"}"#;
+    let report = kept(Worked::Order, json!({}), &["--refused", declined, "--vary", "order_id"]);
+    let payment = &report["services"][1];
+    assert_eq!(payment["service"], "PaymentService");
+    let refusal = payment["rules"].as_array().unwrap().iter().find(|r| r["rule"] == "refusal");
+    assert_eq!(refusal.unwrap()["verdict"], "kept");
+}
+
+#[test]
+fn a_transfer() {
+    kept(Worked::Bank, json!({}), &["--vary", "transfer_id"]);
+}
+
+#[test]
+fn an_approval_whose_signal_is_said() {
+    let signal = r#"approval={"approved": true}"#;
+    kept(Worked::Approval, json!({}), &["--signal", signal]);
+    let (code, _, words) = rehearse(Worked::Approval, json!({}), &[]);
+    assert_eq!(code, 2);
+    assert!(words.contains("waits for the signal approval"), "{words}");
+}
+
+#[test]
+fn a_trip_with_two_rooms() {
+    kept(Worked::Travel, json!({}), &["--vary", "trip_id"]);
+}
+
+#[test]
+fn services_that_lose_answers_and_are_busy_keep_the_rules_all_the_same() {
+    for fault in ["transient", "lost_reply", "duplicate"] {
+        let faults = json!({"faults": {
+            "process_payment": fault, "process_payment/compensation": fault,
+        }});
+        let only = "process_payment,duplicate,crash_after,again,late";
+        kept(Worked::Order, faults, &["--only", only]);
+    }
+}
+
+#[test]
+fn a_service_that_refuses_or_answers_later_is_told_apart_from_a_broken_rule() {
+    let faulty = |fault: &str| json!({"faults": {"process_payment": fault}});
+    let (code, _, words) = rehearse(Worked::Order, faulty("refuse"), &[]);
+    assert_eq!(code, 2, "{words}");
+    assert!(words.contains("does not complete: PaymentService answered 422"), "{words}");
+    let (code, _, words) = rehearse(Worked::Order, faulty("accepted"), &[]);
+    assert_eq!(code, 2, "{words}");
+    assert!(words.contains("PaymentService answers the step process_payment later"), "{words}");
+}
+
+#[test]
+fn a_service_that_never_answers_is_found_in_seconds() {
+    let faults = json!({"faults": {"process_payment": "timeout"}});
+    let (code, report, words) = rehearse(Worked::Order, faults, &["--patience", "500ms"]);
+    assert_eq!(code, 1, "{words}");
+    let broken = &report["broken"][0];
+    assert_eq!(broken["service"], "PaymentService");
+    assert_eq!(broken["rule"], "answers");
+    assert!(broken["what"].as_str().unwrap().contains("there is no answer"), "{broken}");
+}
