@@ -1,5 +1,4 @@
-//! From what was asked and said to verdicts: pure, so that every rule can be tested without a
-//! participant.
+//! From what was asked and said to verdicts: pure, and the only place that knows what keeps a rule.
 
 use amends_core::definition::Fence;
 

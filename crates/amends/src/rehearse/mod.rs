@@ -135,6 +135,7 @@ struct Tally {
     services: Vec<String>,
     fences: BTreeMap<String, Option<Fence>>,
     undone: BTreeMap<String, bool>,
+    actions: BTreeMap<String, String>,
     of_service: BTreeMap<String, Vec<Option<Fence>>>,
     counts: BTreeMap<(Rule, String), (usize, usize)>,
     broken: Vec<Broken>,
@@ -150,6 +151,7 @@ impl Tally {
             services: Vec::new(),
             fences: BTreeMap::new(),
             undone: BTreeMap::new(),
+            actions: BTreeMap::new(),
             of_service: BTreeMap::new(),
             counts: BTreeMap::new(),
             broken: Vec::new(),
@@ -161,6 +163,9 @@ impl Tally {
             let step = definition.step(at);
             let fence = play.fence(at);
             tally.fences.insert(step.name.to_string(), fence);
+            if let Some(action) = step.action() {
+                tally.actions.insert(step.name.to_string(), action.service.to_string());
+            }
             for command in [step.action(), step.compensation()].into_iter().flatten() {
                 let service = command.service.to_string();
                 if !tally.services.contains(&service) {
@@ -299,7 +304,11 @@ impl Tally {
             _ if self.answers_later.iter().any(|later| later == service) => {
                 "it answers later (202), and a rehearsal hears answers in the exchange only"
             }
-            Rule::Refusal => match self.fences.keys().any(|step| sample.has_refused(step)) {
+            Rule::Refusal => match self
+                .actions
+                .iter()
+                .any(|(step, of)| of == service && sample.has_refused(step))
+            {
                 true => "the data given with --refused was not refused by it",
                 false => "no data that it refuses is known: give it with --refused STEP=JSON",
             },

@@ -32,7 +32,6 @@ use super::story::Story;
 ///     .when("pay", refused("LIMIT"))
 ///     .expect_commands(["Stock.Release"]);
 /// ```
-#[must_use = "a decision without an expectation tests nothing"]
 pub struct Decision {
     compiled: Compiled,
     saga: State,
@@ -42,6 +41,10 @@ pub struct Decision {
 
 /// When the saga of a decision starts: any time will do.
 const BEGAN: Time = Time(1_760_000_000_000);
+
+/// How many timers may fire while nothing is answered: a definition whose attempts are as many as
+/// this before its deadline has none that is meant.
+const TICKS_MAX: u32 = 100_000;
 
 impl Decision {
     /// A saga that was started with this data, and has its first commands on their way.
@@ -100,22 +103,22 @@ impl Decision {
         self.given(step, answer)
     }
 
-    /// When so much time has passed without an answer.
+    /// When no answer comes: commands time out and are sent again, until the saga turns, needs a
+    /// person, or nothing more happens by itself.
     #[track_caller]
-    pub fn when_time_passes(mut self, time: std::time::Duration) -> Self {
+    pub fn when_nothing_is_answered(mut self) -> Self {
         self.send_all();
-        let until = Time(self.now.0 + u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        // Timers fire one after another, each at its time.
-        while let Some(due) = effects::next_due(&self.compiled.definition, &self.saga, self.now) {
-            if due > until {
-                break;
-            }
-            self.now = Time(due.0.max(self.now.0 + 1));
+        let rests = |saga: &State| saga.turned.is_some() || !saga.attention.is_empty();
+        for _ in 0..TICKS_MAX {
+            let due = effects::next_due(&self.compiled.definition, &self.saga, self.now);
+            let Some(due) = due.filter(|_| !rests(&self.saga)) else { break };
+            self.now = due.max(self.now);
             self.decide(Input::Tick, "time");
+            if !rests(&self.saga) {
+                self.send_all();
+            }
         }
-        self.now = Time(until.0.max(self.now.0));
-        self.decide(Input::Tick, "time");
-        self.tell("time passes");
+        self.tell("nothing was answered");
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amends_core::definition::{Definition, Jitter};
 use amends_core::saga::State;
-use amends_core::{Payload, SagaId};
+use amends_core::{Payload, SagaId, Time, effects};
 use amends_definition::{Compiled, Saga, Severity, Surroundings, check, render};
 use amends_engine::{Ask, Deployment, Engine, Handle, Options, SagaVerb, Start};
 use amends_store::memory::Disk;
@@ -157,26 +157,28 @@ impl Rehearsal {
     }
 
     /// Plays a participant for as long as its command of this name is sent: each sending is handed to
-    /// `role`, until another command is sent or the saga ends.
+    /// `role`, until another command is sent, the saga ends, or it needs a person.
     #[track_caller]
     pub fn play(mut self, name: &str, mut role: impl FnMut(Expected) -> Self) -> Self {
         self = role(self.expect_command(name));
-        loop {
+        while !self.view().needs_attention() {
             match self.wait_for(name) {
                 Ok(command) => self = role(Expected { rehearsal: self, command }),
-                Err(_) => return self,
+                Err(_) => break,
             }
         }
+        self
     }
 
-    /// Plays every participant until the saga has ended, or nothing more happens by itself.
+    /// Plays every participant until the saga has ended, needs a person, or nothing more happens by
+    /// itself.
     #[track_caller]
     pub fn answer_all(mut self, mut answer: impl FnMut(&Command) -> Answer) -> Self {
         loop {
             self.come_to_rest();
             let command = match self.sent.pop_front() {
                 Some(command) => command,
-                None if self.state().ended() || !self.wait_for_any() => return self,
+                None if self.view().needs_attention() || !self.wait_for_any() => return self,
                 None => continue,
             };
             self.tell_sent(&command);
@@ -259,17 +261,16 @@ impl Rehearsal {
     /// Expects that the saga needs a person, as it is now or will be when nothing is answered.
     #[track_caller]
     pub fn expect_attention(mut self) -> View {
-        let began = self.now();
         loop {
             self.come_to_rest();
             let view = self.view();
             if view.needs_attention() {
                 return view;
             }
-            if view.state().ended() || self.now() - began > LONGEST {
-                self.fail("that it needs a person", "it does not");
-            }
-            self = self.after(Duration::from_secs(60));
+            let Some(leap) = self.next_leap() else {
+                self.fail("that it needs a person", &words(&view))
+            };
+            self = self.after(leap);
         }
     }
 
@@ -346,18 +347,34 @@ impl Rehearsal {
         }
     }
 
-    /// Waits until a command is sent; `false` where the saga ends first, or nothing comes.
+    /// Waits until a command is sent; `false` where the saga ends first, or nothing is to come by
+    /// itself. Time leaps from one of the saga's timers to the next.
     #[track_caller]
     fn wait_for_any(&mut self) -> bool {
-        let began = self.now();
-        let mut step = AT_REST;
-        while self.sent.is_empty() && !self.state().ended() && self.now() - began < LONGEST {
-            self.running().on(async |_| tokio::time::sleep(step).await);
+        while self.sent.is_empty() {
+            let Some(leap) = self.next_leap() else { return false };
+            self.running().on(async |_| tokio::time::sleep(leap).await);
             self.gather();
-            // Short waits are looked at closely, long ones in leaps of a minute.
-            step = (step * 2).min(Duration::from_secs(60));
         }
-        !self.sent.is_empty()
+        true
+    }
+
+    /// How long it is until something happens by itself; `None` where nothing does.
+    #[track_caller]
+    fn next_leap(&self) -> Option<Duration> {
+        let (view, passed) = (self.view(), self.now());
+        let saga = &view.snapshot().saga;
+        if saga.state.ended() || passed > LONGEST {
+            return None;
+        }
+        let definition = &self.compiled.definition;
+        let now = Time(saga.created_at.0 + u64::try_from(passed.as_millis()).unwrap_or(0));
+        let due = effects::next_due(definition, saga, now);
+        // What is owed already waits for its service's circuit, which looks again every second.
+        let owed = effects::owed(definition, saga).any(|owed| owed.from <= now);
+        let leap = due.map(|due| Duration::from_millis(due.since(now).0) + AT_REST);
+        let circuit = owed.then_some(Duration::from_secs(1));
+        leap.into_iter().chain(circuit).min()
     }
 
     /// Lets everything happen that happens at once.

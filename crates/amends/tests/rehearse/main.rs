@@ -2,6 +2,7 @@
 //! that keeps them all passes.
 
 mod broken;
+mod page;
 mod participant;
 mod usage;
 mod worked;
@@ -25,6 +26,7 @@ services:
   Tried: { fence: FENCE, http: { url: \"http://127.0.0.1:9\" } }
 ";
 
+/// Data that both take.
 pub const DATA: &str = r#"{"pair_id": "p", "bad_at": "none"}"#;
 
 /// The binary, with nothing of this machine's settings.
@@ -38,6 +40,7 @@ pub fn amends() -> Command {
     command
 }
 
+/// The definition, in a file of its own.
 pub fn written(folder: &Path, fence: Fence) -> PathBuf {
     let path = folder.join("pair.yaml");
     let fence = match fence {
@@ -58,6 +61,7 @@ pub fn rehearse(fence: Fence, breaks: Breaks, more: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), report)
 }
 
+/// The same, as it is printed.
 pub fn output(file: &Path, fence: Fence, breaks: Breaks, more: &[&str], form: &str) -> Output {
     let honest = Participant::start(Fence::Barrier, Breaks::Nothing);
     let tried = Participant::start(fence, breaks);

@@ -172,12 +172,10 @@ fn the_machine_alone_says_what_follows() {
             "HotelService.CancelRoom",
             "CarService.ReturnCar",
         ]);
-    Decision::of_compiled(travel(), &trip())
-        .when_time_passes(Duration::from_secs(600))
-        .expect_commands([
-            "HotelService.CancelRoom",
-            "HotelService.CancelRoom",
-            "FlightService.CancelSeats",
-            "CarService.ReturnCar",
-        ]);
+    Decision::of_compiled(travel(), &trip()).when_nothing_is_answered().expect_commands([
+        "HotelService.CancelRoom",
+        "HotelService.CancelRoom",
+        "FlightService.CancelSeats",
+        "CarService.ReturnCar",
+    ]);
 }
