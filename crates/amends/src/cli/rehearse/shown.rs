@@ -161,15 +161,19 @@ fn of_broken(n: usize, broken: &Broken, width: usize, colour: bool) -> String {
 /// dropped.
 pub fn progress() -> impl FnMut(usize, usize) {
     let shown = Shown(stderr().is_terminal());
-    move |done, of| {
-        if shown.0 {
+    move |done, of| shown.say(done, of)
+}
+
+struct Shown(bool);
+
+impl Shown {
+    fn say(&self, done: usize, of: usize) {
+        if self.0 {
             let _ = write!(stderr(), "\r\u{1b}[Kscenario {done} of {of}");
             let _ = stderr().flush();
         }
     }
 }
-
-struct Shown(bool);
 
 impl Drop for Shown {
     fn drop(&mut self) {
