@@ -2,15 +2,17 @@
 //! forward fires no timer early or twice (section 5, time). Monotonic time is the runtime's, which a
 //! test may pause: a saga of weeks then takes no time.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_core::Time;
 use tokio::time::Instant;
 
-/// A clock. Copies tell the same time.
-#[derive(Clone, Copy, Debug)]
+/// A clock.
+#[derive(Debug)]
 pub struct Clock {
-    wall_at_start: Time,
+    /// In milliseconds; see [`Time`].
+    wall_at_start: AtomicU64,
     start: Instant,
 }
 
@@ -18,20 +20,47 @@ impl Clock {
     /// Reads the wall clock, this once.
     pub fn start() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { wall_at_start: Time(millis(wall)), start: Instant::now() }
+        Self { wall_at_start: AtomicU64::new(millis(wall)), start: Instant::now() }
+    }
+
+    /// The time is not before this. Said at the start with the last time that was written down: a
+    /// wall clock that was set back while the engine was down must not make every deadline wait
+    /// until it has caught up.
+    pub fn not_before(&self, time: Time) {
+        let behind = time.0.saturating_sub(self.now().0);
+        self.wall_at_start.fetch_add(behind, Ordering::Relaxed);
     }
 
     /// The time now.
     pub fn now(&self) -> Time {
-        Time(self.wall_at_start.0 + millis(self.start.elapsed()))
+        Time(self.wall_at_start.load(Ordering::Relaxed) + millis(self.start.elapsed()))
     }
 
     /// When that time comes, for a sleeper.
     pub fn instant(&self, at: Time) -> Instant {
-        self.start + Duration::from_millis(at.0.saturating_sub(self.wall_at_start.0))
+        let wall_at_start = self.wall_at_start.load(Ordering::Relaxed);
+        self.start + Duration::from_millis(at.0.saturating_sub(wall_at_start))
     }
 }
 
 fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_was_set_back_does_not_take_the_time_back() {
+        let clock = Clock::start();
+        let written = Time(clock.now().0 + 4_000_000);
+        clock.not_before(written);
+        assert_eq!(clock.now(), written);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(clock.now(), Time(written.0 + 2_000));
+        assert_eq!(clock.instant(Time(written.0 + 2_000)), Instant::now());
+        clock.not_before(written);
+        assert_eq!(clock.now(), Time(written.0 + 2_000), "what is past already moves nothing");
+    }
 }

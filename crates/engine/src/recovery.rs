@@ -64,6 +64,7 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
     let alive = shared.outages.restore(&*shared.store.catalog).await?;
     let mut last_alive = alive.unwrap_or_default();
     let tails = tails(shared, &mut last_alive).await?;
+    shared.clock.not_before(last_alive);
     let mut due = Vec::new();
     for number in 0..SHARDS {
         due.extend(due_soon(shared, ShardId(number)).await?);
