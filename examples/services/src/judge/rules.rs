@@ -66,7 +66,7 @@ pub(super) fn judge(sagas: &[SagaFacts], evidence: &[Evidence]) -> Verdict {
             let mut bench = Bench { found: &mut found, saga_id: &saga.saga_id, step: &step.name };
             ended_well(&mut bench, saga, step, steps.get(step.name.as_str()));
             in_reverse(&mut bench, saga, step, steps);
-            nothing_after_the_pivot(&mut bench, step, steps);
+            nothing_after_the_pivot(&mut bench, saga, step, steps);
         }
     }
     let effects = evidence.iter().flat_map(|e| &e.effects);
@@ -264,15 +264,19 @@ fn dependents_of<'a>(saga: &'a SagaFacts, step: &'a StepFacts) -> BTreeSet<&'a s
     found
 }
 
-/// S11: where this step is a pivot that was done, no undo may have come.
+/// S11: where this step is a pivot that was done, no undo may have come, and the saga did not fail.
 fn nothing_after_the_pivot(
     bench: &mut Bench<'_>,
+    saga: &SagaFacts,
     step: &StepFacts,
     steps: &BTreeMap<&str, Traces<'_>>,
 ) {
     let done = steps.get(step.name.as_str()).is_some_and(|traces| traces.forward > 0);
     if step.promise != Promise::Pivot || !done || step.decided_by_hand {
         return;
+    }
+    if saga.ending == Ending::Failed {
+        bench.broken(Rule::S11, "it was done, and the saga failed");
     }
     for (name, traces) in steps {
         if traces.undo_calls().next().is_some() {

@@ -229,6 +229,15 @@ fn an_undo_after_the_pivot_is_found() {
 }
 
 #[test]
+fn a_failure_after_the_pivot_is_found_though_nothing_was_undone() {
+    let mut with_pivot = saga(Ending::Failed);
+    with_pivot.steps.remove(0);
+    with_pivot.steps.remove(0);
+    with_pivot.steps[0].promise = Promise::Pivot;
+    check(&with_pivot, Story::default().done("c"), &[(Rule::S11, "c")]);
+}
+
+#[test]
 fn a_command_of_nobodys_saga_is_found() {
     let mut other = saga(Ending::Completed);
     other.saga_id = "t".to_owned();
