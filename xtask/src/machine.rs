@@ -16,6 +16,11 @@ const TOOLS: &[Tool] = &[
     Tool { program: "cc", debian_package: "gcc", why: "SQLite is compiled from its source" },
     Tool { program: "git", debian_package: "git", why: "tidy asks it which files there are" },
     Tool {
+        program: "faketime",
+        debian_package: "faketime",
+        why: "the server's clock jumps in the chaos tests",
+    },
+    Tool {
         program: "python3",
         debian_package: "python3",
         why: "participants are tested in Python",

@@ -1,8 +1,9 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
-//! `cargo xtask kills` kills the server under load, `cargo xtask mistakes` builds mistakes in to see
-//! them caught, `cargo xtask tidy` checks the shape of the tree.
+//! `cargo xtask kills` and `cargo xtask chaos` do to the server under load what a machine may do,
+//! `cargo xtask mistakes` builds mistakes in to see them caught, `cargo xtask tidy` checks the shape
+//! of the tree.
 
-mod kills;
+mod chaos;
 mod machine;
 mod mistakes;
 mod proof;
@@ -22,6 +23,8 @@ cargo xtask test [STAGE...]   set up what the tests need, then run every stage, 
 cargo xtask stages            list the stages
 cargo xtask kills [--times N] [--seed N]
                               kill the server N times (200) under load, and judge the ledgers
+cargo xtask chaos [--minutes N] [--kills N] [--seed N]
+                              every kind of fault for N minutes (5), and until N kills
 cargo xtask mistakes [NAME...]
                               build mistakes in, and see that a test catches each
 cargo xtask proof             write docs/proof.md: which check holds which law
@@ -43,12 +46,14 @@ fn chore() -> anyhow::Result<bool> {
     let root = root()?;
     let mut parser = lexopt::Parser::from_env();
     let mut words = Vec::new();
-    let mut kills = kills::Asked::default();
+    let mut chaos = chaos::Asked::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) => words.push(word.string()?),
-            Long("times") => kills.times = Some(parser.value()?.parse()?),
-            Long("seed") => kills.seed = Some(parser.value()?.parse()?),
+            Long("times") => chaos.times = Some(parser.value()?.parse()?),
+            Long("minutes") => chaos.minutes = Some(parser.value()?.parse()?),
+            Long("kills") => chaos.kills = Some(parser.value()?.parse()?),
+            Long("seed") => chaos.seed = Some(parser.value()?.parse()?),
             Long("help") | Short('h') => {
                 println!("{USAGE}");
                 return Ok(true);
@@ -64,7 +69,8 @@ fn chore() -> anyhow::Result<bool> {
             }
             Ok(true)
         }
-        ["kills"] => kills::kill(&root, &kills),
+        ["kills"] => chaos::run(&root, "kills", &chaos),
+        ["chaos"] => chaos::run(&root, "storm", &chaos),
         ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
         ["proof"] => run::write_proof(&root),
         ["tidy"] => tidy::print(&root),

@@ -39,4 +39,13 @@ impl Dice {
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[usize::try_from(self.below(of.len() as u64)).unwrap_or(0)]
     }
+
+    /// All of them, in an order that is drawn.
+    pub fn shuffled<T>(&mut self, mut of: Vec<T>) -> Vec<T> {
+        for end in (1..of.len()).rev() {
+            let other = usize::try_from(self.below(end as u64 + 1)).unwrap_or(0);
+            of.swap(end, other);
+        }
+        of
+    }
 }

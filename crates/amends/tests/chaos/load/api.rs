@@ -1,5 +1,7 @@
 //! The client's side of the REST API: what was answered, or that nothing was.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,11 +15,16 @@ use serde_json::Value;
 /// Longer than anything here is waited for at the server, so that only a hang meets it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
+/// The header that tells how far the journal was.
+const POSITION: &str = "amends-position";
+
 /// A server's API.
 #[derive(Clone)]
 pub struct Api {
     client: Client<HttpConnector, Full<Bytes>>,
     base: String,
+    answer_within: Duration,
+    position: Arc<AtomicU64>,
 }
 
 /// What a call came to.
@@ -34,7 +41,18 @@ pub enum Answer {
 impl Api {
     pub fn at(port: u16) -> Self {
         let client = Client::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { client, base: format!("http://127.0.0.1:{port}") }
+        let base = format!("http://127.0.0.1:{port}");
+        Self { client, base, answer_within: ANSWER_WITHIN, position: Arc::default() }
+    }
+
+    /// The same for a caller who waits so long only.
+    pub fn within(self, answer_within: Duration) -> Self {
+        Self { answer_within, ..self }
+    }
+
+    /// The last position that an answer told: up to there everything answered before is durable.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::SeqCst)
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -43,6 +61,14 @@ impl Api {
 
     pub async fn post(&self, path: &str, key: Option<&str>, body: &Value) -> Answer {
         self.call(Method::POST, path, key, Some(body)).await
+    }
+
+    /// What is no JSON.
+    pub async fn text(&self, path: &str) -> Option<String> {
+        let request = Request::get(format!("{}{path}", self.base)).body(Full::default()).ok()?;
+        let response = self.client.request(request).await.ok()?;
+        let bytes = response.into_body().collect().await.ok()?.to_bytes();
+        String::from_utf8(bytes.into()).ok()
     }
 
     async fn call(
@@ -71,14 +97,17 @@ impl Api {
                 Err(_) => return Answer::Unknown,
             };
             let status = response.status().as_u16();
+            let position = response.headers().get(POSITION).and_then(|at| at.to_str().ok());
+            let position = position.and_then(|at| at.parse().ok()).unwrap_or(0);
             match response.into_body().collect().await {
                 Ok(body) => {
+                    self.position.fetch_max(position, Ordering::SeqCst);
                     let bytes = body.to_bytes();
                     Answer::Of(status, serde_json::from_slice(&bytes).unwrap_or_default())
                 }
                 Err(_) => Answer::Unknown,
             }
         };
-        tokio::time::timeout(ANSWER_WITHIN, exchange).await.unwrap_or(Answer::Unknown)
+        tokio::time::timeout(self.answer_within, exchange).await.unwrap_or(Answer::Unknown)
     }
 }
