@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 
@@ -16,6 +17,9 @@ use crate::stage::Wanted;
 /// At which kill the data is kept, and at which it is set back.
 const KEPT_AT: u32 = 3;
 const SET_BACK_AT: u32 = 7;
+
+/// A saga that was set back behind its participants may wait for a person: it is not waited for.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
 pub fn tests() -> Vec<Trial> {
     vec![Trial::test("a_server_that_forgets_what_it_acknowledged_is_found", forgets)]
@@ -28,6 +32,7 @@ fn forgets() -> Result<(), Failed> {
         again: "cargo test --package amends --test chaos".to_owned(),
         wanted: Wanted::default(),
         plan: &|_, dice| Plan::of_kills(u64::from(SET_BACK_AT) + 1, dice),
+        quiet_within: QUIET_WITHIN,
         shows: false,
     };
     let (kept, mut kills) = (folder.path().join("kept"), 0);

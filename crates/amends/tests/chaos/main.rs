@@ -133,6 +133,7 @@ impl Asked {
                     Plan::of_length(minutes * 60_000, kills, scope, dice)
                 }
             },
+            quiet_within: run::QUIET_WITHIN,
             shows: true,
         };
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();

@@ -18,6 +18,10 @@ use crate::stage::{Stage, Wanted};
 /// the machine may be busy.
 const LATE_BY_MAX: Duration = Duration::from_secs(4);
 
+/// After the last fault everything is over within some seconds; an undo that was tried in vain for
+/// long waits longest, and the machine may be busy.
+pub const QUIET_WITHIN: Duration = Duration::from_secs(180);
+
 /// What a run is to be.
 pub struct Run<'a> {
     pub seed: u64,
@@ -26,6 +30,8 @@ pub struct Run<'a> {
     pub wanted: Wanted,
     /// Draws the plan, for what the stage has.
     pub plan: &'a (dyn Fn(Scope, &Dice) -> Plan + Sync),
+    /// How long is waited for everything to end.
+    pub quiet_within: Duration,
     /// Each fault is shown as it comes.
     pub shows: bool,
 }
@@ -56,12 +62,12 @@ impl Run<'_> {
 
         let api = stage.server.api();
         let quiet = Instant::now();
-        judge::until_nothing_is_owed(&api).await;
+        judge::until_nothing_is_owed(&api, self.quiet_within).await;
         let quiet_after = quiet.elapsed();
         // What comes late comes now, and may owe an undo.
         tokio::time::sleep(LATE_BY_MAX).await;
         let book = book.close();
-        let mut found = judge::of_the_server(&api, &book).await;
+        let mut found = judge::of_the_server(&api, &book, self.quiet_within).await;
         stage.server.stop().await?;
         let verdict = judge::of_the_ledgers(&mut found, &stage.evidence()?);
         stage.server.start();

@@ -7,10 +7,6 @@ use serde_json::Value;
 
 use crate::load::api::{Answer, Api};
 
-/// After the last fault everything is over within some seconds; an undo that was tried in vain for
-/// long waits longest, and the machine may be busy.
-const END_WITHIN: Duration = Duration::from_secs(180);
-
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -19,7 +15,7 @@ const OWING: [&str; 5] =
     ["state=started", "state=pending", "state=compensating", "attention=any", "paused=true"];
 
 /// Waits until every saga has ended and owes nothing, but not for ever: those that do.
-pub async fn until_nothing_is_owed(api: &Api) -> BTreeSet<String> {
+pub async fn until_nothing_is_owed(api: &Api, within: Duration) -> BTreeSet<String> {
     let since = Instant::now();
     loop {
         let mut owing = BTreeSet::new();
@@ -28,7 +24,7 @@ pub async fn until_nothing_is_owed(api: &Api) -> BTreeSet<String> {
                 owing.insert(row["saga_id"].as_str().unwrap_or_default().to_owned());
             }
         }
-        if owing.is_empty() || since.elapsed() > END_WITHIN {
+        if owing.is_empty() || since.elapsed() > within {
             return owing;
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -11,6 +11,7 @@ mod starts;
 pub mod tests;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use amends_example_services::Evidence;
 use amends_example_services::judge::{Ending, SagaFacts, Verdict};
@@ -38,9 +39,9 @@ pub struct Findings {
 }
 
 /// What the server says, when all is over.
-pub async fn of_the_server(api: &Api, book: &Closed) -> Findings {
+pub async fn of_the_server(api: &Api, book: &Closed, within: Duration) -> Findings {
     let mut found = Findings { wrong: book.broken.clone(), ..Findings::default() };
-    for saga_id in until_nothing_is_owed(api).await {
+    for saga_id in until_nothing_is_owed(api, within).await {
         let saga = api.get(&format!("/v1/sagas/{saga_id}")).await;
         found.wrong.push(format!("the saga {saga_id} does not end: {saga:?}"));
     }
