@@ -53,7 +53,7 @@ laws! {
     S22: "no timer early, none twice, no due time earlier",
     L1: "an end or attention is reachable",
     L3: "once faults stop, it ends or waits for a person by rule",
-    Pause: "while it is paused nothing is sent and no timer fires",
+    Pause: "while it is paused nothing is sent and no attempt times out",
 }
 
 const MOMENT: Moment = Moment { at: NOW, jitter: 0 };
@@ -74,7 +74,7 @@ pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga, taken: bool) -> O
     }
     let active = |event: &Event| {
         let timed_out = |ending: &Ending| *ending == Ending::TimedOut;
-        matches!(event, Event::Sent { .. } | Event::Overdue { .. })
+        matches!(event, Event::Sent { .. })
             || matches!(event, Event::AttemptEnded { ending, .. } if timed_out(ending))
     };
     if before.paused.is_some() && after.paused.is_some() && facts.iter().any(active) {
