@@ -35,19 +35,24 @@ impl<'a> Backwards<'a> {
 
     /// The first state from which no way leads to a goal.
     pub fn never_reach(&self, goals: &[bool]) -> Option<usize> {
-        self.left_over(goals, |_| 1)
+        self.counted(goals, |_| 1).iter().position(|counts| !counts)
     }
 
     /// The first state from which some way, however long, leads to no goal: it ends elsewhere, or goes
     /// round in a circle.
     pub fn may_miss(&self, goals: &[bool]) -> Option<usize> {
-        let begin = |state: usize| if state == 0 { 0 } else { self.ends[state - 1] };
-        self.left_over(goals, |state| self.ends[state] - begin(state))
+        self.must_reach(goals).iter().position(|reaches| !reaches)
     }
 
-    /// The first state that is left over when a state counts as soon as so many of its moves lead
-    /// to one that counts.
-    fn left_over(&self, goals: &[bool], needed: impl Fn(usize) -> usize) -> Option<usize> {
+    /// By state, whether every way leads to a goal.
+    pub fn must_reach(&self, goals: &[bool]) -> Vec<bool> {
+        let begin = |state: usize| if state == 0 { 0 } else { self.ends[state - 1] };
+        self.counted(goals, |state| self.ends[state] - begin(state))
+    }
+
+    /// By state, whether it counts, when a state does as soon as so many of its moves lead to one
+    /// that counts.
+    fn counted(&self, goals: &[bool], needed: impl Fn(usize) -> usize) -> Vec<bool> {
         let mut counts = goals.to_vec();
         let mut needed: Vec<usize> = (0..counts.len()).map(needed).collect();
         let mut reached: Vec<usize> = (0..counts.len()).filter(|&state| counts[state]).collect();
@@ -61,7 +66,7 @@ impl<'a> Backwards<'a> {
                 }
             }
         }
-        counts.iter().position(|counts| !counts)
+        counts
     }
 }
 

@@ -126,6 +126,19 @@ impl Scene {
     }
 }
 
+impl Sagas {
+    /// About how many bytes they take.
+    pub fn bytes(&self) -> usize {
+        // A run with both its sendings, the lists in them, and what is kept beside the saga.
+        const RUN_BYTES: usize = size_of::<amends_core::saga::Run>() + 256;
+        let runs: usize = self.known.first().map_or(0, |known| known.standings.len());
+        let saga = size_of::<Saga>() + size_of::<Known>() + runs * RUN_BYTES;
+        // Each is kept as known and as a key.
+        let taken = size_of::<((u32, Touch), Taken)>() + 1;
+        2 * self.known.len() * saga + self.taken.capacity() * taken
+    }
+}
+
 impl Known {
     fn of(scene: &Scene, saga: Saga, number: u32) -> Self {
         let owed = effects::owed(&scene.def, &saga).filter(|owed| owed.from <= NOW);

@@ -10,9 +10,9 @@ use amends_core::saga::{
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
 
 use crate::attention;
+use crate::cast::{Part, Role};
 use crate::known::Standing;
 use crate::model::Scene;
-use crate::shape::{Piece, Role};
 use crate::world::{Ledger, Leg, NOW, Packet, World, pass};
 
 macro_rules! laws {
@@ -137,7 +137,7 @@ pub fn broken_by_undo(scene: &Scene, world: &World, run: RunRef) -> Option<Law> 
             return Some(Law::S11);
         }
         let depends = scene.def.descendants(run.step).contains(at.step);
-        let undoable = scene.shape.steps[at.step.get()].role == Role::Compensatable;
+        let undoable = scene.part(at).role == Role::Compensatable;
         if depends && undoable && (ledger.done > ledger.undone || may_still_act) {
             return Some(Law::S8);
         }
@@ -161,12 +161,12 @@ fn may_stand(saga: &Saga, at: RunRef) -> bool {
 
 /// Has asking on told, or stopped? A barrier needs no asking; transients leave nothing to ask.
 fn past_settling(scene: &Scene, saga: &Saga, at: RunRef) -> bool {
-    let fenced = scene.shape.steps[at.step.get()].fence == Some(Fence::Barrier);
+    let fenced = scene.part(at).fence == Some(Fence::Barrier);
     let Some(run) = saga.run(at).filter(|run| !fenced && run.undo.is_none()) else { return true };
     let asked = run.action.as_ref();
     let told = run.settled == Settled::Succeeded || asked.is_none_or(|a| a.doubtful.is_empty());
     // Without a fence only an answer will do.
-    told || (scene.shape.steps[at.step.get()].fence.is_none_or(|fence| fence != Fence::None)
+    told || (scene.part(at).fence.is_none_or(|fence| fence != Fence::None)
         && run.settled == Settled::GivenUp)
 }
 
@@ -247,7 +247,7 @@ pub fn broken_in(scene: &Scene, world: &World) -> Option<Law> {
     let saga = &world.saga;
     let (owes, turned) = (saga.live, saga.turned.is_some());
     for ((at, ledger), standing) in scene.runs().zip(&world.ledgers).zip(&saga.standings) {
-        let Piece { role, fence, .. } = scene.shape.steps[at.step.get()];
+        let Part { role, fence, .. } = scene.part(at);
         if ledger.undone > ledger.done {
             return Some(Law::S9);
         }
@@ -299,7 +299,7 @@ fn proven(saga: &Saga, at: RunRef) -> bool {
 /// Was the step undone without anybody ever saying what its action came to? A barrier makes that
 /// harmless, and so does an acknowledgement that something was undone.
 fn undone_in_doubt(scene: &Scene, at: RunRef, run: &Run) -> bool {
-    let fenced = scene.shape.steps[at.step.get()].fence == Some(Fence::Barrier);
+    let fenced = scene.part(at).fence == Some(Fence::Barrier);
     let unheard = !matches!(run.settled, Settled::Succeeded | Settled::Refused);
     let in_doubt = run.action.as_ref().is_some_and(|action| !action.unresolved.is_empty());
     let ended = run.undo.as_ref().and_then(|undo| undo.end.as_ref());
@@ -325,7 +325,7 @@ fn forged_changes_nothing(scene: &Scene, known: &Saga) -> bool {
         let answer = Answer { run, direction, round, attempt, own_exchange: false, outcome };
         decide(&scene.def, &mut saga, MOMENT, Input::Answer(answer), &mut facts).is_err()
     };
-    let beyond = RunRef::only(StepIx(scene.shape.steps.len() as u8));
+    let beyond = RunRef::only(StepIx(scene.parts.len() as u8));
     let refused_all = known.runs().map(|(at, _)| at).chain([beyond]).all(|run| {
         [Direction::Action, Direction::Compensation].into_iter().all(|direction| {
             let sendings = known.run(run).and_then(|run| run.sendings(direction));

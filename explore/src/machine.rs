@@ -1,8 +1,11 @@
 //! One input to the machine, and the laws that speak about what it decides.
 
+use std::sync::Arc;
+
+use amends_core::definition::Work;
 use amends_core::event::Event;
 use amends_core::input::{Answer, Evaluation, Input, Moment, Outcome, Resolution, Verb};
-use amends_core::saga::{self, Terms};
+use amends_core::saga::{self, StepState, Terms};
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects};
 
 use crate::laws::{self, Law};
@@ -22,6 +25,8 @@ pub enum Touch {
     Answer(Heard),
     /// Time passes up to the next due time.
     Advance,
+    /// The deadline of the saga, or of a step that waits for a signal, passes.
+    TimeUp(Option<StepIx>),
     /// The engine was away for a while.
     Outage,
     /// The engine came back without the exchange of that command.
@@ -105,6 +110,7 @@ impl Play<'_> {
             }
             Touch::Answer(heard) => self.hear(&answer(scene, heard)),
             Touch::Advance => self.advance(),
+            Touch::TimeUp(of) => self.time_up(of),
             Touch::Outage => {
                 pass(&mut self.saga, ATTEMPT_TIMEOUT);
                 self.take(Input::Outage { lasted: ATTEMPT_TIMEOUT })?;
@@ -113,7 +119,8 @@ impl Play<'_> {
             Touch::Lost(run, direction) => self.take(Input::Lost { run, direction }),
             Touch::Cancel => self.verb(Verb::Cancel),
             Touch::Signal(step) => {
-                let name = format!("signal{}", step.0).into();
+                let Work::Signal { signal, .. } = &scene.def.step(step).work else { return None };
+                let name = Arc::clone(signal);
                 self.take(Input::Signal { name, body: scene.result.clone() })
             }
             Touch::Evaluated(step, worth) => {
@@ -159,6 +166,19 @@ impl Play<'_> {
         self.take(Input::Tick)?;
         self.broken = self.broken.or(laws::broken_by_second_tick(self.scene, &self.saga));
         Some(())
+    }
+
+    /// A deadline that is no timer of a command passes, whatever else is under way.
+    fn time_up(&mut self, of: Option<StepIx>) -> Option<()> {
+        let deadline = match of {
+            None => self.saga.deadline.as_mut(),
+            Some(step) => match &mut self.saga.steps[step.get()] {
+                StepState::Runs { runs, .. } => runs.first_mut().map(|run| &mut run.deadline),
+                _ => None,
+            },
+        };
+        *deadline.filter(|deadline| **deadline > NOW)? = NOW;
+        self.take(Input::Tick)
     }
 
     fn verb(&mut self, verb: Verb) -> Option<()> {
@@ -230,8 +250,9 @@ fn evaluation(scene: &Scene, step: StepIx, worth: Worth) -> Evaluation {
         Worth::Yes if signal => Evaluation::Judged { refused: false },
         Worth::No if signal => Evaluation::Judged { refused: true },
         Worth::Yes if list => Evaluation::Inputs(vec![None; RUNS]),
+        Worth::One if list => Evaluation::Inputs(vec![None]),
         Worth::No if list => Evaluation::Inputs(Vec::new()),
-        Worth::Yes => Evaluation::Data,
+        Worth::Yes | Worth::One => Evaluation::Data,
         Worth::No => Evaluation::Skip,
     }
 }

@@ -5,15 +5,14 @@
 //! so that the states are finite, and a fault-free continuation always exists.
 
 use amends_core::definition::Kind;
-use amends_core::saga::Fault;
+use amends_core::saga::{Fault, Run, Status};
 use amends_core::{Definition, Direction, Payload, RunRef, Saga, StepIx};
 
-use crate::groups::Spec;
+use crate::cast::Part;
 use crate::known::Memory;
 use crate::participant::{Choice, Participant};
-use crate::shape::{Computation, Policy, Role, Shape};
 use crate::stage::Stage;
-use crate::world::{Left, Leg, Packet, ROUNDS, World};
+use crate::world::{Left, Leg, NOW, Packet, ROUNDS, World};
 
 /// The most runs that a step of a shape has.
 pub const RUNS: usize = 2;
@@ -56,16 +55,16 @@ pub enum Menu {
     UndoPostponed,
     /// Only crashes and outages of the engine.
     Crashes,
+    /// All, and for a definition whose times are not those of a shape: a service that is silent
+    /// until a step's time is up is one fault, and the deadlines of the saga and of signals pass
+    /// at any time.
+    Untimed,
 }
 
-/// One shape under one policy and one wire: what is explored at once.
+/// A definition with those who play in it: what is explored at once.
 pub struct Scene {
-    /// The shape.
-    pub shape: Shape,
-    /// Its numbers.
-    pub policy: Policy,
-    /// How answers travel.
-    pub wire: Wire,
+    /// By step, who plays it.
+    pub parts: Vec<Part>,
     /// What may go wrong, how often.
     pub left: Left,
     /// What may go wrong.
@@ -100,6 +99,9 @@ pub enum Action {
     Lose(Packet),
     /// A message is delivered twice, the second time whenever it likes.
     Double(Packet),
+    /// The command, and each repeat, stays without an answer until the step's time is up; the
+    /// commands reach the service, or not even that.
+    Silence(Packet, bool),
     /// The exchange breaks, and the engine notices; the command may still arrive.
     Break(Packet),
     /// Somebody in between answers "not now"; the command may still arrive.
@@ -108,6 +110,8 @@ pub enum Action {
     Garble(Packet),
     /// Time passes up to the next due time.
     Advance,
+    /// The deadline of the saga, or of a step that waits for a signal, passes.
+    TimeUp(Option<StepIx>),
     /// The engine crashes and recovers; open exchanges are gone, and it says so of them, or waits.
     Crash {
         /// Whether it says so.
@@ -130,6 +134,8 @@ pub enum Action {
 pub enum Worth {
     /// True, or a list of two.
     Yes,
+    /// True, or a list of one.
+    One,
     /// False, or an empty list; of a signal: refused.
     No,
     /// An error.
@@ -181,29 +187,48 @@ const VERBS: [Act; 13] = [
 
 impl Scene {
     /// The scene of a well-formed shape; `None` for another.
-    pub fn new(spec: &Spec) -> Option<Self> {
-        let Spec { shape, policy, wire, left, menu } = spec;
-        let list = shape.steps.iter().any(|piece| piece.computed == Computation::ForEach);
-        Some(Self {
+    #[cfg(feature = "traps")]
+    pub fn new(spec: &crate::groups::Spec) -> Option<Self> {
+        let def = spec.shape.define(spec.policy).ok()?;
+        let parts = crate::cast::of(&def, spec.wire);
+        Some(Self::of(def, parts, spec.left, spec.menu))
+    }
+
+    /// The scene of any definition whose numbers are those of a shape, by step with its part.
+    pub fn of(def: Definition, parts: Vec<Part>, left: Left, menu: Menu) -> Self {
+        let list = def.steps().iter().any(|step| step.computed.for_each);
+        Self {
             runs: if list { RUNS } else { 1 },
-            def: shape.define(*policy).ok()?,
-            shape: shape.clone(),
-            policy: *policy,
-            wire: *wire,
-            left: *left,
-            menu: *menu,
+            parts,
+            left,
+            menu,
+            def,
             fault: Fault::new("FAULT", "of the explorer"),
             result: Payload::from("{}"),
             memory: Memory::default(),
-        })
+        }
+    }
+
+    /// The definition as it is explored.
+    pub fn definition(&self) -> &Definition {
+        &self.def
+    }
+
+    pub(crate) fn part(&self, run: RunRef) -> Part {
+        self.parts[run.step.get()]
+    }
+
+    /// Do the answers of that run come in the exchange of the command?
+    pub(crate) fn by_exchange(&self, run: RunRef) -> bool {
+        self.part(run).wire == Wire::Exchange
     }
 
     pub(crate) fn participant(&self, run: RunRef) -> Participant {
-        let piece = self.shape.steps[run.step.get()];
-        let exchange = self.wire == Wire::Exchange;
+        let Part { role, fence, wire, breaches } = self.part(run);
+        let exchange = wire == Wire::Exchange;
         // The seed's participants acknowledge an undo whatever they found, and do not say what.
-        let silent = self.wire == Wire::Plain;
-        Participant { fence: piece.fence, role: piece.role, exchange, silent }
+        let silent = wire == Wire::Plain;
+        Participant { fence, role, exchange, silent, breaches }
     }
 
     pub(crate) fn ledger_index(&self, run: RunRef) -> usize {
@@ -226,8 +251,10 @@ impl Scene {
         match packet.leg {
             Leg::Command | Leg::Job => {
                 let ledger = &world.ledgers[self.ledger_index(packet.run)];
+                let silent = world.silent.iter().any(|silence| silence.run == packet.run);
                 for (choice, cost) in self.participant(packet.run).choices(ledger, &packet) {
-                    if cost <= faults {
+                    // Whoever accepts has answered.
+                    if cost <= faults && !(silent && choice == Choice::Accept) {
                         actions.push(Action::Arrive(packet, choice));
                     }
                 }
@@ -239,6 +266,10 @@ impl Scene {
         }
         if !packet.late {
             actions.push(Action::Delay(packet));
+            let asked = packet.may_act() && packet.leg == Leg::Command && !packet.severed;
+            if self.menu == Menu::Untimed && asked {
+                actions.extend([true, false].map(|reached| Action::Silence(packet, reached)));
+            }
         }
         if packet.leg == Leg::Job {
             return;
@@ -246,14 +277,14 @@ impl Scene {
         if !packet.twin {
             actions.push(Action::Lose(packet));
         }
-        let exchange = self.wire == Wire::Exchange && !matches!(packet.leg, Leg::Callback(_));
+        let exchange = self.by_exchange(packet.run) && !matches!(packet.leg, Leg::Callback(_));
         if !exchange {
             actions.push(Action::Double(packet));
         } else if !packet.severed && Stage::is_open(world, &packet) {
             actions.push(Action::Break(packet));
             actions.push(Action::Intercept(packet));
             // To the machine a break with a note: its attention is looked at on small shapes.
-            if self.shape.steps.len() == 1 {
+            if self.parts.len() == 1 {
                 actions.push(Action::Garble(packet));
             }
         }
@@ -275,7 +306,11 @@ impl Scene {
             return;
         }
         for &step in world.saga.evaluations.iter().take(most) {
-            actions.extend([Worth::Yes, Worth::No].map(|worth| Action::Evaluate(step, worth)));
+            actions.push(Action::Evaluate(step, Worth::Yes));
+            if self.menu == Menu::Untimed && self.def.step(step).computed.for_each {
+                actions.push(Action::Evaluate(step, Worth::One));
+            }
+            actions.push(Action::Evaluate(step, Worth::No));
             if self.faults_outside(world) > 0 {
                 actions.push(Action::Evaluate(step, Worth::Error));
             }
@@ -286,8 +321,11 @@ impl Scene {
         if world.left.crashes == 0 || world.left.faults == 0 {
             return;
         }
-        let cut = |p: &Packet| !p.severed && matches!(p.leg, Leg::Command | Leg::Answer(_));
-        if self.wire == Wire::Exchange && world.packets.iter().any(cut) {
+        let cut = |p: &Packet| {
+            let there = !p.severed && matches!(p.leg, Leg::Command | Leg::Answer(_));
+            there && self.by_exchange(p.run)
+        };
+        if world.packets.iter().any(cut) {
             actions.extend([true, false].map(|told| Action::Crash { told }));
         }
         actions.push(Action::Outage);
@@ -298,8 +336,11 @@ impl Scene {
         if world.left.cancels > 0 {
             actions.push(Action::Cancel);
         }
-        for (step, piece) in (0u8..).zip(&self.shape.steps) {
-            if matches!(piece.role, Role::Judged | Role::Waiting) {
+        if self.menu == Menu::Untimed && world.saga.turned.is_none() {
+            self.deadlines(world, actions);
+        }
+        for (step, part) in (0u8..).zip(&self.parts) {
+            if part.role.waits() {
                 actions.push(Action::Signal(StepIx(step)));
             }
             if world.left.verbs > 0 {
@@ -310,12 +351,24 @@ impl Scene {
             }
         }
         let first = RunRef::only(StepIx(0));
-        if world.left.verbs > 0 && self.policy == Policy::SagaDeadline {
+        if world.left.verbs > 0 && self.def.deadline().is_some() {
             actions.push(Action::Verb(first, Act::ExtendSaga));
         }
         if world.saga.paused.is_some() {
             actions.push(Action::Verb(first, Act::Resume));
         }
+    }
+
+    fn deadlines(&self, world: &World, actions: &mut Vec<Action>) {
+        let saga = &world.saga;
+        if saga.deadline.is_some_and(|deadline| deadline > NOW) && !saga.state.ended() {
+            actions.push(Action::TimeUp(None));
+        }
+        let waits = |step: &StepIx| {
+            let pending = |run: &Run| run.status == Status::Pending && run.deadline > NOW;
+            self.parts[step.get()].role.waits() && saga.runs_of(*step).first().is_some_and(pending)
+        };
+        actions.extend(self.def.indices().filter(waits).map(|step| Action::TimeUp(Some(step))));
     }
 
     /// The run that holds the point of no return, by its kind alone.

@@ -12,7 +12,7 @@
 use amends_core::Direction;
 use amends_core::definition::Fence;
 
-use crate::shape::Role;
+use crate::cast::{Breach, Breaches, Role};
 use crate::traps::{Trap, trapped};
 use crate::world::{Ledger, Packet, Says};
 
@@ -46,6 +46,8 @@ pub struct Participant {
     pub exchange: bool,
     /// Whether it never says if there was something to undo.
     pub silent: bool,
+    /// Which promises it does not keep.
+    pub breaches: Breaches,
 }
 
 impl Participant {
@@ -61,11 +63,15 @@ impl Participant {
 
     fn action_choices(self, ledger: &Ledger, packet: &Packet, key: u32) -> Vec<(Choice, u8)> {
         if ledger.answer(Direction::Action, key).is_some() {
+            if self.breaks(Breach::Twice) && ledger.done > 0 && !ledger.tombstone {
+                return vec![(Choice::Do, 0)];
+            }
             let leaks = self.fence.is_none();
             let choices = [(Choice::Repeat, 0), (Choice::Refuse, 1)];
             return choices[..if leaks { 2 } else { 1 }].to_vec();
         }
-        let repeated = self.fence == Some(Fence::None) && ledger.done > 0;
+        let repeats = self.fence != Some(Fence::None) && !self.breaks(Breach::ForgetsAnswers);
+        let repeated = !repeats && !self.breaks(Breach::Twice) && ledger.done > 0;
         if ledger.tombstone || repeated {
             return vec![(Choice::Refuse, 0)];
         }
@@ -82,6 +88,9 @@ impl Participant {
     }
 
     fn undo_choices(self, ledger: &Ledger, packet: &Packet, key: u32) -> Vec<(Choice, u8)> {
+        if self.breaks(Breach::RefusesUndo) {
+            return vec![(Choice::Refuse, 0)];
+        }
         if ledger.answer(Direction::Compensation, key).is_some() {
             return vec![(Choice::Repeat, 0)];
         }
@@ -124,14 +133,18 @@ impl Participant {
             }
             (choice, Direction::Compensation) => {
                 let there = ledger.done > 0 && ledger.undone == 0;
-                ledger.undone += u8::from(there || trapped(Trap::UndoOfNothing));
+                let does = there && !self.breaks(Breach::IgnoresUndo);
+                ledger.undone += u8::from(does || trapped(Trap::UndoOfNothing));
                 ledger.tombstone |= ledger.done == 0
                     && self.fence == Some(Fence::Barrier)
+                    && !self.breaks(Breach::NoTombstone)
                     && !trapped(Trap::BarrierWithoutTombstone);
                 Says::Undone((choice == Choice::Do).then_some(there))
             }
         };
         let stores = match self.fence {
+            _ if self.breaks(Breach::ForgetsAnswers) && says == Says::Done => false,
+            _ if self.breaks(Breach::RefusalNotFinal) && says == Says::Refused => false,
             Some(Fence::Barrier | Fence::Settle) => true,
             None => says != Says::Refused,
             Some(Fence::None) => false,
@@ -140,6 +153,10 @@ impl Participant {
             ledger.store(packet.direction, key, says);
         }
         says
+    }
+
+    fn breaks(self, breach: Breach) -> bool {
+        self.breaches.contains(breach)
     }
 }
 

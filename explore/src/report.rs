@@ -63,10 +63,18 @@ fn words(action: Action) -> String {
         Action::Delay(packet) => format!("delayed: {}", of(packet)),
         Action::Lose(packet) => format!("lost: {}", of(packet)),
         Action::Double(packet) => format!("doubled: {}", of(packet)),
+        Action::Silence(packet, reached) => {
+            let how = if reached { "reached, and not heard of" } else { "not reached" };
+            format!("{how} until its time is up: {}", of(packet))
+        }
         Action::Break(packet) => format!("the exchange of {} breaks", of(packet)),
         Action::Intercept(packet) => format!("\"not now\" from in between to {}", of(packet)),
         Action::Garble(packet) => format!("a broken answer to {}", of(packet)),
         Action::Evaluate(step, worth) => format!("step {} evaluated: {worth:?}", step.0),
+        Action::TimeUp(None) => "the saga's deadline passes".to_owned(),
+        Action::TimeUp(Some(step)) => {
+            format!("the deadline of the signal of step {} passes", step.0)
+        }
         Action::Signal(step) => format!("signal of step {}", step.0),
         Action::Verb(run, act) => format!("operator on {}: {act:?}", name(run)),
         Action::Advance

@@ -5,7 +5,7 @@
 //! search keeps them, and looks [`backwards`](crate::backwards) from the rests.
 
 use amends_core::definition::Fence;
-use amends_core::saga::Reason;
+use amends_core::saga::{Attention, Reason};
 use amends_core::{Saga, rules};
 
 use crate::model::{Act, Action, Scene};
@@ -71,19 +71,22 @@ fn at_rest(scene: &Scene, saga: &Saga) -> bool {
         && saga.attention.iter().all(|attention| attention.reason == Reason::Contradicted)
 }
 
-/// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence, for
-/// one that carried out what it had refused when nobody may undo it, and for an expression that
-/// failed after the point of no return.
+/// Does it wait for a person by rule?
 fn persons(scene: &Scene, saga: &Saga) -> bool {
-    saga.attention.iter().any(|attention| {
-        let fence = attention.run.map(|run| scene.shape.steps[run.step.get()].fence);
-        match attention.reason {
-            Reason::Expression => true,
-            Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => {
-                fence == Some(Some(Fence::None))
-            }
-            Reason::Contradicted => !matches!(fence, Some(Some(Fence::Barrier | Fence::Settle))),
-            _ => false,
+    saga.attention.iter().any(|attention| is_persons(scene, attention))
+}
+
+/// Is this a person's by rule? For a service that can neither repeat an answer nor fence, for one
+/// that carried out what it had refused when nobody may undo it, and for an expression that failed
+/// after the point of no return.
+pub(crate) fn is_persons(scene: &Scene, attention: &Attention) -> bool {
+    let fence = attention.run.map(|run| scene.part(run).fence);
+    match attention.reason {
+        Reason::Expression => true,
+        Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => {
+            fence == Some(Some(Fence::None))
         }
-    })
+        Reason::Contradicted => !matches!(fence, Some(Some(Fence::Barrier | Fence::Settle))),
+        _ => false,
+    }
 }

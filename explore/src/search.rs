@@ -1,21 +1,14 @@
 //! Breadth first through every state of a scene, then backwards from where it may rest.
 //!
-//! A state is four numbers: its saga, what each participant did, and what is on its way are kept
-//! once each and known by their number. States are compared whole, not by a hash, so that none is
-//! taken for another; and all moves onward are kept, so that liveness is looked at on the graph.
-
-use std::hash::BuildHasher;
-use std::rc::Rc;
-
-use hashbrown::hash_table::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+//! All moves onward are kept, so that liveness is looked at on the graph.
 
 use crate::backwards::Backwards;
 use crate::laws::Law;
 use crate::model::{Action, Scene};
 use crate::rest;
 use crate::stage::Stage;
-use crate::world::{Ledger, Left, Packet, World};
+use crate::states::States;
+use crate::world::World;
 
 /// What was found.
 #[derive(Debug)]
@@ -40,25 +33,12 @@ pub fn explore(scene: &Scene) -> Found {
     Found { states, depth_max: search.depth_max, broken }
 }
 
-/// One state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct State {
-    saga: u32,
-    ledgers: u32,
-    packets: u32,
-    left: u32,
-}
-
 /// Marks a state that nothing led to.
 const NOWHERE: u32 = u32::MAX;
 
 struct Search<'a> {
     scene: &'a Scene,
-    hasher: DefaultHashBuilder,
-    ledgers: Kept<Ledger>,
-    packets: Kept<Packet>,
-    states: Vec<State>,
-    numbers: HashTable<u32>,
+    states: States,
     /// Which state first led to each.
     parents: Vec<u32>,
     /// Where each state's moves onward end among `onward`.
@@ -78,11 +58,7 @@ impl<'a> Search<'a> {
     fn new(scene: &'a Scene) -> Self {
         Self {
             scene,
-            hasher: DefaultHashBuilder::default(),
-            ledgers: Kept::default(),
-            packets: Kept::default(),
-            states: Vec::new(),
-            numbers: HashTable::new(),
+            states: States::default(),
             parents: Vec::new(),
             ends: Vec::new(),
             onward: Vec::new(),
@@ -103,7 +79,7 @@ impl<'a> Search<'a> {
                 self.depth_max += 1;
                 level_ends = self.states.len();
             }
-            let world = self.world(self.states[at]);
+            let world = self.states.world(self.scene, at);
             let rests = rest::rests(self.scene, &world);
             self.beyond += usize::from(!world.saga.followed);
             actions.clear();
@@ -145,39 +121,11 @@ impl<'a> Search<'a> {
 
     /// The number of a state, which is new or known.
     fn number(&mut self, world: &World, parent: u32) -> u32 {
-        let state = State {
-            saga: world.saga.number,
-            ledgers: self.ledgers.number(&world.ledgers),
-            packets: self.packets.number(&world.packets),
-            left: packed(world.left, world.congested),
-        };
-        let (states, hasher) = (&mut self.states, &self.hasher);
-        let entry = self.numbers.entry(
-            hasher.hash_one(state),
-            |&number| states[number as usize] == state,
-            |&number| hasher.hash_one(states[number as usize]),
-        );
-        match entry {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                let number = states.len() as u32;
-                new.insert(number);
-                states.push(state);
-                self.parents.push(parent);
-                number
-            }
+        let (number, new) = self.states.number(world);
+        if new {
+            self.parents.push(parent);
         }
-    }
-
-    fn world(&self, state: State) -> World {
-        let (left, congested) = unpacked(state.left);
-        World {
-            saga: self.scene.known(state.saga),
-            packets: self.packets.list[state.packets as usize].to_vec(),
-            ledgers: self.ledgers.list[state.ledgers as usize].to_vec(),
-            left,
-            congested,
-        }
+        number
     }
 
     /// The moves that led to a state, and one more.
@@ -194,8 +142,8 @@ impl<'a> Search<'a> {
     }
 
     fn move_between(&self, from: usize, to: usize) -> Option<Action> {
-        let world = self.world(self.states[from]);
-        let wanted = self.world(self.states[to]);
+        let world = self.states.world(self.scene, from);
+        let wanted = self.states.world(self.scene, to);
         let mut actions = Vec::new();
         self.scene.actions(&world, &mut actions);
         actions.into_iter().find(|&action| {
@@ -211,37 +159,3 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Lists that are kept once and known by their number.
-struct Kept<T> {
-    numbers: HashMap<Rc<[T]>, u32>,
-    list: Vec<Rc<[T]>>,
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new(), list: Vec::new() }
-    }
-}
-
-impl<T: Copy + Eq + std::hash::Hash> Kept<T> {
-    fn number(&mut self, list: &[T]) -> u32 {
-        if let Some(&number) = self.numbers.get(list) {
-            return number;
-        }
-        let number = self.list.len() as u32;
-        let kept: Rc<[T]> = list.into();
-        self.list.push(Rc::clone(&kept));
-        self.numbers.insert(kept, number);
-        number
-    }
-}
-
-fn packed(left: Left, congested: bool) -> u32 {
-    let Left { faults, crashes, cancels, verbs } = left;
-    u32::from_le_bytes([faults, crashes, cancels, verbs << 1 | u8::from(congested)])
-}
-
-fn unpacked(packed: u32) -> (Left, bool) {
-    let [faults, crashes, cancels, last] = packed.to_le_bytes();
-    (Left { faults, crashes, cancels, verbs: last >> 1 }, last & 1 == 1)
-}

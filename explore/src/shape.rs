@@ -13,6 +13,8 @@ use amends_core::definition::{
 };
 use amends_core::{Definition, Millis, Payload, StepIx, StepSet};
 
+pub use crate::cast::Role;
+
 use crate::order::orders;
 
 /// How long one attempt is waited for. This and all other times of a shape are multiples of the ten
@@ -40,25 +42,6 @@ pub struct Piece {
     pub fence: Option<Fence>,
     /// Which expressions it has.
     pub computed: Computation,
-}
-
-/// A kind, told apart by what it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Has a compensation.
-    Compensatable,
-    /// Compensatable, but only reads.
-    ReadOnly,
-    /// The pivot.
-    Pivot,
-    /// Retriable.
-    Retriable,
-    /// Best effort.
-    BestEffort,
-    /// Waits for a signal, which is judged; its deadline refuses.
-    Judged,
-    /// Waits for a signal; its deadline goes on.
-    Waiting,
 }
 
 /// Which expressions a step has.

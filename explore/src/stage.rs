@@ -11,7 +11,7 @@ use crate::marks::{self, Mark};
 use crate::model::{Act, Action, Scene, Wire, Worth};
 use crate::participant::Choice;
 use crate::traps::{Trap, trapped};
-use crate::world::{Ledger, Leg, NOW, Packet, Says, World};
+use crate::world::{Ledger, Leg, NOW, Packet, Says, Silence, World};
 
 /// A state in the middle of a move.
 pub struct Stage<'a> {
@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
         let started = Started {
             saga_id: SagaId(1),
             pinned,
-            steps: scene.shape.steps.len() as u8,
+            steps: scene.parts.len() as u8,
             data: scene.result.clone(),
             business_key: None,
             deadline: scene.def.deadline().map(|deadline| NOW + deadline),
@@ -64,6 +64,7 @@ impl<'a> Stage<'a> {
             ledgers: vec![Ledger::default(); scene.runs().count()],
             left: scene.left,
             congested: false,
+            silent: Vec::new(),
         };
         Moved { world, broken: differs.or(broken), facts }
     }
@@ -71,7 +72,7 @@ impl<'a> Stage<'a> {
     /// What the action leads to; `None` where it cannot happen.
     pub fn play(mut self, action: Action) -> Option<Moved> {
         self.act(action)?;
-        self.world.packets.sort_unstable();
+        self.world.normalise();
         let broken = self.broken.or_else(|| laws::broken_in(self.scene, &self.world));
         Some(Moved { world: self.world, broken, facts: self.facts.unwrap_or_default() })
     }
@@ -80,7 +81,14 @@ impl<'a> Stage<'a> {
         match action {
             Action::Send(run, direction) => {
                 let packet = self.send(run, direction)?;
-                self.world.packets.push(packet);
+                let silence = self.world.silent.iter().find(|silence| silence.run == run);
+                match silence.filter(|_| direction == Direction::Action) {
+                    None => self.world.packets.push(packet),
+                    Some(Silence { reached: false, .. }) => {}
+                    Some(Silence { reached: true, .. }) => {
+                        self.world.packets.push(Packet { severed: true, ..packet });
+                    }
+                }
             }
             Action::SendAndCrash(run, direction) => {
                 self.pay_for_crash()?;
@@ -109,11 +117,20 @@ impl<'a> Stage<'a> {
                 self.pay(1)?;
                 self.remove(packet);
             }
+            Action::Silence(packet, reached) => {
+                self.pay(1)?;
+                self.remove(packet);
+                self.world.silent.push(Silence { run: packet.run, reached });
+                if reached {
+                    self.world.packets.push(Packet { severed: true, ..packet });
+                }
+            }
             Action::Double(packet) => self.double(packet)?,
             Action::Break(packet) => self.cut(packet, Said::Broken)?,
             Action::Garble(packet) => self.cut(packet, Said::Garbled)?,
             Action::Intercept(packet) => self.cut(packet, Said::Intercepted)?,
             Action::Advance => self.take(Touch::Advance)?,
+            Action::TimeUp(of) => self.take(Touch::TimeUp(of))?,
             Action::Crash { told } => self.crash(told)?,
             Action::Outage => self.outage()?,
             Action::Cancel => {
@@ -214,9 +231,10 @@ impl<'a> Stage<'a> {
             Leg::Answer(says) => (says, false),
             Leg::Command | Leg::Job => (Says::Busy, false),
         };
-        let own_exchange = self.scene.wire == Wire::Exchange && !callback;
-        let names_attempt = own_exchange || self.scene.wire == Wire::Named;
-        let names_round = self.scene.wire != Wire::Plain || packet.round > 1;
+        let wire = self.scene.part(packet.run).wire;
+        let own_exchange = wire == Wire::Exchange && !callback;
+        let names_attempt = own_exchange || wire == Wire::Named;
+        let names_round = wire != Wire::Plain || packet.round > 1;
         let _ = self.take(Touch::Answer(Heard {
             run: packet.run,
             direction: packet.direction,
@@ -268,9 +286,10 @@ impl<'a> Stage<'a> {
     fn sever_all(&mut self) {
         marks::seen_if(self.scene.left.crashes >= self.world.left.crashes + 2, Mark::CrashTwice);
         self.delay_all();
-        if self.scene.wire == Wire::Exchange {
-            self.world.packets.retain(|packet| !matches!(packet.leg, Leg::Answer(_)));
-            self.world.packets.iter_mut().for_each(|packet| packet.severed = true);
+        let cut = |packet: &Packet| self.scene.by_exchange(packet.run);
+        self.world.packets.retain(|p| !cut(p) || !matches!(p.leg, Leg::Answer(_)));
+        for packet in self.world.packets.iter_mut().filter(|packet| cut(packet)) {
+            packet.severed = true;
         }
     }
 

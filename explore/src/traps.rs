@@ -1,12 +1,17 @@
 //! The traps of `semantics.md` section 6: mistakes built in on purpose, to see that the search
 //! finds what it is there to find, by the law that speaks about it.
 
+#[cfg(feature = "traps")]
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use amends_core::mutant::{Mutant, mutate};
+use amends_core::mutant::Mutant;
+#[cfg(feature = "traps")]
+use amends_core::mutant::mutate;
 
+#[cfg(feature = "traps")]
 use crate::groups::{self, Broken, Tally};
 use crate::laws::Law;
+#[cfg(feature = "traps")]
 use crate::plan;
 
 /// A mistake that must be caught.
@@ -92,8 +97,10 @@ pub const ALL: [(Trap, Law, &str); 36] = [
     (Trap::Machine(Mutant::SendsWhilePaused), Law::Pause, "send while the saga is paused"),
 ];
 
+#[cfg(feature = "traps")]
 static OUTSIDE_MACHINE: AtomicU8 = AtomicU8::new(0);
 
+#[cfg(feature = "traps")]
 impl Trap {
     const fn number(self) -> u8 {
         match self {
@@ -107,6 +114,7 @@ impl Trap {
 }
 
 /// Builds a mistake in, for the whole process, until `None` takes it out again.
+#[cfg(feature = "traps")]
 pub fn set(trap: Option<Trap>) {
     mutate(match trap {
         Some(Trap::Machine(mutant)) => Some(mutant),
@@ -116,11 +124,19 @@ pub fn set(trap: Option<Trap>) {
 }
 
 /// Is this mistake, which is none of the machine's, built in?
+#[cfg(feature = "traps")]
 pub fn trapped(trap: Trap) -> bool {
     OUTSIDE_MACHINE.load(Ordering::Relaxed) == trap.number()
 }
 
+/// In a build without traps none is.
+#[cfg(not(feature = "traps"))]
+pub const fn trapped(_: Trap) -> bool {
+    false
+}
+
 /// Builds a mistake in, and looks for what it breaks, where that is to be found the soonest.
+#[cfg(feature = "traps")]
 pub fn spring(trap: Trap) -> (Tally, Option<Broken>) {
     set(Some(trap));
     let found = groups::explore(&plan::hunting_ground(trap));

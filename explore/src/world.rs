@@ -31,6 +31,8 @@ pub struct World {
     pub left: Left,
     /// Services have no room whenever it suits the worst: what is owed is sent some time.
     pub congested: bool,
+    /// Whose actions stay without an answer until their time is up. Sorted.
+    pub silent: Vec<Silence>,
 }
 
 /// What may still go wrong.
@@ -44,6 +46,15 @@ pub struct Left {
     pub cancels: u8,
     /// Operator verbs.
     pub verbs: u8,
+}
+
+/// A service that does not answer the action of one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Silence {
+    /// Which run.
+    pub run: RunRef,
+    /// Whether commands reach it, so that only the answers are lost.
+    pub reached: bool,
 }
 
 /// A message on its way.
@@ -136,6 +147,14 @@ impl Packet {
 }
 
 impl World {
+    /// Brings it into the one form that equal states share.
+    pub fn normalise(&mut self) {
+        self.packets.sort_unstable();
+        let saga = &self.saga;
+        self.silent.retain(|silence| saga.run(silence.run).is_some_and(in_its_time));
+        self.silent.sort_unstable();
+    }
+
     /// Has everything come that comes in time, so that time passes by itself?
     pub fn punctual(&self) -> bool {
         self.packets.iter().all(|packet| packet.late) && (self.congested || self.idle())
@@ -145,6 +164,12 @@ impl World {
     pub fn idle(&self) -> bool {
         self.saga.owed.is_empty() && self.saga.evaluations.is_empty()
     }
+}
+
+/// Is the action still asked, its time not up?
+fn in_its_time(run: &Run) -> bool {
+    let overdue = run.action.as_ref().is_some_and(|action| action.overdue);
+    run.settled == Settled::Open && !overdue && run.undo.is_none()
 }
 
 /// Lets time pass for a saga.
