@@ -22,7 +22,8 @@ pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
 pub use check::{Checked, check};
 pub use compile::{
     Alerts, BACKOFF_DEFAULT, Binding, Bindings, Compiled, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS,
-    DataSchema, Failures, Pattern, Sla, StepExtras, TIMEOUT_DEFAULT, Transport, UNDO_DEFAULT,
+    DataSchema, Failures, Pattern, Places, Sla, StepExtras, TIMEOUT_DEFAULT, Transport,
+    UNDO_DEFAULT,
 };
 pub use duration::DURATION_DAYS_MAX;
 pub use expression::{
@@ -31,7 +32,7 @@ pub use expression::{
 };
 pub use finding::{FINDINGS_MAX, Finding, Severity};
 pub use graph::{ascii, mermaid, svg};
-pub use render::{findings_json, render, render_within};
+pub use render::{Remark, findings_json, render, render_within};
 pub use rule::Rule;
 pub use schema::json_schema;
 pub use source::{Place, SOURCE_BYTES_MAX, Source, Span};

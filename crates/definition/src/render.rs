@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::check::Checked;
 use crate::finding::{Finding, Severity};
 use crate::rule::Rule;
-use crate::source::Source;
+use crate::source::{Source, Span};
 
 /// The longest piece of a source line that is shown. A line may be a whole minified file.
 const LINE_CHARS_MAX: usize = 120;
@@ -31,7 +31,10 @@ pub fn render_within(checked: &Checked, colour: bool, width: Option<usize>) -> S
     let source = without_secrets(checked);
     let width = width.map(|width| width.max(WIDTH_MIN));
     for finding in &checked.findings {
-        one(finding, &source, paint, width, &mut text);
+        let Finding { id, severity, message, why, fix, span, .. } = finding;
+        let words = &[("why", why.as_str()), ("fix", fix.as_str())];
+        let remark = Remark { severity: *severity, id: id.id(), message, span: *span, words };
+        one(remark, &source, paint, width, &mut text);
         text.push('\n');
     }
     if !checked.findings.is_empty() {
@@ -46,6 +49,31 @@ pub fn render_within(checked: &Checked, colour: bool, width: Option<usize>) -> S
         let _ = writeln!(text, "{}: {}", checked.source.path(), counts.join(", "));
     }
     text
+}
+
+/// Something said of a place in a file, in the form that findings have.
+#[derive(Clone, Copy, Debug)]
+pub struct Remark<'a> {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What kind of remark it is: the word in brackets.
+    pub id: &'a str,
+    /// What there is to say.
+    pub message: &'a str,
+    /// The bytes it is about.
+    pub span: Span,
+    /// What stands below the source: a word such as `why`, and what is said.
+    pub words: &'a [(&'a str, &'a str)],
+}
+
+impl Remark<'_> {
+    /// As [`render_within`] shows findings, in the source that was checked.
+    pub fn render_within(self, checked: &Checked, colour: bool, width: Option<usize>) -> String {
+        let mut text = String::new();
+        let width = width.map(|width| width.max(WIDTH_MIN));
+        one(self, &without_secrets(checked), Paint { colour }, width, &mut text);
+        text
+    }
 }
 
 /// The source with what was found to be a secret blanked out: what is shown here ends in logs
@@ -77,10 +105,16 @@ pub fn findings_json(findings: &[Finding]) -> serde_json::Value {
     serde_json::to_value(findings).unwrap_or_default()
 }
 
-fn one(finding: &Finding, source: &Source, paint: Paint, within: Option<usize>, text: &mut String) {
-    let (strong, severity) = (Style::Strong, Style::of(finding.severity));
-    let head = format!("{}[{}]", finding.severity.word(), finding.id.id());
-    let message = wrapped(&finding.message, head.len() + 2, within);
+fn one(
+    remark: Remark<'_>,
+    source: &Source,
+    paint: Paint,
+    within: Option<usize>,
+    text: &mut String,
+) {
+    let (strong, severity) = (Style::Strong, Style::of(remark.severity));
+    let head = format!("{}[{}]", remark.severity.word(), remark.id);
+    let message = wrapped(remark.message, head.len() + 2, within);
     let _ = writeln!(
         text,
         "{}{} {}",
@@ -88,24 +122,27 @@ fn one(finding: &Finding, source: &Source, paint: Paint, within: Option<usize>, 
         paint.with(strong, ":"),
         paint.with(strong, &message)
     );
-    let number = finding.line.to_string();
+    let place = source.place(remark.span.start);
+    let number = place.line.to_string();
     let gutter = " ".repeat(number.len());
     let arrow = paint.with(Style::Frame, &format!("{gutter}-->"));
     let bar = paint.with(Style::Frame, &format!("{gutter} |"));
-    let _ = writeln!(text, "{arrow} {}:{}:{}", finding.path, finding.line, finding.column);
-    let line = source.line(finding.line);
+    let _ = writeln!(text, "{arrow} {}:{}:{}", source.path(), place.line, place.column);
+    let line = source.line(place.line);
     // Beside the line stand its number, a bar, and an ellipsis at either end.
     let room = within.map_or(LINE_CHARS_MAX, |width| width - gutter.len() - 5).min(LINE_CHARS_MAX);
-    let shown = Excerpt::of(line, finding.column - 1, width(finding, source, line), room);
+    let shown =
+        Excerpt::of(line, place.column - 1, width(remark.span, place.column, source, line), room);
     let _ = writeln!(text, "{bar}");
     let _ = writeln!(text, "{} {}", paint.with(Style::Frame, &format!("{number} |")), shown.line);
     let carets = paint.with(severity, &"^".repeat(shown.width));
     let _ = writeln!(text, "{bar} {}{carets}", " ".repeat(shown.before));
     let _ = writeln!(text, "{bar}");
     let equals = paint.with(Style::Frame, &format!("{gutter} ="));
-    for (word, said) in [("why:", &finding.why), ("fix:", &finding.fix)] {
-        let said = wrapped(said, gutter.len() + 8, within);
-        let _ = writeln!(text, "{equals} {} {said}", paint.with(strong, word));
+    for (word, said) in remark.words {
+        let word = format!("{word}:");
+        let said = wrapped(said, gutter.len() + 4 + word.len(), within);
+        let _ = writeln!(text, "{equals} {} {said}", paint.with(strong, &word));
     }
 }
 
@@ -132,11 +169,11 @@ fn wrapped(words: &str, indent: usize, width: Option<usize>) -> String {
     text
 }
 
-/// How many characters of the line the finding is about, at least one.
-fn width(finding: &Finding, source: &Source, line: &str) -> usize {
-    let about = source.slice(finding.span);
+/// How many characters of the line the remark is about, at least one.
+fn width(span: Span, column: usize, source: &Source, line: &str) -> usize {
+    let about = source.slice(span);
     let first = about.lines().next().unwrap_or_default().chars().count();
-    let left = (line.chars().count() + 1).saturating_sub(finding.column);
+    let left = (line.chars().count() + 1).saturating_sub(column);
     first.min(left).max(1)
 }
 

@@ -8,11 +8,12 @@ use amends_core::Millis;
 use amends_core::definition::{Definition, Fence};
 use serde_json::{Map, Value as Json};
 
-use super::layout::fence_of;
+use super::layout::{Laid, fence_of};
 use super::pinned::{hash, pin};
 use crate::check::{Subject, env_name};
 use crate::expression::{Expressions, Program, RefusedWhen, Scope, Template};
 use crate::file::{Field, NotFoundWord, PatternWord, ServiceFile};
+use crate::source::Span;
 use crate::surroundings::{EnvVar, Surroundings};
 
 /// A definition that is ready to run. Cheap to clone.
@@ -40,6 +41,8 @@ pub struct Compiled {
     pub bindings: Arc<Bindings>,
     /// When somebody is told. Not pinned.
     pub alerts: Alerts,
+    /// Where its parts stand in the file.
+    pub places: Arc<Places>,
 }
 
 impl Compiled {
@@ -63,6 +66,15 @@ impl Compiled {
     pub fn has_business_key(&self) -> bool {
         self.expressions.business_key.is_some()
     }
+}
+
+/// Where the parts of a definition stand in its file, for whoever has something to say of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The name of each step, by the step's place in the definition.
+    pub steps: Vec<Span>,
+    /// The name of each service that is listed.
+    pub services: BTreeMap<String, Span>,
 }
 
 /// With or without a coordinator.
@@ -261,6 +273,16 @@ pub(crate) fn put_together(
         data_schema: data_schema.map(Arc::new),
         extras: subject.laid.iter().map(|laid| extras(laid.file)).collect(),
         alerts: Alerts { stuck_after: stuck.and_then(|s| s.value.after.as_ref()).map(|f| f.value) },
+        places: Arc::new(places(subject)),
+    }
+}
+
+fn places(subject: &Subject<'_>) -> Places {
+    let services = || subject.file.services.iter().flat_map(|f| &f.value.0);
+    let step = |laid: &Laid<'_>| laid.file.name.as_ref().map_or_else(Span::default, |f| f.span);
+    Places {
+        steps: subject.laid.iter().map(step).collect(),
+        services: services().map(|(name, _)| (name.value.clone(), name.span)).collect(),
     }
 }
 
