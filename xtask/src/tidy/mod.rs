@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the shape of the tree, as rules that a program can check.
 
 mod edges;
+mod release;
 mod rules;
 
 use std::fmt;
@@ -41,6 +42,7 @@ pub(crate) fn print(root: &Path) -> anyhow::Result<bool> {
     let files = files(root)?;
     let mut found: Vec<Finding> = files.iter().flat_map(rules::check).collect();
     found.extend(edges::check(&metadata(root)?)?);
+    found.extend(release::check(root)?);
     found.sort();
     found.iter().for_each(|finding| println!("{finding}"));
     println!("{} files, {} untidy places", files.len(), found.len());
