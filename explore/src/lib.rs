@@ -2,7 +2,7 @@
 //!
 //! The engine is `amends_core::decide` itself; network, participants, crashes, cancels and time
 //! are [`model`]led around it, and a breadth-first search tries every order of what may happen: the
-//! explorer's own run does so with every small shape.
+//! explorer's own run does so with every small shape, and [`verify`] with one definition, in a time.
 
 pub mod attention;
 pub mod backwards;
@@ -30,4 +30,5 @@ pub mod states;
 #[cfg(feature = "traps")]
 pub mod table;
 pub mod traps;
+pub mod verify;
 pub mod world;

@@ -4,6 +4,7 @@ mod bench;
 mod cli;
 mod demo;
 mod rehearse;
+mod verify;
 
 use std::process::ExitCode;
 

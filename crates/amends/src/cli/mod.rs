@@ -38,6 +38,7 @@ mod skip;
 mod start;
 mod times;
 mod trust;
+mod verify;
 mod watch;
 
 use std::future::Future;
@@ -101,7 +102,7 @@ fn after_help() -> String {
 
 const WHICH_WHEN: &str = "Which command when:
   to see what it is          demo
-  while writing a saga       schema, check, graph
+  while writing a saga       schema, check, graph, verify
   before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
   to run sagas               serve, definitions, start
@@ -111,10 +112,11 @@ const WHICH_WHEN: &str = "Which command when:
                              resolve, skip, edit or acknowledge, as get says";
 
 /// Options that have no meaning for a command, and only fill its help.
-const HIDDEN: [(&str, &[&str]); 9] = [
+const HIDDEN: [(&str, &[&str]); 10] = [
     ("serve", &["server", "token", "ca", "output"]),
     ("demo", &["server", "token", "ca", "output"]),
     ("check", &["server", "token", "ca"]),
+    ("verify", &["server", "token", "ca"]),
     ("graph", &["server", "token", "ca", "output"]),
     ("rehearse", &["server", "token", "ca"]),
     ("schema", &["server", "token", "ca", "output"]),
@@ -143,6 +145,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Graph(graph::Graph),
+    Verify(verify::Verify),
     Schema(schema::Schema),
     Rehearse(Box<rehearse::Rehearse>),
     Start(start::Start),
@@ -210,6 +213,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
+        Command::Verify(command) => command.run(&session),
         Command::Schema(command) => command.run(),
         Command::Rehearse(command) => asking(command.run(&session)),
         Command::Start(command) => asking(command.run(&session)),

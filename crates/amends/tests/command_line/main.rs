@@ -7,4 +7,5 @@ mod errors;
 mod forms;
 mod order;
 mod server;
+mod verify;
 mod watching;

@@ -1,0 +1,112 @@
+//! `amends verify`: a definition tried in every order, before it runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use amends_definition::{Pattern, Severity, render_within};
+use amends_explore::verify::search::Cut;
+use clap::{Args, ValueEnum};
+
+use super::definition_file::{self, AllowedEnv};
+use super::exit::{Exit, Failure};
+use super::{Outcome, Session, columns, input, shown};
+use crate::verify::{self, Shown, Supposition, Task};
+
+/// Try a definition in every order: what is proved, how it can end, and what a person decides
+///
+/// The engine's own machine is taken through every order of what may happen to this saga: first
+/// with no fault, then with any one, any two, and so on, within a time. Messages are lost, late and
+/// cut off, services refuse, postpone and stay silent, amends crashes, somebody cancels. Printed
+/// is how far that came, which laws hold, how the saga can end, and for each thing that only a
+/// person could decide the shortest story to it, with the fix.
+///
+/// Ends with 0 when no law is broken, with 1 when one is and the counterexample is shown. With
+/// --suppose a participant does not do what the file says of it: the story shows what comes of
+/// it. More is on the page docs/verify.md.
+#[derive(Args, Debug)]
+#[command(after_help = verify::help())]
+pub struct Verify {
+    /// The definition file
+    file: PathBuf,
+    /// When to stop; what was tried by then is said
+    #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "10s")]
+    within: Duration,
+    /// The most faults that come together
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    faults: u8,
+    /// A promise that a service does not keep, as in PaymentService=twice; may be repeated
+    #[arg(long, value_name = "SERVICE=PROMISE", value_parser = Supposition::read)]
+    suppose: Vec<Supposition>,
+    /// Tell the shortest story of this end as well, or all that need a person; may be repeated
+    #[arg(long, value_enum, value_name = "END")]
+    show: Vec<Show>,
+    /// Draw stories as Mermaid sequence diagrams, for Markdown
+    #[arg(long)]
+    mermaid: bool,
+    /// End with 1 also where a person may have to decide
+    #[arg(long)]
+    no_person: bool,
+    #[command(flatten)]
+    env: AllowedEnv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Show {
+    Completed,
+    RolledBack,
+    NothingDone,
+    NotClean,
+    Person,
+}
+
+impl Verify {
+    pub fn run(self, session: &Session) -> Outcome {
+        let mut checked = definition_file::read(&self.file, &self.env)?;
+        let Some(compiled) = checked.compiled.take() else {
+            checked.findings.retain(|finding| finding.severity == Severity::Error);
+            let width = columns::width_of(&std::io::stderr());
+            shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
+            let what = format_args!("{} has errors and cannot be tried", self.file.display());
+            return Err(Failure::new(Exit::Usage, what));
+        };
+        if compiled.pattern == Pattern::Choreography {
+            let what = "a choreography has no coordinator whose decisions could be tried";
+            return Err(Failure::new(Exit::Usage, what)
+                .hint("amends verify takes definitions with `pattern: orchestration`"));
+        }
+        let (within, faults_max) = (self.within, self.faults);
+        let task = Task { within, faults_max, suppositions: self.suppose.clone() };
+        let report =
+            verify::verify(&compiled, task).map_err(|why| Failure::new(Exit::Usage, why))?;
+        let saga_type = compiled.definition.saga_type();
+        let raw = verify::json(&report, &checked, saga_type);
+        session
+            .output
+            .one(&raw, || Ok(verify::words(&report, &checked, saga_type, &self.shown())))?;
+        let nothing_whole = report.found.levels.first().is_none_or(|level| !level.complete);
+        if report.counterexample.is_some() || (self.no_person && !report.findings.is_empty()) {
+            return Err(Failure::silent(Exit::Error));
+        }
+        if nothing_whole {
+            let what = "not even every order without a fault was tried";
+            return Err(Failure::new(Exit::Error, what).hint(match report.found.cut {
+                Some(Cut::Memory) => {
+                    "there are too many: verify a saga with fewer steps side by side"
+                }
+                _ => "give it longer: --within 60s",
+            }));
+        }
+        Ok(())
+    }
+
+    fn shown(&self) -> Shown {
+        let names = self.show.iter().filter_map(ValueEnum::to_possible_value);
+        Shown {
+            colour: shown::colour_out(),
+            width: columns::width(),
+            mermaid: self.mermaid,
+            ends: names.filter_map(|name| verify::end_of(name.get_name())).collect(),
+            every_story: self.show.contains(&Show::Person),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! `amends verify`: what is proved of the worked sagas, each kind of finding, and what comes of
+//! each broken promise. No test depends on how fast the machine is: where a number of faults is
+//! tried to its end, there is time enough.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::server::{amends, words};
+
+/// However slow the machine, what is tried to its end gets there.
+const AMPLE: &str = "1h";
+
+fn example(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
+}
+
+fn verify(file: &Path, args: &[&str]) -> Output {
+    amends().arg("verify").arg(file).args(["--within", AMPLE]).args(args).output().unwrap()
+}
+
+#[track_caller]
+fn report(file: &Path, args: &[&str], code: i32) -> Value {
+    let output = verify(file, &[args, &["-o", "json"]].concat());
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {}", words(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A definition in a folder that goes with the test.
+struct Written {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn written(text: &str) -> Written {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("saga.yaml");
+    fs::write(&path, text).unwrap();
+    Written { _folder: folder, path }
+}
+
+/// A saga of two services with these steps, `A` and `B` with these fences.
+fn saga(steps: &str, a: &str, b: &str) -> Written {
+    let service = |name: &str, fence: &str| {
+        let fence = if fence.is_empty() { String::new() } else { format!("fence: {fence}, ") };
+        format!("  {name}: {{ {fence}http: {{ url: \"http://127.0.0.1:1\" }} }}\n")
+    };
+    let services = format!("{}{}", service("A", a), service("B", b));
+    written(&format!(
+        "saga: Small\ndefaults: {{ timeout: 10s, deadline: 5m }}\nservices:\n{services}steps:\n{steps}"
+    ))
+}
+
+const TWO: &str = "  - { name: first, action: A.Do, compensation: A.Undo }
+  - { name: second, action: B.Do, compensation: B.Undo }
+";
+
+const PAST_PIVOT: &str = "  - { name: pay, kind: pivot, action: A.Pay }
+  - { name: ship, kind: retriable, action: B.Ship }
+";
+
+fn ids(report: &Value) -> Vec<(&str, &str)> {
+    let findings = report["findings"].as_array().unwrap();
+    let id = |finding: &'_ Value| -> (&str, &str) {
+        let text = |key: &str| {
+            // The report outlives the names that are taken from it.
+            let text = finding[key].as_str().unwrap();
+            Box::leak(text.to_owned().into_boxed_str()) as &str
+        };
+        (text("id"), text("step"))
+    };
+    findings.iter().map(id).collect()
+}
+
+#[test]
+fn of_the_worked_sagas_every_law_holds_and_each_ends_both_ways() {
+    for (path, faults) in [
+        ("order/order.yaml", 1),
+        ("bank/transfer.yaml", 1),
+        ("approval/approval.yaml", 1),
+        ("travel/travel.yaml", 0),
+    ] {
+        let report = report(&example(path), &["--faults", &faults.to_string()], 0);
+        let levels = report["levels"].as_array().unwrap();
+        assert_eq!(levels.len(), faults + 1, "{path}");
+        for level in levels {
+            assert_eq!(level["complete"], true, "{path}: {level}");
+            assert!(level["states"].as_u64().unwrap() > 20, "{path}: {level}");
+        }
+        assert_eq!(report["cut"], Value::Null, "{path}");
+        assert_eq!(report["counterexample"], Value::Null, "{path}");
+        for end in ["completed", "rolled_back"] {
+            assert!(report["ends"][end]["states"].as_u64().unwrap() > 0, "{path}: {end}");
+        }
+    }
+}
+
+#[test]
+fn a_service_that_does_not_say_its_fence_may_leave_a_step_unproven() {
+    let order = report(&example("order/order.yaml"), &["--faults", "1"], 0);
+    let expected = ["reserve_inventory", "process_payment", "create_shipment", "send_confirmation"];
+    assert_eq!(ids(&order), expected.map(|step| ("unproven", step)));
+    let first = &order["findings"][0];
+    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(25), Some(3)));
+    assert!(first["fix"].as_str().unwrap().contains("`fence: barrier` on InventoryService"));
+    let lines = first["story"]["lines"].as_array().unwrap();
+    assert!(lines.iter().any(|line| line["fate"] == "lost"), "{lines:#?}");
+    assert_eq!(first["story"]["ledger"][0]["action"], "InventoryService.ReserveItems");
+    let bank = report(&example("bank/transfer.yaml"), &["--faults", "1"], 0);
+    assert_eq!(ids(&bank), [], "with barriers nobody is needed");
+}
+
+#[test]
+fn each_kind_of_finding_is_found_and_a_fence_takes_it_away() {
+    let expression = "  - { name: pay, kind: pivot, action: A.Pay }
+  - { name: ship, kind: retriable, action: B.Ship, input: { to: \"${ data.to }\" } }
+";
+    let cases = [
+        (TWO, "none", "barrier", ("outcome_unknown", "first")),
+        (TWO, "settle", "barrier", ("unproven", "first")),
+        (PAST_PIVOT, "none", "barrier", ("pivot_unknown", "pay")),
+        (PAST_PIVOT, "barrier", "none", ("retriable_slow", "ship")),
+        (expression, "barrier", "barrier", ("expression", "ship")),
+    ];
+    for (steps, a, b, expected) in cases {
+        let written = saga(steps, a, b);
+        let report = report(&written.path, &["--faults", "1"], 0);
+        assert_eq!(ids(&report), [expected]);
+        let story = &report["findings"][0]["story"]["lines"];
+        assert!(!story.as_array().unwrap().is_empty(), "{expected:?}");
+        let output = verify(&written.path, &["--faults", "1", "--no-person"]);
+        assert_eq!(output.status.code(), Some(1), "{expected:?}");
+    }
+    for steps in [TWO, PAST_PIVOT] {
+        let report = report(&saga(steps, "barrier", "barrier").path, &["--faults", "2"], 0);
+        assert_eq!(ids(&report), []);
+    }
+}
+
+#[test]
+fn each_broken_promise_breaks_a_law_and_is_shown_with_the_fix() {
+    let cases = [
+        ("no-tombstone", "barrier", "S1"),
+        ("forgets-answers", "barrier", "S1"),
+        ("refusal-not-final", "settle", "S1"),
+        ("twice", "barrier", "S4"),
+        ("refuses-undo", "barrier", "L3"),
+        ("ignores-undo", "barrier", "S1"),
+    ];
+    for (promise, fence, law) in cases {
+        let written = saga(TWO, fence, "barrier");
+        let suppose = format!("A={promise}");
+        let args = ["--suppose", &suppose, "--faults", "2"];
+        let report = report(&written.path, &args, 1);
+        let found = &report["counterexample"];
+        assert_eq!(found["id"], law, "{promise}: {found:#}");
+        assert_eq!(report["supposed"][0], suppose.as_str());
+        assert_eq!(found["line"], 4, "{promise}: it points at the service");
+        assert!(!found["fix"].as_str().unwrap().is_empty());
+        let ledger = found["story"]["ledger"].as_array().unwrap();
+        assert_eq!(ledger[0]["action"], "A.Do", "{promise}");
+        let told = String::from_utf8(verify(&written.path, &args).stdout).unwrap();
+        assert!(told.contains(&format!("error[{law}]: not kept:")), "{promise}: {told}");
+        assert!(told.contains("A.Do "), "{promise}: the ledger: {told}");
+    }
+}
+
+#[test]
+fn what_cannot_be_supposed_or_tried_is_a_usage_error() {
+    let good = saga(TWO, "settle", "barrier");
+    for suppose in ["A=no-tombstone", "C=twice", "A=nonsense", "A"] {
+        let output = verify(&good.path, &["--suppose", suppose]);
+        assert_eq!(output.status.code(), Some(2), "{suppose}: {}", words(&output));
+        assert!(!words(&output).is_empty(), "{suppose}");
+    }
+    let bad = written("saga: A\n");
+    let output = verify(&bad.path, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    assert!(words(&output).contains("A021"), "{}", words(&output));
+    let output = verify(&bad.path.with_extension("gone"), &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+    let choreography = written(
+        "saga: Dance\npattern: choreography\nservices: { A: { fence: barrier, http: { url: \"http://h\" } } }\n\
+         steps: [{ name: a, action: A.Do, compensation: A.Undo }]\n",
+    );
+    let output = verify(&choreography.path, &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+}
+
+#[test]
+fn twelve_steps_are_told_as_far_as_the_time_went() {
+    let steps: String = (0..12)
+        .map(|i| format!("  - {{ name: s{i}, action: A.Do{i}, compensation: A.Undo{i} }}\n"))
+        .collect();
+    let written =
+        saga(&format!("{steps}  - {{ name: last, action: B.Do, compensation: none }}\n"), "", "");
+    let output = amends()
+        .args(["verify", "--within", "1s", "-o", "json"])
+        .arg(&written.path)
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let levels = report["levels"].as_array().unwrap();
+    let whole = levels.iter().filter(|level| level["complete"] == true).count();
+    assert!(levels.len() - whole <= 1, "only the last is cut: {levels:?}");
+    assert_eq!(report["cut"].is_string(), whole < levels.len(), "a cut is said: {levels:?}");
+    assert_eq!(output.status.code(), Some(i32::from(whole == 0)), "{levels:?}");
+    assert_eq!(report["steps"], 13);
+}
+
+#[test]
+fn a_report_fits_a_terminal_and_tells_what_is_asked_for() {
+    let order = example("order/order.yaml");
+    let args =
+        ["--faults", "1", "--show", "completed", "--show", "rolled-back", "--show", "person"];
+    let output = verify(&order, &args);
+    let told = String::from_utf8(output.stdout).unwrap();
+    for line in told.lines() {
+        // A path is as long as it is.
+        let fits = line.chars().count() <= 80 || line.contains("order.yaml");
+        assert!(fits, "wider than 80: {line}");
+    }
+    assert!(told.contains("RefundPayment never"), "{told}");
+    assert_eq!(told.matches("is unproven").count(), 4, "{told}");
+    let output = verify(&order, &[&args, &["--mermaid"][..]].concat());
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(told.matches("sequenceDiagram").count(), 6, "{told}");
+    assert!(told.contains("amends->>PaymentService: ProcessPayment"), "{told}");
+}
+
+/// The page shows what a command prints; `AMENDS_BLESS=1` writes it anew.
+#[test]
+fn the_page_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verify.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let mut expected = String::new();
+    let mut rest = page.as_str();
+    while let Some((before, after)) = rest.split_once("```console\n$ amends verify ") {
+        let (command, after) = after.split_once('\n').unwrap();
+        let (_, after) = after.split_once("\n```\n").unwrap();
+        let mut process = amends();
+        process.arg("verify").args(command.split(' ')).args(["--within", AMPLE]);
+        let output = process.current_dir(example("order")).output().unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        // How long it took is another time's.
+        let (told, _) = told.trim_end().rsplit_once(',').unwrap();
+        expected +=
+            &format!("{before}```console\n$ amends verify {command}\n{told}, 0.1 s)\n```\n");
+        rest = after;
+    }
+    expected += rest;
+    if std::env::var_os("AMENDS_BLESS").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap();
+    assert!(
+        written == expected,
+        "docs/verify.md is not current: set AMENDS_BLESS=1 and test again"
+    );
+    assert!(page.matches("$ amends verify ").count() >= 2, "the page has its examples");
+}
