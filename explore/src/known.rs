@@ -5,12 +5,13 @@
 //! decisions are judged once, and all other states look the answer up.
 
 use std::cell::RefCell;
+use std::hash::BuildHasher;
 use std::ops::Deref;
 use std::rc::Rc;
 
 use amends_core::event::Event;
 use amends_core::{Direction, Millis, RunRef, Saga, StepIx, effects, rules};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::laws::{self, Law};
 use crate::machine::{self, Touch};
@@ -78,7 +79,8 @@ pub struct Taken {
 /// All sagas of a scene so far.
 #[derive(Default)]
 pub struct Sagas {
-    numbers: HashMap<Saga, u32>,
+    hasher: DefaultHashBuilder,
+    numbers: HashTable<u32>,
     known: Vec<Rc<Known>>,
     broken: Vec<Option<Law>>,
     taken: HashMap<(u32, Touch), Taken>,
@@ -110,14 +112,18 @@ impl Scene {
     pub(crate) fn know(&self, mut saga: Saga) -> (Rc<Known>, Option<Law>) {
         normalise(&mut saga);
         let memory = &mut *self.memory.borrow_mut();
-        let number = memory.known.len() as u32;
-        let number = *memory.numbers.entry(saga).or_insert_with_key(|saga| {
-            memory.known.push(Rc::new(Known::of(self, saga.clone(), number)));
-            memory.broken.push(laws::broken_in_saga(self, saga));
-            marks::of_saga(saga);
-            number
-        });
-        (Rc::clone(&memory.known[number as usize]), memory.broken[number as usize])
+        let Sagas { hasher, numbers, known, broken, .. } = memory;
+        let hash = hasher.hash_one(&saga);
+        let same = |&number: &u32| known[number as usize].saga == saga;
+        if let Some(&number) = numbers.find(hash, same) {
+            return (Rc::clone(&known[number as usize]), broken[number as usize]);
+        }
+        let number = known.len() as u32;
+        broken.push(laws::broken_in_saga(self, &saga));
+        marks::of_saga(&saga);
+        known.push(Rc::new(Known::of(self, saga, number)));
+        numbers.insert_unique(hash, number, |&n| hasher.hash_one(&known[n as usize].saga));
+        (Rc::clone(&known[number as usize]), broken[number as usize])
     }
 
     /// The saga of that number.
@@ -133,9 +139,8 @@ impl Sagas {
         const RUN_BYTES: usize = size_of::<amends_core::saga::Run>() + 256;
         let runs: usize = self.known.first().map_or(0, |known| known.standings.len());
         let saga = size_of::<Saga>() + size_of::<Known>() + runs * RUN_BYTES;
-        // Each is kept as known and as a key.
         let taken = size_of::<((u32, Touch), Taken)>() + 1;
-        2 * self.known.len() * saga + self.taken.capacity() * taken
+        self.known.len() * saga + self.taken.capacity() * taken
     }
 }
 

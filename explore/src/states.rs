@@ -16,7 +16,8 @@ use crate::world::{Ledger, Left, Packet, Silence, World};
 #[derive(Default)]
 pub struct States {
     hasher: DefaultHashBuilder,
-    ledgers: Kept<Ledger>,
+    ledger: Kept<Ledger>,
+    ledgers: Kept<u32>,
     packets: Kept<Packet>,
     silent: Kept<Silence>,
     states: Vec<State>,
@@ -38,7 +39,7 @@ impl States {
     pub fn find(&self, world: &World) -> Option<u32> {
         let state = State {
             saga: world.saga.number,
-            ledgers: self.ledgers.find(&world.ledgers)?,
+            ledgers: self.ledgers.find(&self.known_ledgers(world)?)?,
             packets: self.packets.find(&world.packets)?,
             silent: self.silent.find(&world.silent)?,
             left: packed(world.left, world.congested),
@@ -51,7 +52,7 @@ impl States {
     pub fn number(&mut self, world: &World) -> (u32, bool) {
         let state = State {
             saga: world.saga.number,
-            ledgers: self.ledgers.number(&world.ledgers),
+            ledgers: self.number_ledgers(world),
             packets: self.packets.number(&world.packets),
             silent: self.silent.number(&world.silent),
             left: packed(world.left, world.congested),
@@ -77,14 +78,28 @@ impl States {
     pub fn world(&self, scene: &Scene, number: usize) -> World {
         let state = self.states[number];
         let (left, congested) = unpacked(state.left);
+        let ledgers = self.ledgers.list[state.ledgers as usize].iter();
+        let ledgers = ledgers.map(|&ledger| self.ledger.list[ledger as usize][0]);
         World {
             saga: scene.known(state.saga),
             packets: self.packets.list[state.packets as usize].to_vec(),
-            ledgers: self.ledgers.list[state.ledgers as usize].to_vec(),
+            ledgers: ledgers.collect(),
             left,
             congested,
             silent: self.silent.list[state.silent as usize].to_vec(),
         }
+    }
+
+    /// What one participant did is the same in many states, whatever the others did.
+    fn number_ledgers(&mut self, world: &World) -> u32 {
+        let one = |ledger: &Ledger| self.ledger.number(std::slice::from_ref(ledger));
+        let ledgers: Vec<u32> = world.ledgers.iter().map(one).collect();
+        self.ledgers.number(&ledgers)
+    }
+
+    fn known_ledgers(&self, world: &World) -> Option<Vec<u32>> {
+        let one = |ledger: &Ledger| self.ledger.find(std::slice::from_ref(ledger));
+        world.ledgers.iter().map(one).collect()
     }
 
     /// How many they are.
