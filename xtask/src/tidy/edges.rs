@@ -10,6 +10,7 @@ use super::Finding;
 /// is proved with what stands on it.
 const EDGES: &[(&str, &[&str])] = &[
     ("amends-core", &[]),
+    ("amends-invariants", &["amends-core"]),
     ("amends-wire", &[]),
     ("amends-definition", &["amends-core"]),
     ("amends-store", &["amends-core"]),

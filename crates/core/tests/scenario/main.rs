@@ -1,13 +1,12 @@
 //! Scenarios of the saga machine: given a saga, when this happens, then that is expected.
 //!
-//! `world` is the test language, `invariants` is what it checks after every decision, `shapes` builds
-//! definitions; every other file is one part of `semantics.md`.
+//! `world` is the test language, on what `amends-invariants` asserts after every decision; `shapes`
+//! builds definitions; every other file is one part of `semantics.md`.
 
 mod attention;
 mod definitions;
 mod expressions;
 mod fences;
-mod invariants;
 mod late_success;
 mod outcomes;
 mod pivot;

@@ -149,7 +149,7 @@ fn commands_and_verbs_on_the_outcome_do_not_fit_a_signal() {
     }
     saga.refuses(Ask::Edit("approval", "{}"), Refusal::VerbDoesNotFit);
     let (run, direction) = saga.target("approval");
-    let room = saga.room_input(run, direction);
+    let room = saga.room(run, direction);
     assert_eq!(saga.give(room), Err(Refusal::NotOwed));
 }
 

@@ -1,16 +1,17 @@
 //! The test language: one saga, what happens to it, and what is expected of it.
 //!
-//! Every input goes through [`World::give`], which asserts the invariants after every decision,
+//! Every input goes through [`Watched::give`], which asserts the invariants after every decision,
 //! whatever the scenario is about.
 
+use std::ops::{Deref, DerefMut};
+
 use amends_core::definition::{Definition, Fence};
-use amends_core::event::Started;
 use amends_core::input::{Answer, Evaluation, Outcome, Resolution, Verb};
-use amends_core::saga::{Act, Fault, Pinned, Run, State, StepState, Terms};
+use amends_core::saga::{Act, Fault, Run, State, StepState};
 use amends_core::{
-    Direction, Event, Input, Millis, Moment, Payload, Refusal, RunRef, Saga, SagaId, Time, decide,
-    effects, rules, start,
+    Direction, Event, Input, Millis, Payload, Refusal, RunRef, Saga, Time, effects, rules,
 };
+use amends_invariants::Watched;
 
 use crate::shapes::{Spec, define};
 
@@ -18,12 +19,23 @@ use crate::shapes::{Spec, define};
 const START: Time = Time(1_000_000);
 
 pub struct World {
-    pub def: Definition,
-    pub saga: Saga,
-    pub(crate) history: Vec<(Time, Event)>,
-    pub(crate) now: Time,
-    service_fence: Option<Fence>,
-    sent: Vec<String>,
+    watched: Watched,
+    /// Where in the history that part begins whose sendings nobody has asked for yet.
+    unasked: usize,
+}
+
+impl Deref for World {
+    type Target = Watched;
+
+    fn deref(&self) -> &Watched {
+        &self.watched
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Watched {
+        &mut self.watched
+    }
 }
 
 /// What a person asks for; steps are named, an undo as `undo <step>`.
@@ -124,57 +136,14 @@ impl World {
     }
 
     pub fn start(def: Definition) -> Self {
-        let started = Started {
-            saga_id: SagaId(7),
-            pinned: Pinned { saga_type: def.saga_type().clone(), version: 1, hash: [7; 32] },
-            steps: def.steps().len() as u8,
-            data: r#"{"order_id":1}"#.into(),
-            business_key: None,
-            deadline: def.deadline().map(|deadline| START + deadline),
-        };
-        let (saga, facts) = start(&def, started, Moment { at: START, jitter: 0 });
-        let history = facts.into_iter().map(|fact| (START, fact)).collect();
-        let world = Self { def, saga, history, now: START, service_fence: None, sent: Vec::new() };
-        world.check(&world.saga.clone());
-        world
+        let data = Payload::from(r#"{"order_id":1}"#);
+        Self { watched: Watched::start(def, START, data), unasked: 0 }
     }
 
     /// What the services' binding says of their fence, from here on.
     pub fn services_fence(mut self, fence: Fence) -> Self {
         self.service_fence = Some(fence);
         self
-    }
-
-    /// One input, and every invariant that must hold after it.
-    pub fn give(&mut self, input: Input) -> Result<(), Refusal> {
-        let before = self.saga.clone();
-        let mut facts = Vec::new();
-        let told = self.told(&mut facts, input.clone());
-        if told.is_err() {
-            assert_eq!(self.saga, before, "a refused input changes nothing: {input:?}");
-            assert!(facts.is_empty(), "a refused input records nothing: {input:?}");
-        }
-        for fact in &facts {
-            if let Event::Sent { command, attempt, .. } = fact {
-                let mut name = self.name(command.run, command.direction);
-                if command.round > 1 {
-                    name += &format!(" /{}", command.round);
-                }
-                if *attempt > 1 {
-                    name += &format!(" #{attempt}");
-                }
-                self.sent.push(name);
-            }
-        }
-        self.history.extend(facts.into_iter().map(|fact| (self.now, fact)));
-        self.check(&before);
-        self.twice_is_once(&input);
-        told
-    }
-
-    fn told(&mut self, facts: &mut Vec<Event>, input: Input) -> Result<(), Refusal> {
-        let now = Moment { at: self.now, jitter: 0 };
-        decide(&self.def, &mut self.saga, now, input, facts)
     }
 
     // Given and when.
@@ -196,20 +165,8 @@ impl World {
     }
 
     fn pass(&mut self, secs: u64, room: bool) -> &mut Self {
-        let end = START + Millis::secs(secs);
-        assert!(end >= self.now, "time does not go back");
-        loop {
-            if room {
-                self.room_for_all();
-            }
-            let due = effects::next_due(&self.def, &self.saga, self.now);
-            let Some(due) = due.filter(|&due| due <= end) else { break };
-            self.now = self.now.max(due);
-            self.tick();
-        }
-        self.now = end;
-        self.tick();
-        if room { self.room_for_all() } else { self }
+        self.watched.pass(START + Millis::secs(secs), room);
+        self
     }
 
     pub fn pass_millis(&mut self, span: u64) -> &mut Self {
@@ -218,32 +175,22 @@ impl World {
     }
 
     pub fn tick(&mut self) -> &mut Self {
-        self.give(Input::Tick).expect("a tick is taken");
+        self.watched.tick();
         self
     }
 
     /// The services have room for everything that is owed by now.
     pub fn room_for_all(&mut self) -> &mut Self {
-        while let Some((run, direction)) = self.owed_now().first().copied() {
-            self.give(self.room_input(run, direction)).expect("it is owed");
-        }
+        self.watched.room_for_all();
         self
     }
 
     /// The service of one command has room.
     pub fn room_for(&mut self, target: &str) -> &mut Self {
         let (run, direction) = self.target(target);
-        self.give(self.room_input(run, direction)).expect("it is owed");
+        let room = self.room(run, direction);
+        self.give(room).expect("it is owed");
         self
-    }
-
-    pub fn room_input(&self, run: RunRef, direction: Direction) -> Input {
-        Input::Room { run, direction, terms: Terms { fence: self.service_fence, flat: true } }
-    }
-
-    pub fn owed_now(&self) -> Vec<(RunRef, Direction)> {
-        let owed = effects::owed(&self.def, &self.saga).filter(|owed| owed.from <= self.now);
-        owed.map(|owed| (owed.run, owed.direction)).collect()
     }
 
     /// The latest attempt is answered in its own exchange, as over HTTP.
@@ -373,9 +320,23 @@ impl World {
     /// What has been sent since this was last asked: `a`, `undo a`, with ` /2` for a later round
     /// and ` #2` for a later attempt.
     pub fn expect_sent<const N: usize>(&mut self, expected: [&str; N]) -> &mut Self {
-        assert_eq!(self.sent, expected, "sent");
-        self.sent.clear();
-        self
+        assert_eq!(self.sent(), expected, "sent");
+        self.sent_clear()
+    }
+
+    fn sent(&self) -> Vec<String> {
+        let name = |(_, fact): &(Time, Event)| {
+            let Event::Sent { command, attempt, .. } = fact else { return None };
+            let mut name = self.name(command.run, command.direction);
+            if command.round > 1 {
+                name += &format!(" /{}", command.round);
+            }
+            if *attempt > 1 {
+                name += &format!(" #{attempt}");
+            }
+            Some(name)
+        };
+        self.history[self.unasked..].iter().filter_map(name).collect()
     }
 
     /// State and statuses in one line: `compensating: a completed, b failed`.
@@ -475,7 +436,7 @@ impl World {
 
     /// Forgets what has been sent so far.
     pub fn sent_clear(&mut self) -> &mut Self {
-        self.sent.clear();
+        self.unasked = self.history.len();
         self
     }
 
@@ -507,15 +468,5 @@ impl World {
         };
         let step = self.def.find(name).unwrap_or_else(|| panic!("no step {name}"));
         (RunRef { step, run }, direction)
-    }
-
-    pub(crate) fn name(&self, at: RunRef, direction: Direction) -> String {
-        let numbered = match &self.saga.steps[at.step.get()] {
-            StepState::Runs { for_each, .. } => *for_each,
-            _ => false,
-        };
-        let undo = if direction == Direction::Compensation { "undo " } else { "" };
-        let name = &self.def.step(at.step).name;
-        if numbered { format!("{undo}{name}.{}", at.run) } else { format!("{undo}{name}") }
     }
 }

@@ -1,18 +1,18 @@
-//! What holds after every decision, whatever the scenario is about (`semantics.md` section 6).
+//! What holds of the saga after every decision (`semantics.md` section 6).
 
-use amends_core::input::Verb;
+use amends_core::input::{Answer, Outcome, Verb};
 use amends_core::saga::{Attention, Status};
-use amends_core::{Direction, Event, Input, Moment, Saga, decide, effects, rules};
+use amends_core::{Direction, Event, Input, Moment, RunRef, Saga, StepIx, decide, effects, rules};
 
-use crate::world::World;
+use crate::Watched;
 
 /// How many ticks at one moment must bring its timers to rest: each fires once for a run.
 const TICKS_TO_REST_MAX: usize = 20;
 
-impl World {
+impl Watched {
     /// S16. An outage adds up by nature, and a verb that may be meant twice is guarded by the seq
     /// it was asked at.
-    pub fn twice_is_once(&self, input: &Input) {
+    pub(crate) fn assert_twice_is_once(&self, input: &Input) {
         let repeatable = matches!(
             input,
             Input::Outage { .. } | Input::Verb { verb: Verb::Retry { .. } | Verb::Edit { .. }, .. }
@@ -21,13 +21,13 @@ impl World {
             return;
         }
         let (mut saga, mut facts) = (self.saga.clone(), Vec::new());
-        let now = Moment { at: self.now, jitter: 0 };
+        let now = Moment { at: self.now, jitter: self.jitter };
         let _ = decide(&self.def, &mut saga, now, input.clone(), &mut facts);
         assert!(facts.is_empty(), "S16: {input:?} a second time moved it by {facts:?}");
     }
 
     /// All the others.
-    pub fn check(&self, before: &Saga) {
+    pub(crate) fn assert_invariants(&self, before: &Saga) {
         let saga = &self.saga;
         let facts = self.history.iter().map(|(at, fact)| (*at, fact));
         assert_eq!(Saga::replay(facts).as_ref(), Ok(saga), "S17: replay differs");
@@ -44,6 +44,7 @@ impl World {
         self.timers_come_to_rest();
         self.something_moves_it_on();
         self.an_end_leaves_nothing_half_done();
+        self.made_up_replies_change_nothing();
     }
 
     /// S22.
@@ -58,7 +59,7 @@ impl World {
     /// A due time that is not in the future must be one that a tick uses up.
     fn timers_come_to_rest(&self) {
         let mut saga = self.saga.clone();
-        let now = Moment { at: self.now, jitter: 0 };
+        let now = Moment { at: self.now, jitter: self.jitter };
         for _ in 0..TICKS_TO_REST_MAX {
             let Some(due) = effects::next_due(&self.def, &saga, self.now) else { return };
             if due > self.now {
@@ -100,5 +101,41 @@ impl World {
                 run.status
             );
         }
+    }
+
+    /// S15: replies to what was never sent, by every name that they could give it.
+    fn made_up_replies_change_nothing(&self) {
+        let (mut saga, mut facts) = (self.saga.clone(), Vec::new());
+        let now = Moment { at: self.now, jitter: self.jitter };
+        let mut refused = |run: RunRef, direction: Direction, round, attempt| {
+            let outcome = Outcome::Completed { result: "1".into(), undone: Some(true) };
+            let answer = Answer { run, direction, round, attempt, own_exchange: false, outcome };
+            let told = decide(&self.def, &mut saga, now, Input::Answer(answer), &mut facts);
+            assert!(
+                told.is_err(),
+                "S15: a reply to {direction:?} of {run:?} was taken, and it was never sent: round {round:?}, attempt {attempt:?}"
+            );
+        };
+        let beyond = RunRef::only(StepIx(self.def.steps().len() as u8));
+        for run in self.saga.runs().map(|(at, _)| at).chain([beyond]) {
+            for direction in [Direction::Action, Direction::Compensation] {
+                let known = self.saga.run(run).and_then(|run| run.sendings(direction));
+                let Some(sendings) = known else {
+                    refused(run, direction, None, None);
+                    continue;
+                };
+                refused(run, direction, Some(0), None);
+                if !sendings.intent {
+                    refused(run, direction, Some(sendings.round), None);
+                }
+                refused(run, direction, Some(sendings.round + 1), None);
+                refused(run, direction, Some(sendings.round), Some(sendings.attempts + 1));
+                refused(run, direction, Some(sendings.round), Some(0));
+            }
+        }
+        assert!(
+            facts.is_empty() && saga == self.saga,
+            "S15: made-up replies moved it by {facts:?}"
+        );
     }
 }
