@@ -99,19 +99,20 @@ impl Decision<'_> {
 impl Backoff {
     /// The pause after the `n`-th try, counted from 1; `jitter` is a random number.
     pub fn pause(&self, n: u32, jitter: u32) -> Millis {
-        let factor = u64::from(self.factor_percent.max(100));
+        let factor = u128::from(self.factor_percent.max(100));
         let mut pause = self.initial.0.min(self.max.0);
         for _ in 1..n {
             if pause >= self.max.0 || pause == 0 || factor == 100 {
                 break;
             }
             // At least one millisecond longer, or a small pause would never grow.
-            pause = (pause.saturating_mul(factor) / 100).max(pause + 1).min(self.max.0);
+            let longer = (u128::from(pause) * factor / 100).max(u128::from(pause) + 1);
+            pause = u64::try_from(longer).unwrap_or(u64::MAX).min(self.max.0);
         }
         match self.jitter {
             Jitter::None => Millis(pause),
             Jitter::Full => {
-                let share = (u128::from(pause + 1) * u128::from(jitter)) >> 32;
+                let share = ((u128::from(pause) + 1) * u128::from(jitter)) >> 32;
                 Millis(share as u64)
             }
         }

@@ -4,6 +4,7 @@
 //! builds definitions; every other file is one part of `semantics.md`.
 
 mod attention;
+mod backoff;
 mod definitions;
 mod expressions;
 mod fences;
