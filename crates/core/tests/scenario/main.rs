@@ -6,6 +6,7 @@
 mod attention;
 mod backoff;
 mod definitions;
+mod edges;
 mod expressions;
 mod fences;
 mod late_success;
@@ -17,6 +18,7 @@ mod shapes;
 mod signals;
 mod time;
 mod troubles;
+mod undo_drawn;
 mod undo_order;
 mod undo_retries;
 mod verbs;
