@@ -14,6 +14,7 @@ struct Tool {
 
 const TOOLS: &[Tool] = &[
     Tool { program: "cc", debian_package: "gcc", why: "SQLite is compiled from its source" },
+    Tool { program: "c++", debian_package: "g++", why: "libFuzzer is compiled from its source" },
     Tool { program: "git", debian_package: "git", why: "tidy asks it which files there are" },
     Tool {
         program: "faketime",
@@ -32,6 +33,9 @@ const COMPONENTS: &[(&str, &str)] = &[("cargo-fmt", "rustfmt"), ("cargo-clippy",
 
 /// The version that is installed where cargo-deny is missing: two minutes on two cores, once.
 const DENY_VERSION: &str = "0.20.2";
+
+/// The version that breaks the machine in small ways: two minutes to install, once.
+const MUTANTS_VERSION: &str = "27.1.0";
 
 /// Where the list of known holes lives; cargo-deny fetches it from there.
 const ADVISORY_DATABASE: &str = "https://github.com/rustsec/advisory-db";
@@ -58,17 +62,26 @@ pub(crate) fn prepare() -> Vec<String> {
 
 /// cargo-deny: the one on the path, the one we installed before, or a new one.
 pub(crate) fn cargo_deny(root: &Path) -> anyhow::Result<PathBuf> {
-    if on_path("cargo-deny") {
-        return Ok("cargo-deny".into());
+    cargo_tool(root, "cargo-deny", DENY_VERSION)
+}
+
+/// cargo-mutants, the same way.
+pub(crate) fn cargo_mutants(root: &Path) -> anyhow::Result<PathBuf> {
+    cargo_tool(root, "cargo-mutants", MUTANTS_VERSION)
+}
+
+fn cargo_tool(root: &Path, name: &str, version: &str) -> anyhow::Result<PathBuf> {
+    if on_path(name) {
+        return Ok(name.into());
     }
     let tools = root.join("target").join("tools");
-    let program = tools.join("bin").join("cargo-deny");
+    let program = tools.join("bin").join(name);
     if !program.exists() {
-        println!("cargo-deny is missing: installing {DENY_VERSION}, once, for some minutes");
+        println!("{name} is missing: installing {version}, once, for some minutes");
         let mut install = Command::new("cargo");
-        install.args(["install", "cargo-deny", "--locked", "--version", DENY_VERSION, "--root"]);
+        install.args(["install", name, "--locked", "--version", version, "--root"]);
         let status = install.arg(&tools).status().context("cargo cannot be run")?;
-        ensure!(status.success(), "cargo-deny could not be installed; see above");
+        ensure!(status.success(), "{name} could not be installed; see above");
     }
     Ok(program)
 }

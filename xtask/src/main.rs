@@ -1,9 +1,10 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
 //! `cargo xtask kills` and `cargo xtask chaos` do to the server under load what a machine may do,
-//! `cargo xtask mistakes` builds mistakes in to see them caught, `cargo xtask tidy` checks the shape
-//! of the tree.
+//! `cargo xtask fuzz` feeds every reader with made-up bytes, `cargo xtask mistakes` builds mistakes in
+//! to see them caught, `cargo xtask tidy` checks the shape of the tree.
 
 mod chaos;
+mod fuzz;
 mod machine;
 mod mistakes;
 mod proof;
@@ -27,6 +28,8 @@ cargo xtask chaos [--minutes N] [--kills N] [--seed N]
                               every kind of fault for N minutes (5), and until N kills
 cargo xtask mistakes [NAME...]
                               build mistakes in, and see that a test catches each
+cargo xtask fuzz [--minutes N] [--seed N] [TARGET...]
+                              feed every target, or these, with made-up bytes (5 s each)
 cargo xtask proof             write docs/proof.md: which check holds which law
 cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
 
@@ -47,13 +50,20 @@ fn chore() -> anyhow::Result<bool> {
     let mut parser = lexopt::Parser::from_env();
     let mut words = Vec::new();
     let mut chaos = chaos::Asked::default();
+    let mut fuzz = fuzz::Asked::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) => words.push(word.string()?),
             Long("times") => chaos.times = Some(parser.value()?.parse()?),
-            Long("minutes") => chaos.minutes = Some(parser.value()?.parse()?),
             Long("kills") => chaos.kills = Some(parser.value()?.parse()?),
-            Long("seed") => chaos.seed = Some(parser.value()?.parse()?),
+            Long("minutes") => {
+                chaos.minutes = Some(parser.value()?.parse()?);
+                fuzz.minutes = chaos.minutes;
+            }
+            Long("seed") => {
+                chaos.seed = Some(parser.value()?.parse()?);
+                fuzz.seed = chaos.seed;
+            }
             Long("help") | Short('h') => {
                 println!("{USAGE}");
                 return Ok(true);
@@ -72,6 +82,7 @@ fn chore() -> anyhow::Result<bool> {
         ["kills"] => chaos::run(&root, "kills", &chaos),
         ["chaos"] => chaos::run(&root, "storm", &chaos),
         ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
+        ["fuzz", wanted @ ..] => fuzz::fuzz(&root, &fuzz, wanted),
         ["proof"] => run::write_proof(&root),
         ["tidy"] => tidy::print(&root),
         _ => bail!("what is to be done?\n{USAGE}"),
