@@ -1,12 +1,14 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
 //! `cargo xtask kills` and `cargo xtask chaos` do to the server under load what a machine may do,
 //! `cargo xtask fuzz` feeds every reader with made-up bytes, `cargo xtask mistakes` builds mistakes in
-//! to see them caught, `cargo xtask tidy` checks the shape of the tree.
+//! to see them caught, `cargo xtask mutants` breaks the machine in every small way, `cargo xtask tidy`
+//! checks the shape of the tree.
 
 mod chaos;
 mod fuzz;
 mod machine;
 mod mistakes;
+mod mutants;
 mod proof;
 mod run;
 mod stages;
@@ -30,6 +32,7 @@ cargo xtask mistakes [NAME...]
                               build mistakes in, and see that a test catches each
 cargo xtask fuzz [--minutes N] [--seed N] [TARGET...]
                               feed every target, or these, with made-up bytes (5 s each)
+cargo xtask mutants [FILE...] break the machine in every small way, and see a test find each
 cargo xtask proof             write docs/proof.md: which check holds which law
 cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
 
@@ -83,6 +86,7 @@ fn chore() -> anyhow::Result<bool> {
         ["chaos"] => chaos::run(&root, "storm", &chaos),
         ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
         ["fuzz", wanted @ ..] => fuzz::fuzz(&root, &fuzz, wanted),
+        ["mutants", files @ ..] => mutants::mutants(&root, files),
         ["proof"] => run::write_proof(&root),
         ["tidy"] => tidy::print(&root),
         _ => bail!("what is to be done?\n{USAGE}"),
