@@ -143,6 +143,13 @@ fn skip_fits_no_open_step_of_another_kind() {
 }
 
 #[test]
+fn a_retriable_step_that_was_never_sent_is_not_skipped_after_the_turn() {
+    let mut saga = World::of([step("a"), retriable("r")]);
+    saga.room_for_all().reply("a", completed("1")).ask(Ask::Cancel);
+    saga.expect_state(State::Compensating).refuses(Ask::Skip("r"), Refusal::VerbDoesNotFit);
+}
+
+#[test]
 fn s12_no_body_is_given_after_the_turn_to_a_step_that_was_never_sent() {
     let mut saga = World::of([step("a").after([]), step("b").after([]), step("c").after([])]);
     saga.room_for("c").reply("c", completed("1")).room_for("b").reply("b", refused("NO"));
