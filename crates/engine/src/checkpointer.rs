@@ -21,8 +21,9 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            biased;
             _ = stop.changed() => {}
+            _ = ticks.tick() => {}
         }
         let last = *stop.borrow();
         if let Err(error) = checkpoint(&shared).await {

@@ -3,7 +3,7 @@
 //! test may pause: a saga of weeks then takes no time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use amends_core::Time;
 use tokio::time::Instant;
@@ -17,10 +17,9 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Reads the wall clock, this once.
-    pub fn start() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { wall_at_start: AtomicU64::new(millis(wall)), start: Instant::now() }
+    /// Starts with what the wall clock says, which is not read again.
+    pub fn start(wall_at_start: Time) -> Self {
+        Self { wall_at_start: AtomicU64::new(wall_at_start.0), start: Instant::now() }
     }
 
     /// The time is not before this. Said at the start with the last time that was written down: a
@@ -53,7 +52,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wall_clock_that_was_set_back_does_not_take_the_time_back() {
-        let clock = Clock::start();
+        let clock = Clock::start(Time(1_000));
         let written = Time(clock.now().0 + 4_000_000);
         clock.not_before(written);
         assert_eq!(clock.now(), written);

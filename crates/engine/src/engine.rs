@@ -15,6 +15,7 @@ use crate::handle::{Handle, Health};
 use crate::metrics::Metrics;
 use crate::options::{CATALOG_BEHIND_BYTES_MAX, Options, TRANSITIONS_KEPT};
 use crate::outages::{self, Outages};
+use crate::outside::{Machine, Outside};
 use crate::recovery;
 use crate::request::Unavailable;
 use crate::shard::message::{Inlets, Internal};
@@ -65,6 +66,7 @@ pub struct Shared {
     pub store: Store,
     pub registry: Registry,
     pub clock: Clock,
+    pub outside: Arc<dyn Outside>,
     pub metrics: Metrics,
     pub transitions: broadcast::Sender<Arc<Transition>>,
     inlets: OnceLock<Vec<Inlets>>,
@@ -81,12 +83,23 @@ impl Engine {
         store: Store,
         binder: Arc<dyn Binder>,
     ) -> Result<Self, Error> {
+        Self::start_in(options, store, binder, Arc::new(Machine)).await
+    }
+
+    /// The same, with another clock and other identities than the machine's.
+    pub async fn start_in(
+        options: Options,
+        store: Store,
+        binder: Arc<dyn Binder>,
+        outside: Arc<dyn Outside>,
+    ) -> Result<Self, Error> {
         let (transitions, _) = broadcast::channel(TRANSITIONS_KEPT);
         let catalog = watch::Sender::new(store.catalog.position());
         let shared = Arc::new(Shared {
             options,
             registry: Registry::new(binder),
-            clock: Clock::start(),
+            clock: Clock::start(outside.wall_clock()),
+            outside,
             metrics: Metrics::new(),
             transitions,
             inlets: OnceLock::new(),

@@ -17,6 +17,7 @@ mod metrics;
 mod misfit;
 pub mod options;
 mod outages;
+mod outside;
 pub mod persist;
 mod reading;
 mod recovery;
@@ -37,6 +38,7 @@ pub use handle::{Handle, Health, HistoryItem};
 pub use hidden::{Hidden, REDACTED};
 pub use metrics::Metrics;
 pub use options::Options;
+pub use outside::{Machine, Outside};
 pub use redaction::Redaction;
 pub use request::{
     Ask, AskError, Receipt, ReplyError, ReplyIn, SagaVerb, Snapshot, Start, StartError, Started,

@@ -320,8 +320,9 @@ pub(crate) async fn gauges(shared: Arc<Shared>, mut stop: watch::Receiver<bool>)
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            biased;
             _ = stop.changed() => return,
+            _ = ticks.tick() => {}
         }
         read_gauges(&shared).await;
     }

@@ -100,8 +100,9 @@ pub async fn signs_of_life(shared: Arc<Shared>, mut stop: watch::Receiver<bool>)
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            biased;
             _ = stop.changed() => {}
+            _ = ticks.tick() => {}
         }
         let last = *stop.borrow();
         let now = Bytes::from(shared.clock.now().0.to_string());

@@ -1,6 +1,6 @@
 //! Recovery: the definitions, then each shard's sagas, from the catalog and the journal's tail.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use amends_core::{SagaId, Time};
@@ -112,12 +112,12 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
     Ok(shards)
 }
 
-/// The journal's tail, by saga.
+/// The journal's tail, by saga: the oldest comes back first.
 async fn tails(
     shared: &Arc<Shared>,
     last_alive: &mut Time,
-) -> Result<HashMap<SagaId, Tail>, Error> {
-    let mut tails: HashMap<SagaId, Tail> = HashMap::new();
+) -> Result<BTreeMap<SagaId, Tail>, Error> {
+    let mut tails: BTreeMap<SagaId, Tail> = BTreeMap::new();
     let mut after: Position = shared.store.catalog.position();
     loop {
         let records = shared.store.journal.replay(after).await?;
@@ -175,8 +175,9 @@ pub async fn due_sagas(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            biased;
             _ = stop.changed() => return,
+            _ = ticks.tick() => {}
         }
         for (number, inlets) in (0..).zip(shared.inlets()) {
             let tell = |message| drop(inlets.internal.send(message)); // the engine may be stopping

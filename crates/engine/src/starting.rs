@@ -51,7 +51,7 @@ async fn begin(
 ) -> Result<Started, StartError> {
     let deployed = find(shared, &start)?;
     let business_key = check_data(&deployed, &start)?;
-    let saga_id = SagaId(uuid::Uuid::now_v7().as_u128());
+    let saga_id = shared.outside.saga_id();
     let claims = claims(&deployed, &start, business_key.as_ref())?;
     let now = shared.clock.now();
     let started = StartedEvent {

@@ -55,17 +55,19 @@ impl Shard {
         tokio::pin!(retry);
         loop {
             // Answers and timers wait: what they bring about could not be written down. They are
-            // bounded by what is out.
+            // bounded by what is out. The retry is not put off by any number of questions, nor they by
+            // any number of starts.
             tokio::select! {
-                () = &mut retry => break,
+                biased;
                 // Nothing of the batch was acknowledged, and it may never find room.
                 _ = stop.wait_for(|stopped| *stopped) => return Err(error.into()),
-                Some(new) = self.outlets.starts.recv() => {
-                    let _ = new.reply.send(Err(StartFailure::Unavailable(why.clone())));
-                }
+                () = &mut retry => break,
                 Some(request) = self.outlets.requests.recv() => self.request_in_trouble(request, &why),
                 Some(callback) = self.outlets.callbacks.recv() => {
                     let _ = callback.reply.send(Err(why.clone().into())); // it is brought again
+                }
+                Some(new) = self.outlets.starts.recv() => {
+                    let _ = new.reply.send(Err(StartFailure::Unavailable(why.clone())));
                 }
             }
         }

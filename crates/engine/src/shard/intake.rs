@@ -255,8 +255,9 @@ impl Shard {
     /// What found no transport may find one now.
     fn rebound(&mut self) {
         let unbound = |live: &Live| live.saga.runs().any(|(_, run)| run.unbound);
-        let ids: Vec<SagaId> =
+        let mut ids: Vec<SagaId> =
             self.sagas.values().filter(|live| unbound(live)).map(Live::id).collect();
+        ids.sort_unstable();
         for saga in ids {
             if let Some(live) = self.sagas.get_mut(&saga) {
                 self.desk.nudge(live);

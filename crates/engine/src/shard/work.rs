@@ -299,11 +299,15 @@ impl Shard {
     pub(super) fn outage(&mut self, lasted: Millis) {
         self.desk.shared.outage(self.desk.now, lasted);
         // One that is asleep hears of it when it wakes.
+        let mut told = Vec::new();
         for live in self.sagas.values_mut().filter(|live| !live.asleep) {
             if live.missed == Millis::ZERO {
-                self.to_wake.push_back(live.id());
+                told.push(live.id());
             }
             live.missed = Millis(live.missed.0 + lasted.0);
         }
+        // The oldest first, and not as the map has them: that would be another order in every run.
+        told.sort_unstable();
+        self.to_wake.extend(told);
     }
 }
