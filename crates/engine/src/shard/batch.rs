@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::live::Live;
 use super::message::StartFailure;
 use crate::handle::HistoryItem;
+use crate::reading::Reading;
 use crate::request::{AskError, Receipt, ReplyError, Snapshot, Unavailable};
 use crate::transition::Transition;
 
@@ -34,6 +35,11 @@ pub enum Effect {
     Told {
         reply: oneshot::Sender<Result<Option<Vec<HistoryItem>>, Unavailable>>,
         history: Vec<HistoryItem>,
+    },
+    /// The rest of what is asked for is in the catalog.
+    Read {
+        saga: SagaId,
+        reading: Reading,
     },
     Taken(oneshot::Sender<Result<Receipt, ReplyError>>),
     Delivered(oneshot::Sender<amends_transport::Receipt>),

@@ -140,6 +140,7 @@ impl Shard {
             Effect::Asked { reply, snapshot } => drop(reply.send(Ok(snapshot))),
             Effect::Got { reply, snapshot } => drop(reply.send(Ok(Some(snapshot)))),
             Effect::Told { reply, history } => drop(reply.send(Ok(Some(history)))),
+            Effect::Read { saga, reading } => self.read(saga, reading),
             Effect::Taken(reply) => drop(reply.send(Ok(Receipt::Taken))),
             Effect::Delivered(receipt) => drop(receipt.send(Delivered::Durable)),
             Effect::Ended(saga) => self.ended(saga),
@@ -152,7 +153,7 @@ fn concerns(effect: &Effect) -> Option<amends_core::SagaId> {
         Effect::Send { outgoing, .. } => Some(amends_core::SagaId(outgoing.ticket.saga_id)),
         Effect::Publish(transition) => Some(transition.saga_id),
         Effect::Asked { snapshot, .. } | Effect::Got { snapshot, .. } => Some(snapshot.saga.id),
-        Effect::Ended(saga) => Some(*saga),
+        Effect::Ended(saga) | Effect::Read { saga, .. } => Some(*saga),
         Effect::Told { .. } | Effect::Taken(_) | Effect::Delivered(_) => None,
     }
 }

@@ -131,7 +131,8 @@ impl Shard {
                 }
                 Some(live) => {
                     let after = Some((live.held_seq, live.tail().to_vec()));
-                    self.read(saga, Reading::History { reply, after });
+                    let reading = Reading::History { reply, after };
+                    self.when_durable(saga, Effect::Read { saga, reading });
                 }
                 None => self.read(saga, Reading::History { reply, after: None }),
             },
@@ -304,7 +305,7 @@ impl Shard {
     }
 
     /// Answers a reader from the catalog, beside the shard's own work.
-    fn read(&mut self, saga: SagaId, reading: Reading) {
+    pub(super) fn read(&mut self, saga: SagaId, reading: Reading) {
         let archived = self.archive.get(&saga).map(Arc::clone);
         let shared = Arc::clone(&self.desk.shared);
         tokio::spawn(async move { reading::answer(&shared, saga, archived, reading).await });
