@@ -267,7 +267,7 @@ impl Shard {
     }
 
     /// Lets something happen once what is known of the saga now is durable.
-    fn when_durable(&mut self, saga: SagaId, effect: Effect) {
+    pub(super) fn when_durable(&mut self, saga: SagaId, effect: Effect) {
         let Some(live) = self.sagas.get(&saga) else { return self.carry_out(effect) };
         if live.durable_seq == live.saga.seq {
             return self.carry_out(effect);

@@ -290,8 +290,10 @@ impl Shard {
             return;
         }
         let snapshot = live.snapshot();
-        for waiter in live.waiters.drain(..) {
-            let _ = waiter.send(Ok(Some(snapshot.clone()))); // who stopped waiting is no error
+        // Something may have happened since the end, a late answer say, that is not durable yet.
+        for reply in std::mem::take(&mut live.waiters) {
+            let snapshot = snapshot.clone();
+            self.when_durable(saga, Effect::Got { reply, snapshot });
         }
     }
 
