@@ -43,7 +43,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
 async fn checkpoint(shared: &Arc<Shared>) -> Result<(), CatalogError> {
     let store = &shared.store;
     let last = store.journal.size().last;
-    let collected = collect(shared).await;
+    let Some(collected) = collect(shared).await else { return Ok(()) };
     if collected.is_empty() && last == store.catalog.position() {
         return Ok(());
     }
@@ -58,8 +58,9 @@ async fn checkpoint(shared: &Arc<Shared>) -> Result<(), CatalogError> {
     Ok(())
 }
 
-/// What the catalog does not hold, of every shard.
-async fn collect(shared: &Arc<Shared>) -> Vec<Checkpointed> {
+/// What the catalog does not hold, of every shard; nothing when one of them is gone. What that one knew
+/// would be left out, and the catalog's place would move past facts that only the journal has.
+async fn collect(shared: &Arc<Shared>) -> Option<Vec<Checkpointed>> {
     let mut answers = Vec::new();
     shared.tell_all(|| {
         let (reply, answer) = oneshot::channel();
@@ -68,10 +69,10 @@ async fn collect(shared: &Arc<Shared>) -> Vec<Checkpointed> {
     });
     let mut collected = Vec::new();
     for answer in answers {
-        // A shard that is gone has told its reason to the engine.
-        collected.extend(answer.await.unwrap_or_default());
+        // A shard that is gone has told its reason to the engine, and recovery is near.
+        collected.extend(answer.await.ok()?);
     }
-    collected
+    Some(collected)
 }
 
 /// Brings it in parts of a size that the catalog likes; only the last moves its place.
