@@ -108,6 +108,9 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
     }
     if count > 0 {
         tracing::info!(sagas = count, "sagas recovered");
+        for shard in &mut shards {
+            shard.begin_paced();
+        }
     }
     Ok(shards)
 }

@@ -115,8 +115,9 @@ struct Desk {
     jitter: u64,
     /// The encoded events of the decision at hand; kept for its allocation.
     scratch: Vec<u8>,
-    /// Lanes begin paced, because the engine has just started.
-    recovering: bool,
+    /// Until when lanes begin paced: what was read back at the start is sent in this time, and may not
+    /// come to its first sending at once.
+    paced_until: Time,
 }
 
 impl Desk {
@@ -134,7 +135,8 @@ impl Desk {
         let options = &self.shared.options;
         let window = options.window.div_ceil(SHARDS as usize);
         while self.lanes.len() <= index {
-            let paced = self.recovering.then_some(options.recovery_rate.div_ceil(SHARDS));
+            let paced =
+                (self.now < self.paced_until).then_some(options.recovery_rate.div_ceil(SHARDS));
             self.lanes.push(Lane::new(window, paced, self.now));
         }
         &mut self.lanes[index]
@@ -165,7 +167,7 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             now,
             jitter: now.0 ^ (u64::from(id.0) << 48),
             scratch: Vec::new(),
-            recovering: true,
+            paced_until: now,
             shared,
         };
         Shard {

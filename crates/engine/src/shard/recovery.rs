@@ -13,7 +13,7 @@ use amends_store::{Checkpointed, Events, Quarantine, SagaRow, StoredSaga};
 use super::live::Live;
 use super::{Desk, Shard};
 use crate::convert::{self, UNREADABLE_BIT};
-use crate::options::OUTAGE_AFTER;
+use crate::options::{DUE_WINDOW, OUTAGE_AFTER};
 use crate::reading::{self, Unreadable, Whole};
 use crate::request::Unavailable;
 
@@ -47,15 +47,17 @@ impl Shard {
         Ok(())
     }
 
+    /// Sagas were recovered: what they owe goes out paced, also what comes back from a backoff only in
+    /// a while.
+    pub fn begin_paced(&mut self) {
+        self.desk.paced_until = self.desk.now + DUE_WINDOW;
+    }
+
     /// Lets sagas go on that were read back, or that have an outage to make up for, as many as the
     /// batch has room for.
     pub(super) fn wake_up(&mut self) {
         while self.room_in_batch() {
-            let Some(saga) = self.to_wake.pop_front() else {
-                // The first ones are on their way, paced; lanes made from now on need no pace.
-                self.desk.recovering = false;
-                return;
-            };
+            let Some(saga) = self.to_wake.pop_front() else { return };
             self.desk.pending.inputs += 1;
             self.awake(saga);
         }
