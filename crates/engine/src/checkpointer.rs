@@ -8,6 +8,7 @@ use amends_store::{CHECKPOINT_SAGAS_ADVISED, CatalogError, Checkpoint, Checkpoin
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::Shared;
+use crate::mutant::{Mutant, mutated};
 use crate::options::CHECKPOINT_EVERY;
 use crate::shard::message::Internal;
 use crate::shard::shard_of;
@@ -70,7 +71,11 @@ async fn collect(shared: &Arc<Shared>) -> Option<Vec<Checkpointed>> {
     let mut collected = Vec::new();
     for answer in answers {
         // A shard that is gone has told its reason to the engine, and recovery is near.
-        collected.extend(answer.await.ok()?);
+        match answer.await {
+            Ok(sagas) => collected.extend(sagas),
+            Err(_) if mutated(Mutant::CheckpointInPart) => {}
+            Err(_) => return None,
+        }
     }
     Some(collected)
 }

@@ -15,6 +15,7 @@ mod handle;
 mod hidden;
 mod metrics;
 mod misfit;
+pub mod mutant;
 pub mod options;
 mod outages;
 mod outside;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use amends_core::{SagaId, Time};
 use amends_definition::{Surroundings, check};
-use amends_store::{DueCursor, Events, Position, ShardId, StoredSaga};
+use amends_store::{DueCursor, Events, JournalError, Position, ShardId, StoredSaga};
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 
 use crate::engine::{Error, Shared};
+use crate::mutant::{Mutant, mutated};
 use crate::options::DUE_WINDOW;
 use crate::reading::{self, Unreadable, Whole};
 use crate::shard::message::Internal;
@@ -123,8 +124,15 @@ async fn tails(
     let mut tails: BTreeMap<SagaId, Tail> = BTreeMap::new();
     let mut after: Position = shared.store.catalog.position();
     loop {
-        let records = shared.store.journal.replay(after).await?;
-        let Some(last) = records.last() else { return Ok(tails) };
+        let records = match shared.store.journal.replay(after).await {
+            Err(JournalError::Damaged { .. }) if mutated(Mutant::PassOverHoles) => {
+                return Ok(tails);
+            }
+            records => records?,
+        };
+        let Some(last) = records.last().filter(|_| !mutated(Mutant::LoseTail)) else {
+            return Ok(tails);
+        };
         after = last.position;
         for entry in records.into_iter().flat_map(|record| record.batches).flat_map(|b| b.entries) {
             let tail = tails.entry(SagaId(entry.saga)).or_insert_with(|| Tail {
@@ -181,6 +189,9 @@ pub async fn due_sagas(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
             biased;
             _ = stop.changed() => return,
             _ = ticks.tick() => {}
+        }
+        if mutated(Mutant::StarveParked) {
+            continue;
         }
         for (number, inlets) in (0..).zip(shared.inlets()) {
             let tell = |message| drop(inlets.internal.send(message)); // the engine may be stopping

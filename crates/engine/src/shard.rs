@@ -20,12 +20,13 @@ mod work;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use amends_core::{Moment, SagaId, Time};
+use amends_core::{Millis, Moment, SagaId, Time};
 use amends_store::{Appended, BoxFuture, Checkpointed, Epoch, JournalError, ShardId};
 use amends_transport::{Delivery, Replies};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::Shared;
+use crate::mutant::{Mutant, mutated};
 use crate::options::{
     BATCH_BYTES_FULL, BATCH_INPUTS_MAX, BATCH_STARTS_MAX, CALLBACKS_WAITING_MAX, OUTAGE_AFTER,
     REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
@@ -128,15 +129,16 @@ impl Desk {
         let mut z = self.jitter;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Moment { at: self.now, jitter: (z >> 32) as u32 }
+        let ahead = if mutated(Mutant::EarlyTimers) { Millis::secs(1) } else { Millis::ZERO };
+        Moment { at: self.now + ahead, jitter: (z >> 32) as u32 }
     }
 
     fn lane(&mut self, index: usize) -> &mut Lane {
         let options = &self.shared.options;
         let window = options.window.div_ceil(SHARDS as usize);
         while self.lanes.len() <= index {
-            let paced =
-                (self.now < self.paced_until).then_some(options.recovery_rate.div_ceil(SHARDS));
+            let paced = self.now < self.paced_until && !mutated(Mutant::RecoverAtOnce);
+            let paced = paced.then_some(options.recovery_rate.div_ceil(SHARDS));
             self.lanes.push(Lane::new(window, paced, self.now));
         }
         &mut self.lanes[index]
@@ -311,6 +313,7 @@ impl Shard {
             return;
         }
         self.desk.shared.metrics.batch(batch.entries.len());
+        let sealed = self.leaves_early(sealed);
         let journal = Arc::clone(&self.desk.shared.store.journal);
         let handed_over = batch.clone();
         let appending = Box::pin(async move { journal.append(handed_over).await });
@@ -321,7 +324,7 @@ impl Shard {
         let timer = self.desk.timers.first().map(|(at, _)| *at);
         let lanes = self.desk.lanes.iter().filter_map(Lane::room_at).min();
         // Looked at from time to time in any case, so that an engine that was stopped notices.
-        let latest = self.desk.now + amends_core::Millis(OUTAGE_AFTER.0 / 2);
+        let latest = self.desk.now + Millis(OUTAGE_AFTER.0 / 2);
         let at = timer.into_iter().chain(lanes).fold(latest, Time::min);
         self.desk.shared.clock.instant(at)
     }

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::deployed::{Deployed, Found};
 use crate::engine::Shared;
 use crate::handle::Handle;
+use crate::mutant::{Mutant, mutated};
 use crate::options::DATA_BYTES_MAX;
 use crate::request::{Snapshot, Start, StartError, Started, Unavailable};
 use crate::shard::Waiter;
@@ -158,7 +159,8 @@ fn claims(
     start: &Start,
     business_key: Option<&Arc<str>>,
 ) -> Result<Vec<Claim>, StartError> {
-    if start.idempotency_key.is_none() && business_key.is_none() {
+    if (start.idempotency_key.is_none() && business_key.is_none()) || mutated(Mutant::ForgetClaims)
+    {
         return Ok(Vec::new());
     }
     let payload_hash = hash(start);

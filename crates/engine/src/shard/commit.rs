@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use amends_store::{Appended, JournalError};
+use amends_store::{Appended, JournalError, Position};
 use amends_transport::Receipt as Delivered;
 use tokio::sync::watch;
 
 use super::batch::{Effect, Sealed};
 use super::message::{Request, StartFailure};
 use super::{Fatal, Flight, Shard};
+use crate::mutant::{Mutant, mutated};
 use crate::options::FULL_RETRY_EVERY;
 use crate::request::{Receipt, Unavailable};
 
@@ -19,7 +20,7 @@ impl Shard {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Fatal> {
         let Some(flight) = self.flight.take() else { return Ok(()) };
-        match appended {
+        match taken_for_done(appended) {
             Ok(appended) => {
                 self.desk.shared.journal_works();
                 self.troubled = false;
@@ -130,12 +131,37 @@ impl Shard {
         }
     }
 
+    /// What a mistake lets leave with a batch that is not durable yet.
+    pub(super) fn leaves_early(&mut self, mut sealed: Sealed) -> Sealed {
+        if mutated(Mutant::AnswerBeforeSync) {
+            for (_, starter) in sealed.starts.drain(..) {
+                let _ = starter.reply.send(Ok(starter.snapshot)); // a caller that went away
+            }
+        }
+        let early = |effect: &Effect| match effect {
+            Effect::Send { .. } => mutated(Mutant::SendBeforeSync),
+            Effect::Publish(_) => mutated(Mutant::PublishBeforeSync),
+            _ => false,
+        };
+        if sealed.effects.iter().any(early) {
+            let effects = sealed.effects.into_iter();
+            let (leaving, left) = effects.partition(early);
+            sealed.effects = left;
+            let leaving: Vec<Effect> = leaving;
+            for effect in leaving {
+                self.carry_out(effect);
+            }
+        }
+        sealed
+    }
+
     /// Answers whoever asked; a caller that went away is no error.
     pub(super) fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Send { transport, outgoing } => {
                 transport.send(*outgoing, self.desk.replies.clone());
             }
+            Effect::Publish(_) if mutated(Mutant::PublishNothing) => {}
             Effect::Publish(transition) => self.desk.shared.publish(transition),
             Effect::Asked { reply, snapshot } => drop(reply.send(Ok(snapshot))),
             Effect::Got { reply, snapshot } => drop(reply.send(Ok(Some(snapshot)))),
@@ -145,6 +171,19 @@ impl Shard {
             Effect::Delivered(receipt) => drop(receipt.send(Delivered::Durable)),
             Effect::Ended(saga) => self.ended(saga),
         }
+    }
+}
+
+/// What a mistake takes for an append that was done.
+fn taken_for_done(appended: Result<Appended, JournalError>) -> Result<Appended, JournalError> {
+    match appended {
+        Err(JournalError::StaleOwner { .. }) if mutated(Mutant::IgnoreStaleOwner) => {
+            Ok(Appended { position: Position::START, rejected: Vec::new() })
+        }
+        Err(JournalError::Full { .. }) if mutated(Mutant::FullIsDone) => {
+            Ok(Appended { position: Position::START, rejected: Vec::new() })
+        }
+        appended => appended,
     }
 }
 

@@ -16,6 +16,7 @@ use super::lane::{Sign, Waiting};
 use super::live::{Live, Place};
 use crate::convert;
 use crate::deployed::{Binding, Deployed};
+use crate::mutant::{Mutant, mutated};
 
 /// How long an exchange is kept open past its step's deadline, for an answer that comes late.
 const KEPT_OPEN_PAST_DEADLINE: Millis = Millis::secs(30);
@@ -31,6 +32,7 @@ impl Desk {
         let now = self.now;
         let owed: Vec<_> = effects::owed(&deployed.definition, &live.saga)
             .filter(|owed| owed.from <= now && live.place(owed.run, owed.direction).is_none())
+            .filter(|owed| owed.direction == Direction::Action || !mutated(Mutant::NeverSendUndos))
             .collect();
         let mut moved = false;
         for owed in owed {
@@ -109,6 +111,18 @@ impl Desk {
         true
     }
 
+    /// Sends once more what was out before a crash, which only a mistake does.
+    pub fn send_again(&mut self, live: &Live, run: RunRef, direction: Direction) {
+        let deployed = &live.deployed;
+        let Some(binding) = deployed.binding(run.step, direction) else { return };
+        if let Ok(outgoing) = outgoing(self, live, deployed, &binding, run, direction) {
+            self.pending.effect(Effect::Send {
+                transport: Arc::clone(&binding.transport),
+                outgoing: Box::new(outgoing),
+            });
+        }
+    }
+
     /// A command whose bytes cannot be made does not leave: an answer like any other.
     fn unsendable(&mut self, live: &Live, run: RunRef, direction: Direction, why: &str) {
         let Some(ticket) = ticket(live, run, direction) else { return };
@@ -152,7 +166,11 @@ fn ticket(live: &Live, run: RunRef, direction: Direction) -> Option<Ticket> {
         step: run.step.0,
         run: run.run,
         direction: convert::direction_out(direction),
-        round: convert::round_out(sendings.round),
+        round: if mutated(Mutant::OneKeyForAllRounds) {
+            1
+        } else {
+            convert::round_out(sendings.round)
+        },
         attempt: sendings.attempts,
     })
 }

@@ -17,6 +17,7 @@ use super::dispatch::sign;
 use super::live::Live;
 use super::message::{Callback, Internal, LaneLoad, NewSaga, Request, StartFailure, Survey};
 use crate::convert;
+use crate::mutant::{Mutant, mutated};
 use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
 use crate::request::{Ask, AskError, ReplyError, ReplyIn, Snapshot, Unavailable};
@@ -132,7 +133,11 @@ impl Shard {
                 Some(live) => {
                     let after = Some((live.held_seq, live.tail().to_vec()));
                     let reading = Reading::History { reply, after };
-                    self.when_durable(saga, Effect::Read { saga, reading });
+                    let effect = Effect::Read { saga, reading };
+                    match mutated(Mutant::TellHistoryEarly) {
+                        true => self.carry_out(effect),
+                        false => self.when_durable(saga, effect),
+                    }
                 }
                 None => self.read(saga, Reading::History { reply, after: None }),
             },
@@ -430,7 +435,9 @@ fn answer_of(live: &Live, reply_in: &ReplyIn) -> Result<Answer, ReplyError> {
     }
     let answer =
         named(live, &reply, None).map_err(|_| made_up("the saga has no step of this name"))?;
-    if let Some(services) = &reply_in.services {
+    if let Some(services) =
+        reply_in.services.as_ref().filter(|_| !mutated(Mutant::BelieveForeigners))
+    {
         let command = live.deployed.definition.step(answer.run.step).command(answer.direction);
         if let Some(command) = command
             && !services.iter().any(|service| **service == *command.service)

@@ -6,13 +6,14 @@
 use std::sync::Arc;
 
 use amends_core::saga::State;
-use amends_core::{Direction, Input, Millis, SagaId};
+use amends_core::{Direction, Input, Millis, SagaId, Time};
 
 use amends_store::{Checkpointed, Events, Quarantine, SagaRow, StoredSaga};
 
 use super::live::Live;
 use super::{Desk, Shard};
 use crate::convert::{self, UNREADABLE_BIT};
+use crate::mutant::{Mutant, mutated};
 use crate::options::{DUE_WINDOW, OUTAGE_AFTER};
 use crate::reading::{self, Unreadable, Whole};
 use crate::request::Unavailable;
@@ -151,6 +152,12 @@ fn stuck_unread(row: &SagaRow, now: u64) -> Option<u64> {
 fn revived(desk: &Desk, whole: Whole) -> Result<Live, Unreadable> {
     let saga = reading::replay(&whole.bytes)?;
     let registry = &desk.shared.registry;
+    let current = || registry.version(&saga.pinned.saga_type, saga.pinned.version + 1);
+    if mutated(Mutant::CurrentVersion)
+        && let Some(deployed) = current()
+    {
+        return Ok(Live::held(saga, deployed, whole.held_seq, whole.unsaved));
+    }
     let deployed = registry
         .version(&saga.pinned.saga_type, saga.pinned.version)
         .ok_or_else(|| Unreadable::Damaged(registry.unknown(&saga.pinned)))?;
@@ -161,6 +168,9 @@ impl Desk {
     /// A saga is in memory again: it makes up for an outage, hears that its exchanges are gone, and
     /// goes on.
     pub fn wake(&mut self, live: &mut Live) {
+        if mutated(Mutant::ForgetTimers) {
+            live.due = Some(Time::default());
+        }
         let lasted = self.shared.outages.since(live.saga.updated_at);
         let waits = !live.saga.state.ended() && live.saga.paused.is_none();
         if lasted > OUTAGE_AFTER && waits {
@@ -179,6 +189,9 @@ impl Desk {
             .flatten()
             .collect();
         for (run, direction) in lost {
+            if mutated(Mutant::SendAgain) {
+                self.send_again(live, run, direction);
+            }
             let answers_by_message = live
                 .deployed
                 .binding(run.step, direction)

@@ -12,6 +12,7 @@ use super::batch::Effect;
 use super::lane::Sign;
 use super::live::Live;
 use super::{Desk, Shard};
+use crate::mutant::{self, Mutant, mutated};
 use crate::persist;
 use crate::transition::{Change, Transition};
 
@@ -106,6 +107,8 @@ impl Desk {
 
     /// Writes the decision's facts down: for the journal, and for the next checkpoint.
     fn record(&mut self, live: &mut Live, first_seq: u64, facts: &[Event]) {
+        let falsified = mutant::falsified(facts);
+        let facts = falsified.as_deref().unwrap_or(facts);
         if facts.is_empty() {
             return self.set_timer(live);
         }
@@ -293,7 +296,11 @@ impl Shard {
         // Something may have happened since the end, a late answer say, that is not durable yet.
         for reply in std::mem::take(&mut live.waiters) {
             let snapshot = snapshot.clone();
-            self.when_durable(saga, Effect::Got { reply, snapshot });
+            let effect = Effect::Got { reply, snapshot };
+            match mutated(Mutant::TellWaitersEarly) {
+                true => self.carry_out(effect),
+                false => self.when_durable(saga, effect),
+            }
         }
     }
 

@@ -1,0 +1,144 @@
+//! The judge: holds what happened against the laws of `semantics.md` section 6.
+//!
+//! It believes nobody. What is durable it hears from the disk, record by record; what was done it
+//! sees in the participants' ledgers; what was promised to a caller the callers tell.
+
+mod callers;
+mod end;
+mod facts;
+mod ledger;
+mod truth;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use amends_core::SagaId;
+
+pub use ledger::{Call, Deed, Ledgers, Place, Said, StepLedger};
+pub use truth::{Known, Truth};
+
+use crate::plan::Plan;
+use crate::trace::Trace;
+
+macro_rules! laws {
+    ($($law:ident: $how:literal,)*) => {
+        /// A law of `semantics.md` section 6.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Law { $(#[doc = $how] $law,)* }
+
+        impl Law {
+            /// All that the simulator judges.
+            pub const ALL: &[Self] = &[$(Self::$law,)*];
+
+            /// How it is checked here.
+            pub const fn how(self) -> &'static str {
+                match self { $(Self::$law => $how,)* }
+            }
+        }
+    };
+}
+
+laws! {
+    S1: "ledgers at the end of a saga that failed clean",
+    S2: "ledgers at the end of a saga that completed",
+    S3: "every durable fact",
+    S4: "every command that leaves: one body a key; every effect in the ledgers",
+    S5: "every command that leaves, against the facts durable at that moment",
+    S6: "exceptions at the end against what was heard",
+    S7: "every first sending of an undo, against the state before it",
+    S8: "every undo that arrives, against the ledgers of the steps that depend on it",
+    S9: "every undo that arrives: the ledger before and after",
+    S10: "every action that arrives where a tombstone is",
+    S11: "every undo that arrives, against the ledger of the pivot",
+    S12: "every durable fact after the decision",
+    S13: "ledgers of what is never undone, at the end of a saga that turned",
+    S14: "every durable record against the owners of its shard",
+    S15: "forged and foreign replies: their words in no fact",
+    S16: "starts repeated under one key, also after a crash: one saga, and a conflict for other bytes",
+    S17: "every state that is read, against its facts replayed; no sending is sent again",
+    S18: "every answer to a caller, against what is durable at that moment, and again after every crash",
+    S19: "every command that leaves: it is one of the version that the saga is pinned to",
+    S20: "every durable record: the next events of its sagas; a flipped bit stops the start",
+    S21: "every durable fact that raises attention",
+    S22: "every durable time-out, and every deadline that moves",
+    S23: "every transition that is published, against the facts durable at that moment, and the other way",
+    L1: "every saga at the end: ended, or with attention",
+    L2: "every saga at the end: within the sum of deadlines and retries",
+    L3: "every saga at the end that compensates",
+    L4: "every saga at the end that nobody moved since the faults ended",
+    L5: "commands of recovered sagas in the first second after a start",
+    L6: "every answer while the disk is full or broken; every saga that was acknowledged before",
+}
+
+/// A law that was broken.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Which.
+    pub law: Law,
+    /// By which saga, if it was one.
+    pub saga: Option<SagaId>,
+    /// How.
+    pub what: String,
+}
+
+/// The most violations that are kept: one mistake breaks much.
+const VIOLATIONS_MAX: usize = 20;
+
+/// See the module. Clones are the same judge.
+#[derive(Clone)]
+pub struct Judge {
+    pub(crate) plan: Arc<Plan>,
+    trace: Trace,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) truth: Truth,
+    pub(crate) ledgers: Ledgers,
+    violations: Vec<Violation>,
+    checked: BTreeMap<Law, u64>,
+}
+
+impl Judge {
+    /// A judge of a run that is about to begin.
+    pub fn new(plan: Arc<Plan>, trace: Trace) -> Self {
+        Self { plan, trace, inner: Arc::default() }
+    }
+
+    /// A law was looked at, and this is what is wrong, if anything is.
+    pub fn check(&self, law: Law, saga: Option<SagaId>, broken: Option<String>) {
+        self.inner().check(&self.trace, law, saga, broken);
+    }
+
+    /// What was broken so far.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.inner().violations.clone()
+    }
+
+    /// How often each law was looked at.
+    pub fn checked(&self) -> BTreeMap<Law, u64> {
+        self.inner().checked.clone()
+    }
+
+    pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    pub(crate) fn check(
+        &mut self,
+        trace: &Trace,
+        law: Law,
+        saga: Option<SagaId>,
+        broken: Option<String>,
+    ) {
+        *self.checked.entry(law).or_default() += 1;
+        let Some(what) = broken else { return };
+        trace.line(saga, format_args!("BROKEN {law:?}: {what}"));
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(Violation { law, saga, what });
+        }
+    }
+}
