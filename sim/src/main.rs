@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use amends_sim::judge::Law;
 use amends_sim::mutants::{self, Mutant};
+use amends_sim::plan::Plan;
 use amends_sim::regressions;
 use amends_sim::report::Report;
 use amends_sim::run::{Outcome, run};
@@ -120,7 +121,8 @@ fn one(seed: u64, trace: bool) -> ExitCode {
         explain(&outcome);
         return ExitCode::FAILURE;
     }
-    println!("seed {seed}: trace {:016x} of {} lines", outcome.hash, outcome.lines);
+    let plan = Plan::of(seed).digest();
+    println!("seed {seed}, plan {plan}: trace {:016x} of {} lines", outcome.hash, outcome.lines);
     ExitCode::SUCCESS
 }
 

@@ -66,15 +66,25 @@ pub struct Service {
 /// thousand.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Habits {
+    /// It says a definite no.
     pub refuses: u64,
+    /// It says "not now".
     pub postpones: u64,
+    /// It accepts, and answers later.
     pub accepts: u64,
+    /// It takes longer than anybody waits.
     pub is_slow: u64,
+    /// It does not say whether there was something to undo.
     pub says_little: u64,
+    /// The connection is refused.
     pub unreachable: u64,
+    /// The command is lost on its way.
     pub command_lost: u64,
+    /// The answer is lost on its way.
     pub answer_lost: u64,
+    /// A command or a callback comes twice.
     pub doubled: u64,
+    /// Somebody in between answers "not now".
     pub proxied: u64,
 }
 
@@ -83,16 +93,27 @@ pub struct Habits {
 pub struct Troubles {
     /// How long an engine lives at most before something ends it, in milliseconds.
     pub life_ms: u64,
+    /// Its process is gone at once.
     pub crash: u64,
+    /// It is stopped in order.
     pub stop: u64,
+    /// Another takes its shards while it goes on.
     pub replaced: u64,
+    /// Nothing of it runs for a while.
     pub frozen: u64,
+    /// It dies on its way up.
     pub crash_in_recovery: u64,
+    /// A sync fails.
     pub sync_fails: u64,
+    /// The journal finds no room.
     pub journal_full: u64,
+    /// The catalog finds no room.
     pub catalog_full: u64,
+    /// The disk is slow.
     pub slow_disk: u64,
+    /// Somebody sets the wall clock.
     pub clock_jumps: u64,
+    /// A bit of the journal flips.
     pub bit_flips: u64,
 }
 

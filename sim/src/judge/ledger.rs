@@ -76,8 +76,9 @@ pub struct Call {
     pub direction: Direction,
     /// Its key.
     pub key: String,
-    /// The round and the attempt.
+    /// The round.
     pub round: u16,
+    /// The attempt.
     pub attempt: u32,
 }
 
