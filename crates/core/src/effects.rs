@@ -94,6 +94,16 @@ fn undo_timer(run: &Run, now: Time) -> Option<Time> {
     }
 }
 
+/// Does anybody still wait for the open attempt of this command? For that of an action nobody does once
+/// the saga has turned and does not ask on: no timer ends it then.
+pub fn waited_for(def: &Definition, saga: &Saga, at: RunRef, direction: Direction) -> bool {
+    let Some(run) = saga.run(at) else { return false };
+    match direction {
+        Direction::Action => step_timers_run(def, saga, at, run),
+        Direction::Compensation => run.undo.as_ref().is_some_and(|undo| undo.end.is_none()),
+    }
+}
+
 /// Do the action's timers still mean something?
 pub(crate) fn step_timers_run(def: &Definition, saga: &Saga, at: RunRef, run: &Run) -> bool {
     let step = def.step(at.step);

@@ -133,7 +133,7 @@ impl Desk {
     /// Frees the places of attempts that are no longer waited for. What an answer says about its
     /// service counts for its own place only.
     pub fn free_places(&mut self, live: &mut Live, sign: Option<((RunRef, Direction), Sign)>) {
-        let saga = &live.saga;
+        let (saga, definition) = (&live.saga, &live.deployed.definition);
         let mut freed = Vec::new();
         live.places.retain(|place| {
             let Some(attempt) = place.attempt else { return true };
@@ -141,7 +141,8 @@ impl Desk {
                 .run(place.run)
                 .and_then(|run| run.sendings(place.direction))
                 .and_then(|sendings| sendings.open);
-            let out = open.is_some_and(|open| open.number == attempt && !open.accepted);
+            let out = open.is_some_and(|open| open.number == attempt && !open.accepted)
+                && effects::waited_for(definition, saga, place.run, place.direction);
             if !out {
                 let own = sign.filter(|(of, _)| *of == (place.run, place.direction));
                 freed.push((place.lane, own.map(|(_, sign)| sign)));
