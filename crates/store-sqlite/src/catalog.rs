@@ -15,6 +15,7 @@ use crate::Options;
 use crate::folder::{Folder, OpenError};
 use crate::journal::JournalLink;
 use crate::lane::{Jobs, Lane};
+use crate::mutant::Mutation;
 use crate::sqlite::{self, Setup};
 
 mod checkpoint;
@@ -73,8 +74,9 @@ impl Opened {
     }
 }
 
-const fn setup(cache_bytes: i64, bytes_max: Option<u64>) -> Setup {
-    Setup { application_id: APPLICATION_ID, page_bytes: PAGE_BYTES, cache_bytes, bytes_max }
+const fn setup(cache_bytes: i64, bytes_max: Option<u64>, mutation: Mutation) -> Setup {
+    let (application_id, page_bytes) = (APPLICATION_ID, PAGE_BYTES);
+    Setup { application_id, page_bytes, cache_bytes, bytes_max, mutation }
 }
 
 /// Opens the file and reads its place.
@@ -84,8 +86,8 @@ pub(crate) fn prepare(
     origin: &str,
 ) -> Result<Opened, OpenError> {
     let path = folder.catalog();
-    let setup = setup(WRITER_CACHE_BYTES, options.catalog_bytes_max);
-    let mut connection = sqlite::open_writer(&path, &setup)?;
+    let setup = setup(WRITER_CACHE_BYTES, options.catalog_bytes_max, Mutation::of(options));
+    let mut connection = sqlite::open_writer(folder.files(), &path, &setup)?;
     sqlite::prepare_schema(&mut connection, &path, &setup, origin, schema::SCHEMA)?;
     schema::complete(&mut connection).map_err(|source| OpenError::sqlite(&path, source))?;
     let position: i64 = connection
@@ -97,7 +99,8 @@ pub(crate) fn prepare(
 
 /// Opens a connection that only reads the catalog.
 pub(crate) fn open_reader(folder: &Folder) -> Result<Connection, OpenError> {
-    sqlite::open_reader(&folder.catalog(), &setup(READER_CACHE_BYTES, None))
+    let setup = setup(READER_CACHE_BYTES, None, Mutation::default());
+    sqlite::open_reader(folder.files(), &folder.catalog(), &setup)
 }
 
 /// Starts the catalog's threads.

@@ -1,11 +1,14 @@
 //! The data folder: who may open it, and which format it has.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::any::Any;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_store::JournalError;
+
+use crate::files::{FileSystem, Locked};
 
 /// The format that this version writes.
 pub const FORMAT: u32 = 1;
@@ -94,20 +97,25 @@ impl OpenError {
 /// An open data folder; it is free again when this is dropped.
 pub(crate) struct Folder {
     path: PathBuf,
-    _lock: File,
+    files: Arc<dyn FileSystem>,
+    _lock: Box<dyn Any + Send + Sync>,
 }
 
 impl Folder {
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, files: Arc<dyn FileSystem>) -> Result<Self, OpenError> {
         crate::sqlite::check_version()?;
-        make(path)?;
-        let lock = lock(path)?;
-        check_format(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        make(&*files, path).map_err(|source| OpenError::io(path, source))?;
+        let lock = lock(&*files, path)?;
+        check_format(&*files, path)?;
+        Ok(Self { path: path.to_owned(), files, _lock: lock })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(crate) fn files(&self) -> &dyn FileSystem {
+        &*self.files
     }
 
     pub(crate) fn journal(&self) -> PathBuf {
@@ -122,7 +130,7 @@ impl Folder {
     /// `format`.
     pub(crate) fn origin(&self) -> Result<String, OpenError> {
         let path = self.path.join("format");
-        let text = fs::read_to_string(&path).map_err(|source| OpenError::io(&path, source))?;
+        let text = read(&*self.files, &path)?.unwrap_or_default();
         match text.lines().nth(1) {
             Some(origin) => Ok(origin.to_owned()),
             None => Err(OpenError::Foreign { path }),
@@ -130,45 +138,40 @@ impl Folder {
     }
 }
 
-fn make(path: &Path) -> Result<(), OpenError> {
-    if path.is_dir() {
+/// Makes the folder and those above it, each of them for good: a folder whose name was not synced
+/// is gone after a power cut, with all that was synced in it.
+fn make(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    if files.exists(path) {
         return Ok(());
     }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| OpenError::io(path, source))
+    let above = match path.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => Path::new("."),
+    };
+    make(files, above)?;
+    match files.make_folder(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {} // another process was faster
+    }
+    files.sync_folder(above)
 }
 
 /// Locks the folder and writes into the lock's file who has done so.
-fn lock(folder: &Path) -> Result<File, OpenError> {
+fn lock(files: &dyn FileSystem, folder: &Path) -> Result<Box<dyn Any + Send + Sync>, OpenError> {
     let path = folder.join("lock");
-    let mut options = private();
-    options.read(true).create(true);
-    let mut file = options.open(&path).map_err(|source| OpenError::io(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // It may just be changing hands; then the holder has no name yet.
-            let _ = file.read_to_string(&mut text);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let holder = format!("pid {}\nsince {}\n", std::process::id(), date_time(now));
+    match files.lock(&path, &holder).map_err(|source| OpenError::io(&path, source))? {
+        Locked::Here(lock) => Ok(lock),
+        Locked::Elsewhere(text) => {
             let said = |name: &str| {
                 let line = text.lines().find_map(|line| line.strip_prefix(name));
                 line.unwrap_or("unknown").trim().to_owned()
             };
             let (pid, since) = (said("pid "), said("since "));
-            return Err(OpenError::Held { path: folder.to_owned(), pid, since });
+            Err(OpenError::Held { path: folder.to_owned(), pid, since })
         }
-        Err(TryLockError::Error(source)) => return Err(OpenError::io(&path, source)),
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let said = format!("pid {}\nsince {}\n", std::process::id(), date_time(now));
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| file.write_all(said.as_bytes()))
-        .map_err(|source| OpenError::io(&path, source))?;
-    Ok(file)
 }
 
 /// `2026-01-31 23:59:58`, by the civil-from-days reckoning of the Gregorian calendar.
@@ -189,51 +192,47 @@ fn date_time(since_epoch: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
 }
 
+/// The text of a file, when it is there.
+fn read(files: &dyn FileSystem, path: &Path) -> Result<Option<String>, OpenError> {
+    match files.read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(OpenError::Foreign { path: path.to_owned() }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::io(path, source)),
+    }
+}
+
 /// Reads the folder's format, and writes it into a new one.
-fn check_format(folder: &Path) -> Result<(), OpenError> {
+fn check_format(files: &dyn FileSystem, folder: &Path) -> Result<(), OpenError> {
     let path = folder.join("format");
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let number = text.lines().next().and_then(|line| line.strip_prefix(FORMAT_PREFIX));
-            match number.and_then(|number| number.parse().ok()) {
-                Some(found) if found > FORMAT => {
-                    Err(OpenError::NewerFormat { path: folder.to_owned(), found })
-                }
-                Some(_) => Ok(()),
-                None => Err(OpenError::Foreign { path }),
+    let Some(text) = read(files, &path)? else {
+        for file in ["journal.db", "catalog.db"] {
+            // Files without their format are not ours to guess about.
+            if files.exists(&folder.join(file)) {
+                return Err(OpenError::Foreign { path: folder.join(file) });
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            for file in ["journal.db", "catalog.db"] {
-                // Files without their format are not ours to guess about.
-                if folder.join(file).exists() {
-                    return Err(OpenError::Foreign { path: folder.join(file) });
-                }
-            }
-            write_format(folder, &path).map_err(|source| OpenError::io(&path, source))
+        return write_format(files, folder, &path).map_err(|source| OpenError::io(&path, source));
+    };
+    let number = text.lines().next().and_then(|line| line.strip_prefix(FORMAT_PREFIX));
+    match number.and_then(|number| number.parse().ok()) {
+        Some(found) if found > FORMAT => {
+            Err(OpenError::NewerFormat { path: folder.to_owned(), found })
         }
-        Err(source) => Err(OpenError::io(&path, source)),
+        Some(_) => Ok(()),
+        None => Err(OpenError::Foreign { path }),
     }
 }
 
 /// Whole or not at all: a crash must not leave a folder with half a format.
-fn write_format(folder: &Path, path: &Path) -> io::Result<()> {
+fn write_format(files: &dyn FileSystem, folder: &Path, path: &Path) -> io::Result<()> {
     let whole = folder.join("format.new");
-    let mut file = private().create(true).truncate(true).open(&whole)?;
-    writeln!(file, "{FORMAT_PREFIX}{FORMAT}\n{}", uuid::Uuid::now_v7())?;
-    file.sync_all()?;
-    fs::rename(whole, path)?;
-    #[cfg(unix)]
-    File::open(folder)?.sync_all()?;
-    Ok(())
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    let text = format!("{FORMAT_PREFIX}{FORMAT}\n{}\n", uuid::Uuid::now_v7());
+    files.write_synced(&whole, text.as_bytes())?;
+    files.rename(&whole, path)?;
+    files.sync_folder(folder)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::folder::{Folder, OpenError};
 use crate::lane::{Jobs, Lane, Link};
+use crate::mutant::Mutation;
 use crate::sqlite::{self, Setup};
 use crate::{Options, catalog};
 
@@ -66,15 +67,16 @@ pub(crate) fn start(
         page_bytes: PAGE_BYTES,
         cache_bytes: CACHE_BYTES,
         bytes_max: options.journal_bytes_max,
+        mutation: Mutation::of(options),
     };
     let path = folder.journal();
-    let mut connection = sqlite::open_writer(&path, &setup)?;
+    let mut connection = sqlite::open_writer(folder.files(), &path, &setup)?;
     sqlite::prepare_schema(&mut connection, &path, &setup, origin, SCHEMA)?;
     let archive = archive::Archive::new(catalog::open_reader(folder)?)
         .map_err(|source| OpenError::sqlite(&folder.catalog(), source))?;
-    let writer = recovery::recover(connection, archive, catalog_position, folder)?;
+    let writer = recovery::recover(connection, archive, catalog_position, folder, setup.mutation)?;
     let size = writer.size.clone();
-    let reader = Reader::new(sqlite::open_reader(&path, &setup)?);
+    let reader = Reader::new(sqlite::open_reader(folder.files(), &path, &setup)?);
 
     let io = |source| OpenError::io(&path, source);
     let held = folder.clone();

@@ -14,9 +14,11 @@
 //! off. The two files belong together and are backed up together.
 
 mod catalog;
+mod files;
 mod folder;
 mod journal;
 mod lane;
+mod mutant;
 mod record;
 mod sqlite;
 
@@ -25,7 +27,10 @@ use std::sync::Arc;
 
 use amends_store::Store;
 
+pub use files::{FileSystem, Locked};
 pub use folder::{FORMAT, OpenError};
+#[cfg(feature = "mutants")]
+pub use mutant::Mutant;
 pub use record::{Fault as RecordFault, HEADER_BYTES, decode, encode};
 
 /// How a data folder is opened.
@@ -36,13 +41,25 @@ pub struct Options {
     pub journal_bytes_max: Option<u64>,
     /// The most bytes `catalog.db` may grow to.
     pub catalog_bytes_max: Option<u64>,
+    /// A mistake to build in, for the tests that must catch it.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<Mutant>,
 }
 
 /// Opens a data folder, which is made when it is not there, and reads the journal's tail back.
 ///
 /// This blocks: it reads all of the journal once, to check it.
 pub fn open(folder: &Path, options: &Options) -> Result<Store, OpenError> {
-    let folder = Arc::new(folder::Folder::open(folder)?);
+    open_on(Arc::new(files::System), folder, options)
+}
+
+/// The same on another file system than the operating system's.
+pub fn open_on(
+    files: Arc<dyn FileSystem>,
+    folder: &Path,
+    options: &Options,
+) -> Result<Store, OpenError> {
+    let folder = Arc::new(folder::Folder::open(folder, files)?);
     let origin = folder.origin()?;
     let opened = catalog::prepare(&folder, options, &origin)?;
     let journal = journal::start(&folder, options, &origin, opened.position())?;

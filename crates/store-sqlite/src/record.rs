@@ -182,6 +182,15 @@ pub(crate) fn check(bytes: Bytes, position: Position, previous: u64) -> Result<S
     Ok(Sound { checksum: number(24), position, bytes })
 }
 
+/// A record that is taken as it is: what `Mutant::IgnoresTheChecksum` does.
+pub(crate) fn trust(bytes: Bytes, position: Position) -> Sound {
+    Sound {
+        checksum: u64::from_le_bytes(bytes[24..32].try_into().unwrap_or_default()),
+        position,
+        bytes,
+    }
+}
+
 /// Reads a record back: whole, in its place, and after the record with that checksum.
 pub fn decode(bytes: Bytes, position: Position, previous: u64) -> Result<(Record, u64), Fault> {
     let sound = check(bytes, position, previous)?;

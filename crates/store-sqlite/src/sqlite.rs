@@ -1,12 +1,13 @@
 //! How both files are opened, and what SQLite's errors mean here.
 
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::files::FileSystem;
 use crate::folder::{FORMAT, OpenError};
+use crate::mutant::{Mutant, Mutation};
 
 /// The oldest SQLite that is trusted: before it, resetting the write-ahead file while another
 /// connection wrote could corrupt a database.
@@ -29,6 +30,7 @@ pub(crate) struct Setup {
     pub(crate) page_bytes: i64,
     pub(crate) cache_bytes: i64,
     pub(crate) bytes_max: Option<u64>,
+    pub(crate) mutation: Mutation,
 }
 
 /// Is this the SQLite that is asked for?
@@ -40,20 +42,21 @@ pub(crate) fn check_version() -> Result<(), OpenError> {
 }
 
 /// Opens the connection that writes a file; it is made when it is not there.
-pub(crate) fn open_writer(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
-    if !path.exists() {
-        let mut create = OpenOptions::new();
-        create.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut create, 0o600);
-        create.open(path).map_err(|source| OpenError::io(path, source))?;
+pub(crate) fn open_writer(
+    files: &dyn FileSystem,
+    path: &Path,
+    setup: &Setup,
+) -> Result<Connection, OpenError> {
+    if !files.exists(path) {
+        files.create(path).map_err(|source| OpenError::io(path, source))?;
     }
-    let connection = connect(path, setup)?;
+    let connection = connect(files, path, setup)?;
     let set = || -> rusqlite::Result<i32> {
         // Before the first table, else it has no effect.
         connection.pragma_update(None, "page_size", setup.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
-        connection.pragma_update(None, "synchronous", "full")?;
+        let synchronous = if setup.mutation.is(Mutant::SkipsTheSync) { "off" } else { "full" };
+        connection.pragma_update(None, "synchronous", synchronous)?;
         connection.pragma_update(None, "wal_autocheckpoint", AUTOCHECKPOINT_PAGES)?;
         let page_bytes: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
         let limit = setup.bytes_max.map(|bytes| bytes / page_bytes.max(1) as u64);
@@ -71,18 +74,25 @@ pub(crate) fn open_writer(path: &Path, setup: &Setup) -> Result<Connection, Open
 
 /// Opens a connection that only reads. It might write, since whichever connection is closed last
 /// writes the write-ahead file back, so that a closed folder has none.
-pub(crate) fn open_reader(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
-    let connection = connect(path, setup)?;
+pub(crate) fn open_reader(
+    files: &dyn FileSystem,
+    path: &Path,
+    setup: &Setup,
+) -> Result<Connection, OpenError> {
+    let connection = connect(files, path, setup)?;
     connection
         .pragma_update(None, "query_only", true)
         .map_err(|source| OpenError::sqlite(path, source))?;
     Ok(connection)
 }
 
-fn connect(path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
+fn connect(files: &dyn FileSystem, path: &Path, setup: &Setup) -> Result<Connection, OpenError> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = match files.vfs() {
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+            None => Connection::open_with_flags(path, flags)?,
+        };
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         // In pages, which are those of the file: in bytes, SQLite would count in pages of its own

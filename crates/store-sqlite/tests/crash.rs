@@ -10,7 +10,7 @@ use amends_store::{
     Batch, CatalogError, Checkpoint, Checkpointed, Entry, Events, JournalError, Position, SagaRow,
     ShardId, Store,
 };
-use amends_store_sqlite::{HEADER_BYTES, OpenError, Options, open};
+use amends_store_sqlite::{HEADER_BYTES, Mutant, OpenError, Options, open};
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -459,4 +459,31 @@ fn nobody_else_may_read_the_files() {
         files += 1;
     }
     assert!(files >= 6, "two databases with their write-ahead files, format and lock");
+}
+
+/// A folder whose fifth record has a flipped bit is refused.
+fn a_flipped_bit_is_seen(options: &Options) -> bool {
+    let folder = ten_records();
+    damage(folder.path(), 5, |bytes| bytes[HEADER_BYTES + 70] ^= 0x10);
+    open(folder.path(), options).is_err()
+}
+
+/// A folder whose last record is not whole goes on without it.
+fn a_torn_tail_is_cut(options: &Options) -> bool {
+    let folder = ten_records();
+    damage(folder.path(), 10, |bytes| bytes.truncate(HEADER_BYTES + 50));
+    let store = open(folder.path(), options).unwrap();
+    append(&store, 10, 7) == Ok(Position(10)) && {
+        drop(store);
+        open(folder.path(), options).is_ok_and(|store| records(&store).len() == 10)
+    }
+}
+
+#[test]
+fn stores_that_ignore_checksums_or_keep_torn_tails_are_caught() {
+    let sound = Options::default();
+    assert!(a_flipped_bit_is_seen(&sound) && a_torn_tail_is_cut(&sound));
+    let mutant = |mutant| Options { mutant: Some(mutant), ..Options::default() };
+    assert!(!a_flipped_bit_is_seen(&mutant(Mutant::IgnoresTheChecksum)));
+    assert!(!a_torn_tail_is_cut(&mutant(Mutant::KeepsTheTornTail)));
 }

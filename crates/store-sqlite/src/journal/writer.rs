@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::archive::Archive;
 use super::load;
 use crate::lane::Jobs;
+use crate::mutant::{Mutant, Mutation};
 use crate::record;
 use crate::sqlite::{Failure, failure};
 
@@ -74,6 +75,7 @@ pub(crate) struct Writer {
     /// What failed first; nothing is written from then on.
     pub(super) broken: Option<String>,
     pub(super) buffer: Vec<u8>,
+    pub(super) mutation: Mutation,
 }
 
 /// What a group will have changed once it is durable.
@@ -136,8 +138,13 @@ impl Writer {
     }
 
     fn commit(&mut self, commands: Vec<Command>) {
-        let group = self.stage(commands);
+        let mut group = self.stage(commands);
         self.archive.end();
+        if self.mutation.is(Mutant::AcknowledgesBeforeTheSync) {
+            std::mem::take(&mut group.answers).into_iter().for_each(|answer| answer.give(None));
+            // So that who was answered always sees what is not there yet.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         let written = match &self.broken {
             Some(what) => Err(JournalError::Broken { what: what.clone() }),
             None => self.write(&group).map_err(|error| self.failed(&error)),
