@@ -30,6 +30,7 @@ pub async fn run(shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = checkpoint(&shared).await {
             // Nothing is lost: the journal holds it, and starts are pushed back when it grows.
             tracing::warn!(%error, "the checkpoint failed and is tried again");
+            shared.catalog_fails(&error);
         }
         if last {
             return;

@@ -73,6 +73,7 @@ pub struct Shared {
     trouble: RwLock<Option<String>>,
     ready: watch::Sender<bool>,
     catalog: watch::Sender<Position>,
+    catalog_broken: watch::Sender<Option<CatalogError>>,
     pub outages: Outages,
 }
 
@@ -106,6 +107,7 @@ impl Engine {
             trouble: RwLock::default(),
             ready: watch::Sender::new(false),
             catalog,
+            catalog_broken: watch::Sender::new(None),
             outages: Outages::default(),
             store,
         });
@@ -134,8 +136,17 @@ impl Engine {
     /// Resolves when a part of the engine breaks off, with the reason. The engine is of no use
     /// then: stop it, and start it anew on the same store.
     pub async fn broken(&mut self) -> Error {
-        let ended = self.tasks.join_next().await;
-        self.handle.shared.ready.send_replace(false);
+        let shared = Arc::clone(&self.handle.shared);
+        let mut catalog = shared.catalog_broken.subscribe();
+        let ended = tokio::select! {
+            ended = self.tasks.join_next() => ended,
+            // The sender is there as long as this is.
+            Ok(error) = catalog.wait_for(Option::is_some) => {
+                shared.ready.send_replace(false);
+                return error.clone().map_or_else(|| Error::Broken(String::new()), Error::Catalog);
+            }
+        };
+        shared.ready.send_replace(false);
         match ended {
             Some(Ok(Err(fatal))) => fatal.into(),
             Some(Err(panic)) => Error::Broken(panic.to_string()),
@@ -219,6 +230,15 @@ impl Shared {
         if self.journal_trouble().is_some() {
             tracing::info!("the journal can be written again");
             *self.trouble.write().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        }
+    }
+
+    /// A call of the catalog failed. One that cannot be written any more never can be by this
+    /// process: without its checkpoints no saga would leave memory and the journal would not be cut,
+    /// so the engine breaks off while it still can be recovered soon.
+    pub fn catalog_fails(&self, error: &CatalogError) {
+        if matches!(error, CatalogError::Broken { .. }) {
+            self.catalog_broken.send_replace(Some(error.clone()));
         }
     }
 

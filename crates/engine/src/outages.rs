@@ -108,6 +108,7 @@ pub async fn signs_of_life(shared: Arc<Shared>, mut stop: watch::Receiver<bool>)
         let now = Bytes::from(shared.clock.now().0.to_string());
         if let Err(error) = shared.store.catalog.put_note(ALIVE, now).await {
             tracing::warn!(%error, "no sign of life could be left");
+            shared.catalog_fails(&error);
         }
         if last {
             return;
