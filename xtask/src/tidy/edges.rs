@@ -15,6 +15,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("amends-definition", &["amends-core"]),
     ("amends-store", &["amends-core"]),
     ("amends-store-sqlite", &["amends-store", "amends-core"]),
+    // A disk for the embedded store to fail on.
+    ("amends-disk", &["amends-store-sqlite"]),
     ("amends-store-postgres", &["amends-store", "amends-core"]),
     ("amends-transport", &["amends-core", "amends-wire"]),
     ("amends-transport-http", TRANSPORT),

@@ -1,0 +1,69 @@
+//! A disk that several processes see one after the other, and all that was done to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::loss::Loss;
+use crate::mount::Mount;
+use crate::state::{Act, State};
+
+/// A disk. Clones are the same one.
+#[derive(Clone, Default)]
+pub struct Disk(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+pub(crate) struct Kept {
+    before: State,
+    pub(crate) state: State,
+    acts: Vec<Act>,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new process comes to it.
+    pub fn mount(&self) -> Mount {
+        Mount::new(self.clone())
+    }
+
+    /// How many acts have changed it.
+    pub fn acts(&self) -> usize {
+        self.kept().acts.len()
+    }
+
+    /// Another disk, as this one was found when the power was cut after its first `acts` acts.
+    ///
+    /// # Panics
+    /// When there were not so many.
+    pub fn after(&self, acts: usize, loss: Loss) -> Self {
+        let kept = self.kept();
+        let mut state = kept.before.clone();
+        kept.acts[..acts].iter().for_each(|act| state.apply(act));
+        let state = state.lost(loss);
+        Self(Arc::new(Mutex::new(Kept { before: state.clone(), state, acts: Vec::new() })))
+    }
+
+    /// Says in a line what the act with this number did, for whoever looks for a fault.
+    pub fn describe(&self, act: usize) -> String {
+        match &self.kept().acts[act] {
+            Act::Write { node, at, bytes } => {
+                format!("write of {} bytes at {at} of file {node}", bytes.len())
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Nothing panics while it is held, but a test that fails elsewhere may.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    pub(crate) fn act(&mut self, act: Act) {
+        self.state.apply(&act);
+        self.acts.push(act);
+    }
+}

@@ -1,0 +1,96 @@
+//! Every operation of a whole story fails once: the device reports an error, a write is torn, the disk
+//! is full for a while.
+
+use std::time::Duration;
+
+use amends_disk::{Disk, Fault, Hit, Kind, Loss, Operation};
+
+use crate::judge::judge;
+use crate::power::Recorded;
+use crate::story::tell;
+use crate::world::{Exit, World};
+use crate::{paused, stride, tried};
+
+/// How long the disk stays full: longer than the engine waits before it tries again.
+const FULL_FOR: Duration = Duration::from_secs(8);
+
+/// Tells the story with a fault at this operation; says what met it, and nothing when no operation
+/// did.
+fn told_with(fault: Fault, exit: Exit) -> Option<Hit> {
+    paused(async || {
+        let mut world = World::on(Disk::new(), exit);
+        let mount = world.mount.clone();
+        mount.fail(fault);
+        let clearing = tokio::spawn({
+            let mount = mount.clone();
+            async move {
+                while mount.hit().is_none() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                tokio::time::sleep(FULL_FOR).await;
+                mount.make_room();
+            }
+        });
+        tell(&mut world).await;
+        clearing.abort();
+        let hit = mount.hit()?;
+        answered_rightly(&world, fault.kind, &hit);
+        let recorded = Recorded::of(&world);
+        world.end();
+        judge(&mut world).await;
+        // And once more with the power cut some time after the fault: what a failed sync lost must
+        // not have been built upon.
+        let (from, to) = (hit.acts, recorded.disk.acts());
+        for part in 1..=3 {
+            recorded.after(from + (to - from) * part / 4, Loss::Everything).await;
+        }
+        Some(hit)
+    })
+}
+
+/// L6: what the engine makes of it.
+fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
+    let opened = world.openings_failed.is_empty();
+    if kind == Kind::Full && opened {
+        assert_eq!(world.restarts, 0, "a full disk is tried again: {:?}", world.refusals);
+    }
+    // Each commit syncs a write-ahead file, and a sync is never tried again on the same file.
+    let of_log = hit.name.ends_with("-wal");
+    if kind == Kind::Error && hit.operation == Operation::Sync && of_log && opened {
+        assert!(world.restarts > 0, "{hit:?}: {:?}", world.refusals);
+    }
+    for refusal in world.refusals.iter().chain(&world.openings_failed) {
+        let clear = ["disk", "full", "cannot be", "broke off", "stopped", "not known"];
+        assert!(clear.iter().any(|word| refusal.contains(word)), "{refusal}");
+    }
+}
+
+/// Lets every operation (or every few) meet the fault, until a run meets none.
+fn every_operation(kind: Kind, exit: Exit, every: usize) {
+    let (mut failed, mut met) = (Vec::new(), 0);
+    for at in (0..).step_by(every) {
+        match tried(|| told_with(Fault { at, kind }, exit)) {
+            Ok(Some(_)) => met += 1,
+            Ok(None) => break,
+            Err(why) => failed.push(format!("{kind:?} at operation {at}, {exit:?}: {why}")),
+        }
+    }
+    println!("{kind:?}, {exit:?}: {met} operations met it, every {every}th tried");
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn an_error_of_the_device_loses_nothing_acknowledged() {
+    every_operation(Kind::Error, Exit::Orderly, stride(211));
+    every_operation(Kind::Error, Exit::Abrupt, stride(223));
+}
+
+#[test]
+fn a_full_disk_is_told_and_waited_for() {
+    every_operation(Kind::Full, Exit::Orderly, stride(41));
+}
+
+#[test]
+fn a_torn_write_loses_nothing_acknowledged() {
+    every_operation(Kind::Torn, Exit::Abrupt, stride(43));
+}

@@ -1,0 +1,84 @@
+//! A process that dies, and a cut of the power, after every act that changed the disk.
+
+use amends_disk::{Disk, Loss};
+
+use crate::judge::judge;
+use crate::shop::Shop;
+use crate::story::tell;
+use crate::world::{Exit, Told, World};
+use crate::{paused, stride, tried};
+
+/// A story that was told once, with everything that was said along the way.
+pub struct Recorded {
+    pub disk: Disk,
+    shop: Shop,
+    told: Vec<Told>,
+    expiring_from: Option<usize>,
+}
+
+impl Recorded {
+    /// What a world has come to.
+    pub fn of(world: &World) -> Self {
+        Self {
+            disk: world.disk.clone(),
+            shop: world.shop.clone(),
+            told: world.told.clone(),
+            expiring_from: world.expiring_from,
+        }
+    }
+
+    /// Holds what is left, when the power was cut after so many acts, against what had been told by
+    /// then.
+    pub async fn after(&self, acts: usize, loss: Loss) {
+        let disk = self.disk.after(acts, loss);
+        let mut world = World::on(disk, Exit::Abrupt);
+        world.shop = self.shop.as_of(acts, &world.disk);
+        world.told = self.told.iter().filter(|told| told.moment <= acts).cloned().collect();
+        world.may_expire = self.expiring_from.is_some_and(|from| from <= acts);
+        judge(&mut world).await;
+    }
+}
+
+/// Tells the story on a good disk.
+pub fn recorded(options: amends_store_sqlite::Options) -> Recorded {
+    paused(async || {
+        let mut world = World::on(Disk::new(), Exit::Orderly).with(options);
+        tell(&mut world).await;
+        assert_eq!((world.restarts, &world.refusals[..]), (0, &[][..]));
+        Recorded::of(&world)
+    })
+}
+
+/// Cuts the power after every act (or every few), and says where it lost something.
+pub fn losses(recorded: &Recorded, every: usize, losses: &[Loss]) -> Vec<String> {
+    let mut lost = Vec::new();
+    for acts in (0..=recorded.disk.acts()).step_by(every) {
+        for loss in losses {
+            // Another choice at every place.
+            let loss = match *loss {
+                Loss::Some { seed } => Loss::Some { seed: seed + acts as u64 },
+                other => other,
+            };
+            if let Err(why) = tried(|| paused(async || recorded.after(acts, loss).await)) {
+                let last = acts.checked_sub(1).map(|act| recorded.disk.describe(act));
+                lost.push(format!("after act {acts} ({last:?}), {loss:?}: {why}"));
+            }
+        }
+    }
+    lost
+}
+
+#[test]
+fn a_process_that_dies_loses_nothing_acknowledged_wherever_it_dies() {
+    let recorded = recorded(amends_store_sqlite::Options::default());
+    let lost = losses(&recorded, stride(17), &[Loss::Nothing]);
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+#[test]
+fn a_power_cut_loses_nothing_acknowledged_wherever_it_comes() {
+    let recorded = recorded(amends_store_sqlite::Options::default());
+    let ways = [Loss::Everything, Loss::Some { seed: 1 }, Loss::Some { seed: 1 << 32 }];
+    let lost = losses(&recorded, stride(23), &ways);
+    assert!(lost.is_empty(), "{lost:#?}");
+}
