@@ -63,6 +63,10 @@ pub(crate) fn open_writer(
         // The default is SQLite's own limit, which a file may have been given a lower one of.
         let pages_max = limit.map_or(i64::from(u32::MAX - 1), |pages| pages.max(1) as i64);
         connection.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))?;
+        // What the write-ahead file holds may be there for its readers only: when a sync has failed,
+        // and the process ended over it, nothing will ever write it again by itself. So it is written
+        // into the file, and that synced, before anything is built upon it.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         connection.pragma_query_value(None, "application_id", |row| row.get(0))
     };
     let application_id = set().map_err(|source| OpenError::sqlite(path, source))?;
