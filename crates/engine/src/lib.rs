@@ -25,6 +25,7 @@ mod recovery;
 mod redaction;
 mod replying;
 mod request;
+mod saga_map;
 mod shard;
 mod starting;
 mod stuck;

@@ -17,7 +17,7 @@ mod orphans;
 mod recovery;
 mod work;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use amends_core::{Millis, Moment, SagaId, Time};
@@ -32,6 +32,7 @@ use crate::options::{
     REQUESTS_WAITING_MAX, STARTS_WAITING_MAX,
 };
 use crate::request::Unavailable;
+use crate::saga_map::SagaMap;
 use batch::{Pending, Sealed};
 use lane::Lane;
 pub use live::{Live, Waiter};
@@ -58,11 +59,11 @@ pub enum Fatal {
 
 /// See the module.
 pub struct Shard {
-    sagas: HashMap<SagaId, Live>,
+    sagas: SagaMap<Live>,
     desk: Desk,
     outlets: Outlets,
     /// Inputs for sagas that are being read from the catalog.
-    loading: HashMap<SagaId, Vec<intake::Todo>>,
+    loading: SagaMap<Vec<intake::Todo>>,
     /// Sagas to read as soon as fewer are being read.
     to_load: VecDeque<SagaId>,
     loads: usize,
@@ -73,7 +74,7 @@ pub struct Shard {
     /// Sagas that were read back and have not gone on yet.
     to_wake: VecDeque<SagaId>,
     /// Ended sagas that the catalog does not hold yet.
-    archive: HashMap<SagaId, Arc<Checkpointed>>,
+    archive: SagaMap<Arc<Checkpointed>>,
     /// How many sagas have been started since the checkpoint under way, or the last one, was
     /// collected, and how many that checkpoint brings to the catalog for the first time.
     started: usize,
@@ -173,7 +174,7 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             shared,
         };
         Shard {
-            sagas: HashMap::new(),
+            sagas: SagaMap::default(),
             desk,
             outlets: Outlets {
                 deliveries,
@@ -182,13 +183,13 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
                 callbacks: callbacks_out,
                 starts: starts_out,
             },
-            loading: HashMap::new(),
+            loading: SagaMap::default(),
             to_load: VecDeque::new(),
             to_wake: VecDeque::new(),
             loads: 0,
             outdated: HashSet::new(),
             left_while_due: None,
-            archive: HashMap::new(),
+            archive: SagaMap::default(),
             started: 0,
             bringing: 0,
             collect: None,

@@ -1,6 +1,5 @@
 //! What the catalog is told of a saga, and what may leave memory once it knows.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use amends_core::saga::{Cause, Saga};
@@ -12,6 +11,7 @@ use super::{Desk, Shard};
 use crate::convert;
 use crate::deployed::Deployed;
 use crate::options::DUE_WINDOW;
+use crate::saga_map::SagaMap;
 use crate::stuck::stuck_at;
 
 /// How many sagas a map keeps room for, whatever is in it: a load of this size is no burst.
@@ -133,7 +133,7 @@ impl Desk {
 /// Gives the room back that a burst has left in a map: a million sagas that are parked must not be
 /// paid for as if they were in memory. It is kept while a quarter of it is used, so that a map whose
 /// size goes up and down is seldom laid out anew.
-fn give_back_room<T>(map: &mut HashMap<SagaId, T>) {
+fn give_back_room<T>(map: &mut SagaMap<T>) {
     if map.capacity() / 4 > map.len().max(ROOM_KEPT) {
         map.shrink_to(map.len() * 2);
     }
