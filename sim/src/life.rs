@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_engine::{Change, Deployment, Engine, Error, Options};
-use amends_store::{JournalError, Store};
+use amends_store::{CatalogError, JournalError, Store};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::chance::Chance;
@@ -134,6 +134,8 @@ pub fn broke_off(world: &Arc<World>, error: &Error, calm: bool) {
         error,
         Error::Journal(JournalError::Broken { .. } | JournalError::StaleOwner { .. })
             | Error::Journal(JournalError::Full { .. })
+            // It cannot be written any more: by a replaced owner, or after a failed sync.
+            | Error::Catalog(CatalogError::Broken { .. })
     );
     let unexpected = (calm || !expected).then(|| format!("an engine broke off: {error}"));
     world.judge.check(Law::S17, None, unexpected);

@@ -75,10 +75,14 @@ impl Witness for Judge {
 }
 
 impl Judge {
-    /// An engine has read the wall clock.
+    /// An engine has read the wall clock. Its time is at most that, or what an engine before it had
+    /// come to: it does not go back when the wall clock was set back.
     pub fn clock_read(&self, opening: u64, wall: Time) {
         let now = self.trace.now();
-        self.inner().truth.clocks.insert(opening, (wall, now));
+        let mut inner = self.inner();
+        let reached = |(wall, at): &(Time, u64)| Time(wall.0 + (now - at));
+        let latest = inner.truth.clocks.values().map(reached).max();
+        inner.truth.clocks.insert(opening, (latest.map_or(wall, |latest| latest.max(wall)), now));
     }
 
     fn entry(

@@ -62,8 +62,9 @@ async fn there(world: &mut World, saga: SagaId, told: &[Told]) {
     }
     let row = world.until(async |handle| handle.row(saga).await).await;
     assert!(row.is_none_or(|row| row.quarantined.is_none()), "{saga} is unreadable");
-    // The same start again is the same saga, and no second one.
-    if let Some(told) = told.iter().find(|told| !told.key.is_empty()) {
+    // The same start again is the same saga, and no second one; its key is free once it is deleted.
+    let kept = !may_be_gone(world, Some(&told.to_vec()));
+    if let Some(told) = told.iter().find(|told| kept && !told.key.is_empty()) {
         let data = String::from_utf8_lossy(found.data.bytes()).into_owned();
         let again = world.start(&told.key, &data).await;
         assert_eq!(again, (saga, true), "{} (S16)", told.key);

@@ -64,6 +64,8 @@ pub struct World {
     pub disk: Disk,
     pub shop: Shop,
     pub told: Vec<Told>,
+    /// From which act of the disk on the engine was being stopped, if it was.
+    pub stopping_from: Option<usize>,
     /// Sagas that have ended may have been deleted by now.
     pub may_expire: bool,
     /// From which moment on that was so.
@@ -89,6 +91,7 @@ impl World {
             shop,
             disk,
             told: Vec::new(),
+            stopping_from: None,
             may_expire: false,
             expiring_from: None,
             restarts: 0,
@@ -165,6 +168,7 @@ impl World {
     /// The engine is stopped as an operator stops it.
     pub async fn stop(&mut self) {
         if let Some(engine) = self.engine.take() {
+            self.stopping_from = Some(self.disk.acts());
             engine.stop().await;
         }
     }
