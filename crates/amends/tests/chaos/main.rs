@@ -2,8 +2,7 @@
 //! do; afterwards every acknowledged saga has ended, and the ledgers of the participants show what
 //! `semantics.md` promises. docs/chaos.md says what is done and what is judged.
 //!
-//! As a test it is short: ten kills, one run with every kind of fault, and runs with a server or a
-//! network that lies, which the judge must find out. As a program it takes a command:
+//! As a test it is short: ten kills, and one run with every kind of fault. As a program it takes a command:
 //!
 //! ```text
 //! kills [--times N] [--seed N]             kill -9 of the server and nothing else
@@ -12,7 +11,6 @@
 
 mod dice;
 mod judge;
-mod lies;
 mod load;
 mod nemesis;
 mod plan;
@@ -73,7 +71,6 @@ fn tests() -> Vec<Trial> {
         ),
     ];
     tests.extend(judge::tests::tests());
-    tests.extend(lies::tests());
     tests
 }
 
