@@ -2,7 +2,8 @@
 //! do; afterwards every acknowledged saga has ended, and the ledgers of the participants show what
 //! `semantics.md` promises. docs/chaos.md says what is done and what is judged.
 //!
-//! As a test it is short: ten kills, and one run with every kind of fault. As a program it takes a command:
+//! As a test it is short: ten kills, one run with every kind of fault, and one with a server that
+//! forgets, which the judge must find out. As a program it takes a command:
 //!
 //! ```text
 //! kills [--times N] [--seed N]             kill -9 of the server and nothing else
@@ -11,6 +12,7 @@
 
 mod dice;
 mod judge;
+mod lies;
 mod load;
 mod nemesis;
 mod plan;
@@ -71,6 +73,7 @@ fn tests() -> Vec<Trial> {
         ),
     ];
     tests.extend(judge::tests::tests());
+    tests.extend(lies::tests());
     tests
 }
 

@@ -176,7 +176,9 @@ impl Client {
             Answer::Of(200, saga) if saga["saga_id"] == saga_id => {
                 self.book.saw(saga_id, &floor, &saga);
             }
-            answer => self.otherwise(&format!("{key} gave {saga_id}, and again"), &answer, &[]),
+            answer => {
+                self.otherwise(&format!("{key} gave {saga_id}, and again"), &answer, &[]);
+            }
         }
     }
 
@@ -262,7 +264,11 @@ impl Client {
                 {
                     return;
                 }
-                answer => self.otherwise(&format!("the resume of {saga_id}"), &answer, &[]),
+                // Noted; a server that has forgotten the saga would say so for ever.
+                answer if !self.otherwise(&format!("the resume of {saga_id}"), &answer, &[]) => {
+                    return;
+                }
+                _ => {}
             }
             tokio::time::sleep(Duration::from_millis(AGAIN_MS)).await;
         }
@@ -284,7 +290,9 @@ impl Client {
                 {
                     return;
                 }
-                answer => self.otherwise(&format!("the signal to {saga_id}"), &answer, &[]),
+                answer => {
+                    self.otherwise(&format!("the signal to {saga_id}"), &answer, &[]);
+                }
             }
             if self.dice.percent(GIVES_UP_PERCENT) {
                 return;
@@ -307,7 +315,7 @@ impl Client {
         match self.get(&format!("/v1/sagas/{saga_id}")).await {
             Answer::Of(200, saga) => self.book.saw(&saga_id, &floor, &saga),
             answer => {
-                self.otherwise(&format!("{saga_id} was acknowledged, and then"), &answer, &[])
+                self.otherwise(&format!("{saga_id} was acknowledged, and then"), &answer, &[]);
             }
         }
     }
@@ -329,12 +337,14 @@ impl Client {
             }
             // The catalog is behind, and says so.
             Answer::Of(200, _) => {}
-            answer => self.otherwise("a list", &answer, &[]),
+            answer => {
+                self.otherwise("a list", &answer, &[]);
+            }
         }
     }
 
-    /// Any other answer must be a "not now", none at all, or a conflict of these.
-    fn otherwise(&self, what: &str, answer: &Answer, conflicts: &[&str]) {
+    /// Any other answer must be a "not now", none at all, or a conflict of these; is it?
+    fn otherwise(&self, what: &str, answer: &Answer, conflicts: &[&str]) -> bool {
         let fine = match answer {
             Answer::NotSent | Answer::Unknown => true,
             Answer::Of(409, problem) => conflicts.iter().any(|code| problem["code"] == *code),
@@ -343,6 +353,7 @@ impl Client {
         if !fine {
             self.book.breaks(format!("{what}: {answer:?}"));
         }
+        fine
     }
 
     fn remember(&mut self, saga_id: &str) {
