@@ -7,13 +7,13 @@ use amends_core::input::{Answer, Input, Moment, Outcome};
 use amends_core::saga::{
     Exception, ExceptionReason, Reason, Run, Settled, State, Status, StepState, UndoEnd,
 };
-use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects, rules};
+use amends_core::{Direction, Millis, RunRef, Saga, StepIx, Time, decide, effects, rules};
 
 use crate::attention;
 use crate::cast::{Part, Role};
 use crate::known::Standing;
 use crate::model::Scene;
-use crate::world::{Ledger, Leg, NOW, Packet, World, pass};
+use crate::world::{Ledger, Leg, NOW, Packet, World};
 
 macro_rules! laws {
     ($($law:ident: $words:literal,)*) => {
@@ -57,6 +57,9 @@ laws! {
 }
 
 const MOMENT: Moment = Moment { at: NOW, jitter: 0 };
+
+/// A year: longer than any time that a shape names.
+const FOR_EVER: Millis = Millis(365 * 24 * 3_600_000);
 
 /// What these facts, which led from one state to another, break. An input that is refused has none.
 pub fn broken_by(before: &Saga, facts: &[Event], after: &Saga, taken: bool) -> Option<Law> {
@@ -179,25 +182,28 @@ pub fn broken_by_arrival(world: &World, packet: &Packet) -> Option<Law> {
     (!durable).then_some(Law::S5)
 }
 
-/// What a tick short of the next due time would break.
-pub fn broken_by_early_timer(scene: &Scene, saga: &Saga, wait: Millis) -> Option<Law> {
-    let mut early = saga.clone();
-    pass(&mut early, Millis(wait.0 - 1));
-    tick_says_something(scene, &mut early).then_some(Law::S22)
+/// What a tick breaks by what it says short of the next due time, or ever, where there is none.
+fn broken_by_early_tick(scene: &Scene, saga: &Saga) -> Option<Law> {
+    let wait = effects::next_due(&scene.def, saga, NOW).map_or(FOR_EVER, |due| due.since(NOW));
+    let at = NOW + Millis(wait.0.checked_sub(1)?);
+    let facts = told_by_tick(scene, &mut saga.clone(), at)?;
+    let ends = facts.iter().any(|fact| matches!(fact, Event::Ended { .. }));
+    Some(if ends && saga.state.ended() { Law::S3 } else { Law::S22 })
 }
 
 /// What a second tick at the same time would break.
 pub fn broken_by_second_tick(scene: &Scene, saga: &Saga) -> Option<Law> {
     let mut saga = saga.clone();
-    let again = tick_says_something(scene, &mut saga);
+    let again = told_by_tick(scene, &mut saga, NOW).is_some();
     let spins = effects::next_due(&scene.def, &saga, NOW).is_some_and(|due| due <= NOW);
     (again || spins).then_some(Law::S22)
 }
 
-fn tick_says_something(scene: &Scene, saga: &mut Saga) -> bool {
-    let mut facts = Vec::new();
-    let taken = decide(&scene.def, saga, MOMENT, Input::Tick, &mut facts);
-    taken.is_err() || !facts.is_empty()
+/// What a tick says, if anything.
+fn told_by_tick(scene: &Scene, saga: &mut Saga, at: Time) -> Option<Vec<Event>> {
+    let (moment, mut facts) = (Moment { at, ..MOMENT }, Vec::new());
+    let taken = decide(&scene.def, saga, moment, Input::Tick, &mut facts);
+    (taken.is_err() || !facts.is_empty()).then_some(facts)
 }
 
 /// What is broken in a saga, whatever the participants did.
@@ -228,7 +234,10 @@ pub fn broken_in_saga(scene: &Scene, saga: &Saga) -> Option<Law> {
     if saga.state == State::Completed && !scene.def.indices().all(over) {
         return Some(Law::S2);
     }
-    (!forged_changes_nothing(scene, saga)).then_some(Law::S15)
+    if !forged_changes_nothing(scene, saga) {
+        return Some(Law::S15);
+    }
+    broken_by_early_tick(scene, saga)
 }
 
 /// What each ledger is judged by.

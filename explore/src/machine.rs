@@ -6,7 +6,7 @@ use amends_core::definition::Work;
 use amends_core::event::Event;
 use amends_core::input::{Answer, Evaluation, Input, Moment, Outcome, Resolution, Verb};
 use amends_core::saga::{self, StepState, Terms};
-use amends_core::{Direction, Millis, RunRef, Saga, StepIx, decide, effects};
+use amends_core::{Direction, RunRef, Saga, StepIx, decide, effects};
 
 use crate::laws::{self, Law};
 use crate::marks;
@@ -158,10 +158,6 @@ impl Play<'_> {
 
     fn advance(&mut self) -> Option<()> {
         let wait = effects::next_due(&self.scene.def, &self.saga, NOW)?.since(NOW);
-        if wait > Millis::ZERO {
-            let broken = laws::broken_by_early_timer(self.scene, &self.saga, wait);
-            self.broken = self.broken.or(broken);
-        }
         pass(&mut self.saga, wait);
         self.take(Input::Tick)?;
         self.broken = self.broken.or(laws::broken_by_second_tick(self.scene, &self.saga));

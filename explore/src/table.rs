@@ -72,7 +72,7 @@ const fn checked_by(law: Law) -> &'static str {
         S12 | S17 | Law::Pause => "every decision, replayed",
         S15 => "forged answers in every state, and every refused input",
         S16 => "every answer, heard twice",
-        S22 => "every tick, with one before it and one after it",
+        S22 => "every tick twice, and one short of the next due time in every state",
         S6 | S21 => "every state, by the causes stated anew",
         L1 => "backwards from every end and attention",
         L3 => "backwards from every rest, in every order of what is under way",

@@ -30,7 +30,7 @@ pub enum Trap {
 }
 
 /// All of them: each with the law that it breaks first, and what it is called.
-pub const ALL: [(Trap, Law, &str); 36] = [
+pub const ALL: [(Trap, Law, &str); 37] = [
     (Trap::Machine(Mutant::UndoOnlyCompleted), Law::S8, "undo only the steps known completed"),
     (Trap::Machine(Mutant::TrustUnsettledRefusal), Law::S1, "trust an unsettled refusal"),
     (Trap::Machine(Mutant::NoTombstone), Law::S7, "undo at once where there is no tombstone"),
@@ -88,6 +88,7 @@ pub const ALL: [(Trap, Law, &str); 36] = [
     (Trap::Machine(Mutant::AttentionStays), Law::S21, "an attention stays when its cause is gone"),
     (Trap::Machine(Mutant::DeadlineEarlier), Law::S22, "an outage moves a deadline earlier"),
     (Trap::Machine(Mutant::TimerEarly), Law::S22, "a timer a second early"),
+    (Trap::Machine(Mutant::TimerOverlooked), Law::S22, "no timer for the saga's own deadline"),
     (Trap::Machine(Mutant::UndoTriedOnce), Law::L1, "an undo is never sent again"),
     (
         Trap::Machine(Mutant::RefusedUnderSameKey),

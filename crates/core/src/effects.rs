@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::definition::{Definition, Kind, Work};
 use crate::ids::{Direction, RunRef, StepIx};
+use crate::mutant::{Mutant, mutated};
 use crate::rules;
 use crate::saga::{Letter, Run, Saga, Status, StepState};
 use crate::time::{Millis, Time};
@@ -60,6 +61,7 @@ pub fn next_due(def: &Definition, saga: &Saga, now: Time) -> Option<Time> {
     }
     let deadline = saga.deadline.filter(|&deadline| {
         let open = saga.turned.is_none() && !saga.state.ended();
+        let open = open && !mutated(Mutant::TimerOverlooked);
         open && (deadline > now || saga_deadline_armed(def, saga))
     });
     let timers =

@@ -65,6 +65,8 @@ pub enum Mutant {
     DeadlineEarlier,
     /// Let an attempt's time be up a second before it is.
     TimerEarly,
+    /// Have no timer for the saga's own deadline.
+    TimerOverlooked,
     /// Never send an undo again.
     UndoTriedOnce,
     /// Ask a retriable step that was refused again under the key of the refusal.

@@ -2,12 +2,17 @@
 
 use amends_core::input::{Answer, Outcome, Verb};
 use amends_core::saga::{Attention, Status};
-use amends_core::{Direction, Event, Input, Moment, RunRef, Saga, StepIx, decide, effects, rules};
+use amends_core::{
+    Direction, Event, Input, Millis, Moment, RunRef, Saga, StepIx, Time, decide, effects, rules,
+};
 
 use crate::Watched;
 
 /// How many ticks at one moment must bring its timers to rest: each fires once for a run.
 const TICKS_TO_REST_MAX: usize = 20;
+
+/// A year: longer than any time that a drawn or written definition here names.
+const FOR_EVER: Millis = Millis(365 * 24 * 3_600_000);
 
 impl Watched {
     /// S16. An outage adds up by nature, and a verb that may be meant twice is guarded by the seq
@@ -42,6 +47,7 @@ impl Watched {
         }
         self.due_times_move_only_later(before);
         self.timers_come_to_rest();
+        self.no_timer_is_overlooked();
         self.something_moves_it_on();
         self.an_end_leaves_nothing_half_done();
         self.made_up_replies_change_nothing();
@@ -70,6 +76,20 @@ impl Watched {
             assert!(!facts.is_empty(), "due at {due:?}, yet a tick does nothing: {saga:#?}");
         }
         panic!("the timers do not come to rest: {saga:#?}");
+    }
+
+    /// S22: short of the next due time, and for ever where there is none, a tick has nothing to say. An
+    /// engine that sleeps until then misses nothing.
+    fn no_timer_is_overlooked(&self) {
+        let mut saga = self.saga.clone();
+        let due = effects::next_due(&self.def, &saga, self.now);
+        let until = due.map_or(self.now + FOR_EVER, |due| Time(due.0 - 1));
+        if until <= self.now {
+            return;
+        }
+        let (moment, mut facts) = (Moment { at: until, jitter: self.jitter }, Vec::new());
+        decide(&self.def, &mut saga, moment, Input::Tick, &mut facts).expect("a tick is taken");
+        assert!(facts.is_empty(), "S22: next due at {due:?}, and before that {facts:?}");
     }
 
     /// L1: what still owes something is sent, timed, evaluated, or a person's.
