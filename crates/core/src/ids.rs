@@ -36,7 +36,7 @@ impl FromStr for SagaId {
         for digits in [8, 4, 4, 4, 12] {
             let group = groups.next().filter(|group| group.len() == digits).ok_or(NoSagaId)?;
             for digit in group.chars() {
-                n = n << 4 | u128::from(digit.to_digit(16).ok_or(NoSagaId)?);
+                n = n * 16 + u128::from(digit.to_digit(16).ok_or(NoSagaId)?);
             }
         }
         groups.next().is_none().then_some(Self(n)).ok_or(NoSagaId)
@@ -122,11 +122,6 @@ impl StepSet {
         self.0 & (1 << step.0) != 0
     }
 
-    /// Is nothing in it?
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
     /// Its steps in the definition's order.
     pub fn iter(self) -> impl Iterator<Item = StepIx> {
         let mut rest = self.0;
@@ -189,9 +184,22 @@ impl fmt::Debug for Payload {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
     use alloc::string::ToString;
 
     use super::*;
+
+    #[test]
+    fn an_id_is_shown_in_the_one_form_everywhere() {
+        let (id, written) = (SagaId(0xabc), "00000000-0000-0000-0000-000000000abc");
+        assert_eq!([id.to_string(), format!("{id:?}")], [written, written]);
+        assert!(NoSagaId.to_string().contains("a UUID with its four hyphens"));
+    }
+
+    #[test]
+    fn a_payload_shows_its_size_only() {
+        assert_eq!(format!("{:?}", Payload::from("abc")), "<3 bytes>");
+    }
 
     #[test]
     fn an_id_is_read_as_it_is_written() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::definition::{IllFormed, Kind, STEPS_MAX};
-use amends_core::{Definition, Millis, StepIx, StepSet};
+use amends_core::{Definition, Direction, Millis, StepIx, StepSet};
 
 use crate::shapes::{Spec, best_effort, define, pivot, reads, retriable, signal, step};
 
@@ -153,4 +153,27 @@ fn the_order_is_worked_out() {
     assert_eq!(def.find("e"), None);
     assert_eq!(def.deadline(), Some(Millis::secs(60)));
     assert_eq!(def.saga_type(), &Arc::from("Order"));
+}
+
+#[test]
+fn a_definition_says_what_it_was_made_of() {
+    let steps = || [step("a"), reads("b"), signal("s"), pivot("p"), retriable("r")];
+    let made = define(steps(), Some(9)).unwrap();
+    assert_eq!((&**made.saga_type(), made.deadline()), ("Order", Some(Millis::secs(9))));
+    for version in [1, 7] {
+        let steps = made.steps().to_vec();
+        let again = Definition::new("Order".into(), version, None, steps).unwrap();
+        assert_eq!((again.version(), again.deadline()), (version, None));
+    }
+    assert_eq!((made.pivot(), made.find("p")), (Some(at(3)), Some(at(3))));
+    assert_eq!((define([step("a")], None).unwrap().pivot(), made.find("q")), (None, None));
+    let commands = |place| {
+        let named = |direction| {
+            made.step(at(place)).command(direction).map(|command| command.name.to_string())
+        };
+        [named(Direction::Action), named(Direction::Compensation)]
+    };
+    assert_eq!(commands(0), [Some("do-a".to_owned()), Some("undo-a".to_owned())]);
+    assert_eq!(commands(1), [Some("do-b".to_owned()), None]);
+    assert_eq!(commands(2), [None, None]);
 }
