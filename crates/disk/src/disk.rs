@@ -1,10 +1,11 @@
 //! A disk that several processes see one after the other, and all that was done to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::loss::Loss;
 use crate::mount::Mount;
-use crate::state::{Act, State};
+use crate::state::{Act, Node, State};
 
 /// A disk. Clones are the same one.
 #[derive(Clone, Default)]
@@ -15,6 +16,15 @@ pub(crate) struct Kept {
     before: State,
     pub(crate) state: State,
     acts: Vec<Act>,
+    /// Which process has locked which file. The system knows, the device does not.
+    held: BTreeMap<Node, u64>,
+}
+
+/// A file is locked by a process, until this is dropped or the process is killed.
+pub(crate) struct Hold {
+    disk: Disk,
+    node: Node,
+    process: u64,
 }
 
 impl Disk {
@@ -42,7 +52,8 @@ impl Disk {
         let mut state = kept.before.clone();
         kept.acts[..acts].iter().for_each(|act| state.apply(act));
         let state = state.lost(loss);
-        Self(Arc::new(Mutex::new(Kept { before: state.clone(), state, acts: Vec::new() })))
+        let before = state.clone();
+        Self(Arc::new(Mutex::new(Kept { before, state, ..Kept::default() })))
     }
 
     /// Says in a line what the act with this number did, for whoever looks for a fault.
@@ -55,9 +66,38 @@ impl Disk {
         }
     }
 
+    /// Locks a file, unless it is locked.
+    pub(crate) fn hold(&self, node: Node, process: u64) -> Option<Hold> {
+        let held = &mut self.kept().held;
+        if held.contains_key(&node) {
+            return None;
+        }
+        held.insert(node, process);
+        Some(Hold { disk: self.clone(), node, process })
+    }
+
+    /// A process is gone, and its locks with it.
+    pub(crate) fn release(&self, process: u64) {
+        self.kept().held.retain(|_, by| *by != process);
+    }
+
+    /// Does this process still have a file locked?
+    pub(crate) fn holds(&self, process: u64) -> bool {
+        self.kept().held.values().any(|by| *by == process)
+    }
+
     pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
         // Nothing panics while it is held, but a test that fails elsewhere may.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let held = &mut self.disk.kept().held;
+        if held.get(&self.node) == Some(&self.process) {
+            held.remove(&self.node);
+        }
     }
 }
 

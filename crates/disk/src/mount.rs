@@ -108,6 +108,12 @@ impl Mount {
     /// The process is dead: whatever it still tries fails, and changes nothing.
     pub fn kill(&self) {
         self.0.life().is_alive = false;
+        self.0.disk.release(self.0.number);
+    }
+
+    /// Does the process still have a file locked, as it has the data folder that it works in?
+    pub fn holds(&self) -> bool {
+        self.0.disk.holds(self.0.number)
     }
 }
 
@@ -278,14 +284,55 @@ impl FileSystem for Mount {
     }
 
     fn lock(&self, path: &Path, holder: &str) -> io::Result<Locked> {
-        // Each mount is a process, and one process at a time is what the tests are about.
         let name = self.name(path);
         self.0.check(Operation::Lock, &name)?;
         if self.0.node(&name).is_err() {
             self.create(path)?;
         }
         let node = self.0.node(&name)?;
+        let Some(hold) = self.0.disk.hold(node, self.0.number) else {
+            let text = self.0.disk.kept().state.files[node].seen.clone();
+            return Ok(Locked::Elsewhere(String::from_utf8_lossy(&text).into_owned()));
+        };
         told(self.0.write(&name, node, 0, holder.as_bytes()))?;
-        Ok(Locked::Here(Box::new(())))
+        Ok(Locked::Here(Box::new(hold)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amends_store_sqlite::{Options, open_on};
+
+    use super::*;
+
+    fn open(mount: &Mount) -> Result<amends_store::Store, String> {
+        let opened =
+            open_on(Arc::new(mount.clone()), &mount.root().join("data"), &Options::default());
+        opened.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_second_process_does_not_open_a_folder_while_the_first_has_it_open() {
+        let disk = Disk::new();
+        let (first, second) = (disk.mount(), disk.mount());
+        let store = open(&first).unwrap();
+        let why = open(&second).err().expect("two processes have one folder open");
+        assert!(why.contains("is open in process"), "{why}");
+        assert!(first.holds() && !second.holds());
+        drop(store);
+        assert!(!first.holds());
+        open(&second).unwrap();
+    }
+
+    #[test]
+    fn a_process_that_is_killed_has_nothing_open_even_if_parts_of_it_linger() {
+        let disk = Disk::new();
+        let (first, second) = (disk.mount(), disk.mount());
+        let lingering = open(&first).unwrap();
+        first.kill();
+        let store = open(&second).unwrap();
+        drop(lingering);
+        assert!(second.holds(), "what lingered has let go of what is not its own");
+        drop(store);
     }
 }

@@ -36,7 +36,7 @@ fn told_with(fault: Fault, exit: Exit) -> Option<Hit> {
         let hit = mount.hit()?;
         answered_rightly(&world, fault.kind, &hit);
         let recorded = Recorded::of(&world);
-        world.end();
+        world.end().await;
         judge(&mut world).await;
         // And once more with the power cut some time after the fault: what a failed sync lost must
         // not have been built upon.

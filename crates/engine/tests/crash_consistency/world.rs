@@ -32,6 +32,9 @@ services:
 /// How often the client asks again before it calls an engine one that never comes back.
 const TRIES_MAX: usize = 40;
 
+/// How often the runtime comes round to what is left of an engine that was dropped.
+const ROUNDS_MAX: usize = 1000;
+
 /// How long a closed saga is kept: longer than the story of one takes.
 pub const RETENTION: Duration = Duration::from_secs(60);
 
@@ -120,7 +123,7 @@ impl World {
                 return engine.handle();
             }
             self.restarts += 1;
-            self.end();
+            self.end().await;
         }
         for _ in 0..TRIES_MAX {
             match self.try_start().await {
@@ -132,7 +135,7 @@ impl World {
                         Ok(()) => return handle,
                         Err(why) => {
                             self.openings_failed.push(why.to_string());
-                            self.end();
+                            self.end().await;
                         }
                     }
                 }
@@ -156,12 +159,20 @@ impl World {
         engine.map_err(|error| error.to_string())
     }
 
-    /// The process ends, and the next one comes to the same disk.
-    pub fn end(&mut self) {
+    /// The process ends, and the next one comes to the same disk when it is gone.
+    pub async fn end(&mut self) {
         if self.exit == Exit::Abrupt {
             self.mount.kill();
         }
         self.engine = None;
+        // The engine's tasks go when the runtime comes round to them; the last of them closes the store.
+        for _ in 0..ROUNDS_MAX {
+            if !self.mount.holds() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        assert!(!self.mount.holds(), "an engine that was dropped has its folder open for ever");
         self.mount = self.disk.mount();
     }
 
