@@ -235,10 +235,10 @@ impl FileSystem for Mount {
         Some(vfs::NAME)
     }
 
-    fn exists(&self, path: &Path) -> bool {
+    fn exists(&self, path: &Path) -> io::Result<bool> {
         let name = self.name(path);
-        self.0.check(Operation::Look, &name).is_ok()
-            && (name == "/" || self.0.disk.kept().state.names.contains_key(&name))
+        self.0.check(Operation::Look, &name)?;
+        Ok(name == "/" || self.0.disk.kept().state.names.contains_key(&name))
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {
@@ -322,6 +322,27 @@ mod tests {
         drop(store);
         assert!(!first.holds());
         open(&second).unwrap();
+    }
+
+    #[test]
+    fn an_error_at_any_operation_of_opening_is_told_and_the_next_opening_goes_well() {
+        for kind in [Kind::Error, Kind::Full, Kind::Torn] {
+            for at in 0.. {
+                let disk = Disk::new();
+                let mount = disk.mount();
+                mount.fail(Fault { at, kind });
+                let opened = open(&mount);
+                let Some(hit) = mount.hit() else { break };
+                if let Err(why) = &opened {
+                    assert!(why.contains(&mount.root().display().to_string()), "{hit:?}: {why}");
+                }
+                drop(opened);
+                mount.make_room();
+                if let Err(why) = open(&mount) {
+                    panic!("after {hit:?}: {why}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -10,8 +10,8 @@ use std::path::Path;
 pub trait FileSystem: Send + Sync {
     /// The name of the VFS through which SQLite opens its files; its own when there is none.
     fn vfs(&self) -> Option<&str>;
-    /// Is there anything of this name?
-    fn exists(&self, path: &Path) -> bool;
+    /// Is there anything of this name? That it cannot be told is an error, and not a no.
+    fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Makes one folder that nobody else may read.
     fn make_folder(&self, path: &Path) -> io::Result<()>;
     /// Makes durable which names there are in a folder.
@@ -44,8 +44,8 @@ impl FileSystem for System {
         None
     }
 
-    fn exists(&self, path: &Path) -> bool {
-        path.exists()
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
     }
 
     fn make_folder(&self, path: &Path) -> io::Result<()> {

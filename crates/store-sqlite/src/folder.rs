@@ -141,19 +141,26 @@ impl Folder {
 /// Makes the folder and those above it, each of them for good: a folder whose name was not synced
 /// is gone after a power cut, with all that was synced in it.
 fn make(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    if files.exists(path) {
-        return Ok(());
+    let mut missing = Vec::new();
+    for folder in path.ancestors().map(or_here) {
+        if files.exists(folder)? {
+            break;
+        }
+        missing.push(folder);
     }
-    let above = match path.parent() {
-        Some(above) if !above.as_os_str().is_empty() => above,
-        _ => Path::new("."),
-    };
-    make(files, above)?;
-    match files.make_folder(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {} // another process was faster
+    for folder in missing.into_iter().rev() {
+        match files.make_folder(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {} // another process was faster
+        }
+        files.sync_folder(folder.parent().map_or(Path::new("."), or_here))?;
     }
-    files.sync_folder(above)
+    Ok(())
+}
+
+/// What is above a plain name is the folder that the process is in.
+fn or_here(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Locks the folder and writes into the lock's file who has done so.
@@ -210,8 +217,9 @@ fn check_format(files: &dyn FileSystem, folder: &Path) -> Result<(), OpenError> 
     let Some(text) = read(files, &path)? else {
         for file in ["journal.db", "catalog.db"] {
             // Files without their format are not ours to guess about.
-            if files.exists(&folder.join(file)) {
-                return Err(OpenError::Foreign { path: folder.join(file) });
+            let path = folder.join(file);
+            if files.exists(&path).map_err(|source| OpenError::io(&path, source))? {
+                return Err(OpenError::Foreign { path });
             }
         }
         return write_format(files, folder, &path).map_err(|source| OpenError::io(&path, source));

@@ -47,8 +47,9 @@ pub(crate) fn open_writer(
     path: &Path,
     setup: &Setup,
 ) -> Result<Connection, OpenError> {
-    if !files.exists(path) {
-        files.create(path).map_err(|source| OpenError::io(path, source))?;
+    let io = |source| OpenError::io(path, source);
+    if !files.exists(path).map_err(io)? {
+        files.create(path).map_err(io)?;
     }
     let connection = connect(files, path, setup)?;
     let set = || -> rusqlite::Result<i32> {
