@@ -301,6 +301,8 @@ impl FileSystem for Mount {
 
 #[cfg(test)]
 mod tests {
+    use amends_store::ShardId;
+    use amends_store::conformance::block_on;
     use amends_store_sqlite::{Options, open_on};
 
     use super::*;
@@ -343,6 +345,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_a_reader_keeps_in_the_write_ahead_file_is_not_built_upon() {
+        let disk = Disk::new();
+        let mount = disk.mount();
+        let store = open(&mount).unwrap();
+        let path = mount.root().join("data/journal.db");
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let other = rusqlite::Connection::open_with_flags_and_vfs(path, flags, vfs::NAME).unwrap();
+        other.execute_batch("BEGIN; SELECT * FROM owner").unwrap();
+        let acquired = block_on(store.journal.acquire(ShardId(0)));
+        acquired.unwrap();
+        drop(store);
+        let why = open(&mount).err().expect("it is built upon");
+        assert!(why.contains("another program reads"), "{why}");
+        drop(other);
+        open(&mount).unwrap();
     }
 
     #[test]

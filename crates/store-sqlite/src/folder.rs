@@ -28,6 +28,12 @@ pub enum OpenError {
         /// Since when, as it says.
         since: String,
     },
+    /// Another program reads a file and holds up what the write-ahead file holds.
+    #[error("another program reads {}, and what was written last cannot be made sure of before it ends: end it", path.display())]
+    ReadElsewhere {
+        /// The file.
+        path: PathBuf,
+    },
     /// A newer version has written it.
     #[error("the data folder {} has format {found} and this version reads up to {}: use the version that wrote it, or a newer one", path.display(), FORMAT)]
     NewerFormat {

@@ -52,7 +52,7 @@ pub(crate) fn open_writer(
         files.create(path).map_err(io)?;
     }
     let connection = connect(files, path, setup)?;
-    let set = || -> rusqlite::Result<i32> {
+    let set = || -> rusqlite::Result<(bool, i32)> {
         // Before the first table, else it has no effect.
         connection.pragma_update(None, "page_size", setup.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -67,12 +67,18 @@ pub(crate) fn open_writer(
         // What the write-ahead file holds may be there for its readers only: when a sync has failed,
         // and the process ended over it, nothing will ever write it again by itself. So it is written
         // into the file, and that synced, before anything is built upon it.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))
+        let is_left = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            let (pages, written): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(pages > written)
+        })?;
+        Ok((is_left, connection.pragma_query_value(None, "application_id", |row| row.get(0))?))
     };
-    let application_id = set().map_err(|source| OpenError::sqlite(path, source))?;
+    let (is_left, application_id) = set().map_err(|source| OpenError::sqlite(path, source))?;
     if application_id != 0 && application_id != setup.application_id {
         return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    if is_left {
+        return Err(OpenError::ReadElsewhere { path: path.to_owned() });
     }
     Ok(connection)
 }
