@@ -65,3 +65,27 @@ impl fmt::Display for Millis {
         write!(f, "{}ms", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn time_is_added_and_taken_away_within_what_a_number_holds() {
+        let (noon, hour) = (Time(43_200_000), Millis::mins(60));
+        assert_eq!((noon + hour, noon - hour), (Time(46_800_000), Time(39_600_000)));
+        assert_eq!(((noon + hour).since(noon), noon.since(noon + hour)), (hour, Millis::ZERO));
+        let (last, all) = (Time(u64::MAX), Millis(u64::MAX));
+        assert_eq!((last + hour, noon - all, hour.times(u64::MAX)), (last, Time(0), all));
+    }
+
+    #[test]
+    fn a_span_is_written_in_the_largest_unit_that_divides_it() {
+        let written = [0, 1, 1_500, 1_000, 90_000, 120_000, 3_600_000, 86_400_000, 129_600_000]
+            .map(|span| Millis(span).to_string());
+        let words = ["0ms", "1ms", "1500ms", "1s", "90s", "2m", "1h", "1d", "36h"];
+        assert_eq!(written, words);
+    }
+}

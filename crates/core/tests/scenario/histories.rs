@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use amends_core::event::{CommandRef, NewRound};
 use amends_core::saga::{
-    Attention, Cause, Exception, ExceptionReason, Reason, Saga, Signal, State, Status,
+    Attention, Cause, Exception, ExceptionReason, Reason, Saga, Signal, State, Status, Terms,
 };
 use amends_core::{Direction, Event, RunRef, StepIx, Time};
 
@@ -98,6 +98,7 @@ fn an_attention_is_raised_once_and_cleared_once() {
 #[test]
 fn a_proof_takes_away_the_one_exception_that_it_is_about() {
     let mut saga = compensating();
+    assert!(saga.saga.clean());
     let [a, b] = [FIRST, RunRef::only(StepIx(1))];
     use ExceptionReason::{Skipped, Unproven};
     let all = [(a, Unproven), (a, Skipped), (b, Unproven), (a, Unproven)];
@@ -107,6 +108,7 @@ fn a_proof_takes_away_the_one_exception_that_it_is_about() {
     }
     let kept = |saga: &Saga| saga.exceptions.iter().map(|e| (e.run, e.reason)).collect::<Vec<_>>();
     assert_eq!(kept(&saga.saga), all[..3], "each once");
+    assert!(!saga.saga.clean());
     let proven = after(&saga, &Event::Proven { run: a, reason: Unproven }).unwrap();
     assert_eq!(kept(&proven), [(a, Skipped), (b, Unproven)]);
 }
@@ -163,6 +165,41 @@ fn what_was_never_sent_is_neither_answered_nor_overdue() {
     assert_eq!(after(&saga, &refused(RunRef::only(StepIx(1)))), Err("the step has no such run"));
     let dead = Event::DeadLettered { run, redrives: 0, next_at };
     assert_eq!(after(&saga, &dead), Err("it has no undo"));
+}
+
+#[test]
+fn attempts_follow_one_another_one_at_a_time() {
+    let terms = Terms { fence: None, flat: true };
+    let sent = |round, attempt| {
+        let command = CommandRef { run: FIRST, direction: Direction::Action, round };
+        Event::Sent { command, attempt, until: Time(9), deadline: None, terms }
+    };
+    let fresh = World::of([step("a")]);
+    assert_eq!(after(&fresh, &sent(2, 1)), Err("the first round is round 1"));
+    assert_eq!(after(&fresh, &sent(1, 2)), Err("attempts follow one another"));
+    let mut saga = begun();
+    assert_eq!(after(&saga, &sent(1, 2)), Err("attempts follow one another"), "the first is out");
+    saga.reply("a", transient());
+    assert_eq!(after(&saga, &sent(2, 2)), Err("it is not the current round"));
+    for attempt in [0, 1, 3] {
+        assert_eq!(after(&saga, &sent(1, attempt)), Err("attempts follow one another"));
+    }
+    let action = after(&saga, &sent(1, 2)).unwrap().run(FIRST).unwrap().action.clone().unwrap();
+    assert_eq!((action.attempts, action.left), (2, 2));
+}
+
+#[test]
+fn what_was_not_sent_or_accepted_was_an_attempt() {
+    let mut saga = begun();
+    saga.reply("a", transient());
+    let command = CommandRef { run: FIRST, direction: Direction::Action, round: 1 };
+    let (next_at, fault, until) = (Time(9), fault("GONE"), Time(9));
+    for attempt in [1, 2] {
+        let event = Event::NotSent { command, attempt, next_at, fault: fault.clone() };
+        assert_eq!(after(&saga, &event), Err("no such attempt is open"));
+        let event = Event::Accepted { command, attempt, until };
+        assert_eq!(after(&saga, &event), Err("the attempt is not waited for"));
+    }
 }
 
 #[test]
