@@ -38,6 +38,35 @@ struct Moved {
     position: Position,
     /// The last event the catalog is known to hold.
     saved: u64,
+    /// The first record after that, as far as is known, and the last of its events. One that lies
+    /// between it and the last record is not kept: a row is the whole saga as it stood.
+    first: (Position, u64),
+}
+
+impl Moved {
+    /// One more record, which ends with this event.
+    fn on(known: Option<Self>, position: Position, seq: u64, saved: u64) -> Self {
+        let before = known.filter(|moved| moved.saved < moved.seq);
+        Self { seq, position, saved, first: before.map_or((position, seq), |moved| moved.first) }
+    }
+
+    /// How far a row must have come that is written up to this position.
+    fn seq_at(&self, position: Position) -> Option<u64> {
+        let (first, first_seq) = self.first;
+        if self.position <= position {
+            Some(self.seq)
+        } else {
+            (first <= position).then_some(first_seq)
+        }
+    }
+
+    /// The catalog holds it up to this event.
+    fn save(&mut self, seq: u64) {
+        self.saved = self.saved.max(seq);
+        if self.saved >= self.first.1 {
+            self.first = (self.position, self.seq);
+        }
+    }
 }
 
 /// A key that changed hands after the catalog last took the claims in.
@@ -91,7 +120,8 @@ impl Admission {
         archive: &mut dyn Archived,
     ) -> Result<(), JournalError> {
         for entry in record.batches.iter().flat_map(|batch| &batch.entries) {
-            let moved = Moved { seq: entry.events.last_seq(), position: record.position, saved: 0 };
+            let known = self.sagas.get(&entry.saga).copied();
+            let moved = Moved::on(known, record.position, entry.events.last_seq(), 0);
             self.sagas.insert(entry.saga, moved);
             self.move_keys(entry, record.position, archive, true)?;
         }
@@ -182,7 +212,7 @@ impl Admission {
             }
         }
         let saved = known.map_or(held, |moved| moved.saved);
-        self.sagas.insert(saga, Moved { seq: events.last_seq(), position, saved });
+        self.sagas.insert(saga, Moved::on(known, position, events.last_seq(), saved));
         self.staged.push(Undo::Saga(saga, known));
         self.move_keys(entry, position, archive, false)?;
         Ok(None)
@@ -301,13 +331,13 @@ impl Admission {
         let brought = |saga: &u128| rows.get(saga).copied();
         let mut left_out: Option<(u128, u64)> = None;
         for (saga, moved) in &self.sagas {
+            let Some(seq) = moved.seq_at(position) else { continue };
             let saved = moved.saved.max(brought(saga).unwrap_or(0));
-            if moved.position <= position
-                && saved < moved.seq
+            if saved < seq
                 && left_out.is_none_or(|(least, _)| *saga < least)
-                && archive.seq(*saga).map_err(unreadable)?.unwrap_or(0) < moved.seq
+                && archive.seq(*saga).map_err(unreadable)?.unwrap_or(0) < seq
             {
-                left_out = Some((*saga, moved.seq));
+                left_out = Some((*saga, seq));
             }
         }
         if let Some((saga, seq)) = left_out {
@@ -337,7 +367,7 @@ impl Admission {
     pub fn forget(&mut self, position: Position, rows: &HashMap<u128, u64>, settled: &Settled) {
         for (saga, seq) in rows {
             if let Some(moved) = self.sagas.get_mut(saga) {
-                moved.saved = moved.saved.max(*seq);
+                moved.save(*seq);
             }
         }
         self.sagas.retain(|_, moved| moved.position > position);

@@ -148,6 +148,7 @@ macro_rules! __with_behaviours {
             a_checkpoint_ahead_of_the_journal_is_refused
             a_row_ahead_of_the_journal_is_refused
             a_checkpoint_that_leaves_a_saga_out_is_refused
+            a_checkpoint_that_leaves_out_a_saga_that_moved_again_is_refused
             a_row_newer_than_the_checkpoint_need_not_come_again
             events_that_do_not_follow_are_refused
             a_saga_twice_in_a_checkpoint_is_malformed

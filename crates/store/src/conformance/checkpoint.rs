@@ -100,6 +100,25 @@ pub(super) async fn a_checkpoint_that_leaves_a_saga_out_is_refused(on: &dyn Inst
     given.checkpointed(position, vec![brought(row(1, 2), 1), brought(row(2, 2), 1)]).await;
 }
 
+pub(super) async fn a_checkpoint_that_leaves_out_a_saga_that_moved_again_is_refused(
+    on: &dyn Installation,
+) {
+    let given = opened(on).await;
+    let first = given.appended(vec![entry(1, 1, 2)]).await;
+    let second = given.appended(vec![entry(1, 3, 1)]).await;
+    let last = given.appended(vec![entry(1, 4, 1)]).await;
+    let incomplete = |position, seq| CatalogError::Incomplete { position, saga: 1, seq };
+    // After it the journal would be read from the fourth event on, and the first are nowhere.
+    assert_eq!(refused(&given, first, vec![]).await, incomplete(first, 2));
+    assert_eq!(refused(&given, second, vec![brought(row(1, 1), 1)]).await, incomplete(second, 2));
+    let given = given.reopened().await;
+    assert_eq!(refused(&given, first, vec![]).await, incomplete(first, 2));
+    given.checkpointed(first, vec![brought(row(1, 2), 1)]).await;
+    given.checkpointed(first, vec![]).await;
+    assert_eq!(refused(&given, last, vec![]).await, incomplete(last, 4));
+    given.checkpointed(last, vec![brought(row(1, 4), 3)]).await;
+}
+
 pub(super) async fn a_row_newer_than_the_checkpoint_need_not_come_again(on: &dyn Installation) {
     let given = opened(on).await;
     let first = given.appended(vec![entry(1, 1, 1)]).await;
