@@ -66,7 +66,7 @@ laws! {
     L2: "every saga at the end: within the sum of deadlines and retries",
     L3: "every saga at the end that compensates",
     L4: "every saga at the end that nobody moved since the faults ended",
-    L5: "commands of recovered sagas in the first second after a start",
+    L5: "commands of recovered sagas that leave in each second after a start",
     L6: "every answer while the disk is full or broken; every saga that was acknowledged before",
 }
 

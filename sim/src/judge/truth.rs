@@ -39,6 +39,9 @@ pub struct Known {
     pub(crate) sent: BTreeMap<(u8, u8, Direction, u32), (u64, bool)>,
     /// When something last happened to it, in milliseconds of the run.
     pub moved_at: u64,
+    /// Which opening wrote its first fact: to every later one it is a saga that was recovered. Its time
+    /// does not tell: an engine whose clock ran ahead and that wrote nothing down takes that time with it.
+    pub(crate) started_by: u64,
     /// Which opening wrote its end.
     pub(crate) ended_by: Option<u64>,
     /// The openings that have published its end.
@@ -76,7 +79,8 @@ impl Witness for Judge {
 
 impl Judge {
     /// An engine has read the wall clock. Its time is at most that, or what an engine before it had
-    /// come to: it does not go back when the wall clock was set back.
+    /// come to: it does not go back when the wall clock was set back. It may be less, where the one
+    /// before has written nothing down, so a fact of a later time is wrong for certain.
     pub fn clock_read(&self, opening: u64, wall: Time) {
         let now = self.trace.now();
         let mut inner = self.inner();
@@ -158,6 +162,7 @@ impl Judge {
                     definition,
                     sent: BTreeMap::new(),
                     moved_at: now,
+                    started_by: opening,
                     ended_by: None,
                     published: BTreeSet::new(),
                 };
