@@ -192,11 +192,11 @@ impl Saga {
             }
             Event::Resumed(_) => {
                 let since = self.paused.take().ok_or("it is not paused")?;
-                self.make_up_for(at.since(since));
+                self.make_up_for(at.since(since), at);
                 Ok(())
             }
             Event::OutageEnded { lasted } => {
-                self.make_up_for(*lasted);
+                self.make_up_for(*lasted, at);
                 Ok(())
             }
             Event::DeadlineMoved { deadline } | Event::Extended { run: None, deadline, .. } => {
@@ -293,8 +293,10 @@ impl Saga {
         }
     }
 
-    /// A deadline counts the participants' time, not ours (section 5, time).
-    fn make_up_for(&mut self, lasted: Millis) {
+    /// A deadline counts the participants' time, not ours (section 5, time). So it moves by the whole of
+    /// an outage, which is then no wait for room any more, for a command that was owed meanwhile.
+    fn make_up_for(&mut self, lasted: Millis, now: Time) {
+        let owed_from = |from: Time| if from < now { now.min(from + lasted) } else { from };
         self.deadline = self.deadline.map(|deadline| deadline + lasted);
         self.floats = self.deadline.is_some();
         for step in &mut self.steps {
@@ -305,12 +307,14 @@ impl Saga {
                     run.deadline_said = run.deadline_said + lasted;
                     run.floats = true;
                 }
+                run.ready_at = owed_from(run.ready_at);
                 if let Some(undo) = run.sendings_mut(Direction::Compensation) {
                     undo.since = undo.since + lasted;
                 }
                 for direction in [Direction::Action, Direction::Compensation] {
-                    let sendings = run.sendings_mut(direction);
-                    if let Some(open) = sendings.and_then(|sendings| sendings.open.as_mut()) {
+                    let Some(sendings) = run.sendings_mut(direction) else { continue };
+                    sendings.next_at = owed_from(sendings.next_at);
+                    if let Some(open) = &mut sendings.open {
                         open.cut_off = true;
                     }
                 }

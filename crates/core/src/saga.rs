@@ -142,7 +142,8 @@ pub struct Run {
     pub status: Status,
     /// What its action carries instead of the saga's data.
     pub input: Option<Payload>,
-    /// When it became ready.
+    /// From when on its first sending is owed: when it became ready, or later where an outage came
+    /// in between.
     pub ready_at: Time,
     /// When its time is up. Moves only later (S22).
     pub deadline: Time,

@@ -65,6 +65,21 @@ fn an_outage_that_ends_past_everything_still_leaves_a_whole_attempt() {
 }
 
 #[test]
+fn an_outage_while_a_step_waits_for_room_is_made_up_for_once() {
+    let mut saga = World::of([step("a").within(10)]);
+    saga.tick_to(2).asleep_to(102).outage(100).tick_to(103).room_for_all();
+    // Ten seconds of its own, the outage, and three seconds before and after it without room.
+    saga.expect_sent(["a"]).expect_deadline("a", 10 + 100 + 3);
+}
+
+#[test]
+fn an_outage_while_a_step_backs_off_is_made_up_for_once() {
+    let mut saga = World::of([step("a").within(60)]);
+    saga.room_for_all().reply("a", transient()).asleep_to(100).outage(100).tick().room_for_all();
+    saga.expect_sent(["a", "a #2"]).expect_deadline("a", 60 + 100);
+}
+
+#[test]
 fn an_outage_moves_the_saga_s_and_the_signal_s_deadlines() {
     let mut saga = World::within(100, [signal("s").deadline(50)]);
     saga.asleep_to(200).outage(195).tick().expect("started: s pending");
