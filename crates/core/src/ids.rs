@@ -197,8 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_shows_its_size_only() {
-        assert_eq!(format!("{:?}", Payload::from("abc")), "<3 bytes>");
+    fn a_payload_is_its_bytes_and_shows_their_number_only() {
+        let payload = Payload::from("abc");
+        assert_eq!((payload.bytes(), format!("{payload:?}")), (&b"abc"[..], "<3 bytes>".into()));
     }
 
     #[test]

@@ -521,3 +521,24 @@ impl Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_known_one_by_one_up_to_a_number_and_then_never_all() {
+        let mut set = AttemptSet::default();
+        assert!(set.is_empty());
+        let most = ATTEMPTS_TRACKED_MAX as u32;
+        (1..=most).for_each(|attempt| set.insert(attempt));
+        (2..=most).for_each(|attempt| set.remove(attempt));
+        assert!(set.is_only(1) && set.contains(1) && !set.contains(2));
+        (2..=most + 1).for_each(|attempt| set.insert(attempt));
+        assert!(set.contains(most) && !set.contains(most + 1));
+        (1..=most).for_each(|attempt| set.remove(attempt));
+        assert!(!set.is_empty(), "one more may be in it");
+        set.insert(1);
+        assert!(set.contains(1) && !set.is_only(1));
+    }
+}

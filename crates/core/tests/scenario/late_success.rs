@@ -30,7 +30,10 @@ fn while_its_undo_is_in_flight_the_acknowledgement_is_waited_for_first() {
     let mut saga = given_up();
     saga.room_for_all().expect_original_result("a", None).event("a", completed("late"));
     saga.room_for_all().expect_sent(["undo a"]).expect("compensating: a compensating");
+    let second_round = |saga: &World| saga.step("a").undo.as_ref().map(|undo| undo.second_round);
+    assert_eq!(second_round(&saga), Some(false));
     saga.reply("undo a", nothing_undone()).expect("compensating: a compensating");
+    assert_eq!(second_round(&saga), Some(true));
     saga.room_for_all().expect_sent(["undo a /2 #2"]).expect_original_result("a", Some("late"));
     saga.reply("undo a", undone()).expect("failed: a compensated").expect_exceptions([]);
 }
