@@ -7,7 +7,7 @@
 //!
 //! The device it shows is the one that SQLite takes a Unix file system for: sectors of 4096 bytes,
 //! and a write that fails leaves the bytes beside it alone. As there, the first sync of a journal or
-//! write-ahead file that was just made syncs its folder.
+//! write-ahead file that was just made syncs its folder, and it is not told when that fails.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::size_of;
@@ -226,14 +226,12 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     // SAFETY: an open file.
     let open = unsafe { opened(file) };
     let way = open.mount.sync(&open.name, open.node);
-    if way != Way::Well || !open.is_new {
-        return code(way, ffi::SQLITE_IOERR_FSYNC);
+    if way == Way::Well && std::mem::take(&mut open.is_new) {
+        let folder = parent(&open.name).to_owned();
+        // On Unix, SQLite takes no notice of an error of this.
+        let _ = open.mount.act(Operation::SyncFolder, &folder, Act::SyncFolder(folder.clone()));
     }
-    let folder = parent(&open.name).to_owned();
-    let act = Act::SyncFolder(folder.clone());
-    let way = open.mount.act(Operation::SyncFolder, &folder, act);
-    open.is_new = way != Way::Well;
-    code(way, ffi::SQLITE_IOERR_DIR_FSYNC)
+    code(way, ffi::SQLITE_IOERR_FSYNC)
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, size: *mut i64) -> c_int {

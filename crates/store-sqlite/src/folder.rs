@@ -28,6 +28,12 @@ pub enum OpenError {
         /// Since when, as it says.
         since: String,
     },
+    /// A file has not got the write-ahead file that was asked for.
+    #[error("{} could not be given a write-ahead file, without which a power cut could take back what was acknowledged: look at the disk, and try again", path.display())]
+    NotAhead {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another program reads a file and holds up what the write-ahead file holds.
     #[error("another program reads {}, and what was written last cannot be made sure of before it ends: end it", path.display())]
     ReadElsewhere {
@@ -132,6 +138,11 @@ impl Folder {
         self.path.join("catalog.db")
     }
 
+    /// Makes durable which files there are. SQLite does so too, and takes no notice when it fails.
+    pub(crate) fn sync(&self) -> Result<(), OpenError> {
+        self.files.sync_folder(&self.path).map_err(|source| OpenError::io(&self.path, source))
+    }
+
     /// The folder's own name, which both files carry: made with the folder, second line of
     /// `format`.
     pub(crate) fn origin(&self) -> Result<String, OpenError> {
@@ -144,8 +155,7 @@ impl Folder {
     }
 }
 
-/// Makes the folder and those above it, each of them for good: a folder whose name was not synced
-/// is gone after a power cut, with all that was synced in it.
+/// Makes the folder and those above it.
 fn make(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
     let mut missing = Vec::new();
     for folder in path.ancestors().map(or_here) {
@@ -159,7 +169,20 @@ fn make(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {} // another process was faster
         }
-        files.sync_folder(folder.parent().map_or(Path::new("."), or_here))?;
+    }
+    Ok(())
+}
+
+/// Makes the name of the folder, and of those above it, durable: one that was not synced is gone
+/// after a power cut, with all that was synced in it. Who made it may have ended before its sync, so
+/// that this is asked of every folder that nothing has been written into.
+fn sync_above(files: &dyn FileSystem, path: &Path) -> io::Result<()> {
+    for folder in path.ancestors().skip(1).map(or_here) {
+        match files.sync_folder(folder) {
+            // A folder that may not be read cannot be synced, and is hardly one that was made here.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
     }
     Ok(())
 }
@@ -228,6 +251,7 @@ fn check_format(files: &dyn FileSystem, folder: &Path) -> Result<(), OpenError> 
                 return Err(OpenError::Foreign { path });
             }
         }
+        sync_above(files, folder).map_err(|source| OpenError::io(folder, source))?;
         return write_format(files, folder, &path).map_err(|source| OpenError::io(&path, source));
     };
     let number = text.lines().next().and_then(|line| line.strip_prefix(FORMAT_PREFIX));

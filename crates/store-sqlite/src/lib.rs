@@ -63,6 +63,8 @@ pub fn open_on(
     let origin = folder.origin()?;
     let opened = catalog::prepare(&folder, options, &origin)?;
     let journal = journal::start(&folder, options, &origin, opened.position())?;
-    let catalog = catalog::start(folder, opened, journal.link())?;
+    let catalog = catalog::start(folder.clone(), opened, journal.link())?;
+    // Both files and their write-ahead files are there by now, and nothing has been acknowledged.
+    folder.sync()?;
     Ok(Store { journal: Arc::new(journal), catalog: Arc::new(catalog) })
 }

@@ -52,7 +52,7 @@ pub(crate) fn open_writer(
         files.create(path).map_err(io)?;
     }
     let connection = connect(files, path, setup)?;
-    let set = || -> rusqlite::Result<(bool, i32)> {
+    let set = || -> rusqlite::Result<i32> {
         // Before the first table, else it has no effect.
         connection.pragma_update(None, "page_size", setup.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -64,23 +64,33 @@ pub(crate) fn open_writer(
         // The default is SQLite's own limit, which a file may have been given a lower one of.
         let pages_max = limit.map_or(i64::from(u32::MAX - 1), |pages| pages.max(1) as i64);
         connection.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))?;
-        // What the write-ahead file holds may be there for its readers only: when a sync has failed,
-        // and the process ended over it, nothing will ever write it again by itself. So it is written
-        // into the file, and that synced, before anything is built upon it.
-        let is_left = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-            let (pages, written): (i64, i64) = (row.get(1)?, row.get(2)?);
-            Ok(pages > written)
-        })?;
-        Ok((is_left, connection.pragma_query_value(None, "application_id", |row| row.get(0))?))
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))
     };
-    let (is_left, application_id) = set().map_err(|source| OpenError::sqlite(path, source))?;
+    let application_id = set().map_err(|source| OpenError::sqlite(path, source))?;
     if application_id != 0 && application_id != setup.application_id {
         return Err(OpenError::Foreign { path: path.to_owned() });
     }
-    if is_left {
-        return Err(OpenError::ReadElsewhere { path: path.to_owned() });
-    }
+    write_back(&connection, path)?;
     Ok(connection)
+}
+
+/// What the write-ahead file holds may be there for its readers only: when a sync has failed, and
+/// the process ended over it, nothing will ever write it again by itself. So it is written into the
+/// file, and that synced, before anything is built upon it.
+fn write_back(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let path = path.to_owned();
+    let pages = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    });
+    match pages {
+        // There is none. A disk that failed while the file was given one is the only way to that:
+        // SQLite says nothing, names the mode 'wal', and commits by a rollback journal, which a
+        // power cut may bring back.
+        Ok((..0, _)) => Err(OpenError::NotAhead { path }),
+        Ok((held, written)) if held > written => Err(OpenError::ReadElsewhere { path }),
+        Ok(_) => Ok(()),
+        Err(source) => Err(OpenError::Sqlite { path, source }),
+    }
 }
 
 /// Opens a connection that only reads. It might write, since whichever connection is closed last
