@@ -411,7 +411,7 @@ unsafe extern "C" fn full_pathname(
     ffi::SQLITE_OK
 }
 
-/// The same numbers in every run: they salt write-ahead files, and keep nothing secret here.
+/// Not asked for: SQLite salts its write-ahead files with what its own file system gives it.
 unsafe extern "C" fn randomness(
     _: *mut ffi::sqlite3_vfs,
     length: c_int,

@@ -66,6 +66,7 @@ type Ask<T> = Box<dyn FnOnce(&mut T) + Send>;
 pub(crate) struct Opened {
     connection: Connection,
     position: Arc<AtomicU64>,
+    point_readers: usize,
 }
 
 impl Opened {
@@ -94,7 +95,7 @@ pub(crate) fn prepare(
         .query_row("SELECT position FROM place", [], |row| row.get(0))
         .map_err(|source| OpenError::sqlite(&path, source))?;
     let position = Arc::new(AtomicU64::new(position as u64));
-    Ok(Opened { connection, position })
+    Ok(Opened { connection, position, point_readers: point_readers(options) })
 }
 
 /// Opens a connection that only reads the catalog.
@@ -110,7 +111,7 @@ pub(crate) fn start(
     journal: JournalLink,
 ) -> Result<SqliteCatalog, OpenError> {
     let path = folder.catalog();
-    let Opened { connection, position } = opened;
+    let Opened { connection, position, point_readers } = opened;
     let writer = Writer::new(connection, position.clone(), journal)
         .map_err(|source| OpenError::sqlite(&path, source))?;
     let held = folder.clone();
@@ -126,7 +127,7 @@ pub(crate) fn start(
             drop((reader, held));
         })
     };
-    let points = (0..POINT_READERS).map(|_| reading(folder.clone())).collect::<Result<_, _>>()?;
+    let points = (0..point_readers).map(|_| reading(folder.clone())).collect::<Result<_, _>>()?;
     let lists = vec![reading(folder)?];
     let io = |source| OpenError::io(&path, source);
     Ok(SqliteCatalog {
@@ -135,6 +136,16 @@ pub(crate) fn start(
         lists: Lane::start("amends-list", lists).map_err(io)?,
         position,
     })
+}
+
+#[cfg(feature = "mutants")]
+const fn point_readers(options: &Options) -> usize {
+    if options.one_reader { 1 } else { POINT_READERS }
+}
+
+#[cfg(not(feature = "mutants"))]
+const fn point_readers(_: &Options) -> usize {
+    POINT_READERS
 }
 
 fn serve<T>(server: &mut T, jobs: &Jobs<Ask<T>>) {

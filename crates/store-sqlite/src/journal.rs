@@ -121,7 +121,7 @@ impl SqliteJournal {
     ) -> BoxFuture<'_, Result<T, JournalError>> {
         self.command(|answer| {
             Command::Ask(Box::new(move |writer| {
-                let _ = answer.send(ask(writer));
+                let _ = answer.send(writer.asked(ask));
             }))
         })
     }
@@ -135,7 +135,7 @@ impl JournalLink {
     ) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let ask = move |writer: &mut Writer| {
-            let _ = answer.send(ask(writer));
+            let _ = answer.send(writer.asked(ask));
         };
         self.0.send(Command::Ask(Box::new(ask))).ok()?;
         answered.blocking_recv().ok()

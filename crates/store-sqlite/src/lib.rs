@@ -44,6 +44,10 @@ pub struct Options {
     /// A mistake to build in, for the tests that must catch it.
     #[cfg(feature = "mutants")]
     pub mutant: Option<Mutant>,
+    /// Sagas are read by one thread alone, for tests in which the same calls are to be the same
+    /// operations of the disk in every run.
+    #[cfg(feature = "mutants")]
+    pub one_reader: bool,
 }
 
 /// Opens a data folder, which is made when it is not there, and reads the journal's tail back.

@@ -96,3 +96,25 @@ fn a_full_disk_is_told_and_waited_for() {
 fn a_torn_write_loses_nothing_acknowledged() {
     every_operation(Kind::Torn, Exit::Abrupt, stride(43));
 }
+
+/// What was found can be found again.
+#[test]
+fn the_same_fault_meets_the_same_operation_and_comes_to_the_same_acts() {
+    let told = |at: u64| {
+        paused(async || {
+            let mut world = World::on(Disk::new(), Exit::Orderly);
+            let mount = world.mount.clone();
+            mount.fail(Fault { at, kind: Kind::Error });
+            tell(&mut world).await;
+            let acts = (0..world.disk.acts()).map(|act| world.disk.describe(act));
+            (mount.hit().expect("the story is that long"), acts.collect::<Vec<_>>())
+        })
+    };
+    for at in [10, 185, 300, 500, 777, 1000] {
+        let ((hit, acts), (again, acts_again)) = (told(at), told(at));
+        assert_eq!(hit, again);
+        let differs = acts.iter().zip(&acts_again).position(|(one, other)| one != other);
+        assert_eq!(differs.map(|at| (at, &acts[at], &acts_again[at])), None, "{hit:?}");
+        assert_eq!(acts.len(), acts_again.len(), "{hit:?}");
+    }
+}

@@ -15,6 +15,7 @@ mod errors;
 mod inline;
 mod judge;
 mod mutants;
+mod outside;
 mod power;
 mod shop;
 mod story;

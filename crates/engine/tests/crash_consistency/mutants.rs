@@ -4,12 +4,13 @@ use amends_disk::Loss;
 use amends_store_sqlite::{Mutant, Options};
 
 use crate::power::{losses, recorded};
+use crate::world::store_options;
 
 /// Every so many places are tried: a mistake in how things are written shows at nearly all of them.
 const EVERY: usize = 5;
 
 fn caught(mutant: Mutant, by: Loss) {
-    let recorded = recorded(Options { mutant: Some(mutant), ..Options::default() });
+    let recorded = recorded(Options { mutant: Some(mutant), ..store_options() });
     let lost = losses(&recorded, EVERY, &[by]);
     println!("{mutant:?} is caught at {} of {} places", lost.len(), recorded.disk.acts() / EVERY);
     assert!(!lost.is_empty(), "{mutant:?} is not caught");

@@ -1,11 +1,14 @@
 //! A process that dies, and a cut of the power, after every act that changed the disk.
 
+use std::sync::Arc;
+
 use amends_disk::{Disk, Loss};
 
 use crate::judge::judge;
+use crate::outside::Given;
 use crate::shop::Shop;
 use crate::story::tell;
-use crate::world::{Exit, Told, World};
+use crate::world::{Exit, Told, World, store_options};
 use crate::{paused, stride, tried};
 
 /// A story that was told once, with everything that was said along the way.
@@ -34,6 +37,8 @@ impl Recorded {
         let mut world = World::on(disk, Exit::Abrupt);
         world.shop = self.shop.as_of(acts, &world.disk);
         world.told = self.told.iter().filter(|told| told.moment <= acts).cloned().collect();
+        let wall = world.told.iter().map(|told| told.wall).max();
+        world.outside = Arc::new(Given::after(wall.unwrap_or_default()));
         world.may_expire = self.expiring_from.is_some_and(|from| from <= acts);
         judge(&mut world).await;
     }
@@ -70,14 +75,14 @@ pub fn losses(recorded: &Recorded, every: usize, losses: &[Loss]) -> Vec<String>
 
 #[test]
 fn a_process_that_dies_loses_nothing_acknowledged_wherever_it_dies() {
-    let recorded = recorded(amends_store_sqlite::Options::default());
+    let recorded = recorded(store_options());
     let lost = losses(&recorded, stride(17), &[Loss::Nothing]);
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
 #[test]
 fn a_power_cut_loses_nothing_acknowledged_wherever_it_comes() {
-    let recorded = recorded(amends_store_sqlite::Options::default());
+    let recorded = recorded(store_options());
     let ways = [Loss::Everything, Loss::Some { seed: 1 }, Loss::Some { seed: 1 << 32 }];
     let lost = losses(&recorded, stride(23), &ways);
     assert!(lost.is_empty(), "{lost:#?}");

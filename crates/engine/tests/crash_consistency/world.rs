@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::saga::State;
-use amends_core::{Millis, SagaId};
+use amends_core::{Millis, SagaId, Time};
 use amends_definition::{Surroundings, check};
 use amends_disk::{Disk, Mount};
-use amends_engine::{Ask, AskError, Deployment, Engine, Handle, Options, Start};
+use amends_engine::{Ask, AskError, Deployment, Engine, Handle, Options, Outside, Start};
 use amends_store_sqlite::open_on;
 
 use crate::inline::inline;
+use crate::outside::Given;
 use crate::shop::Shop;
 
 pub const ORDER: &str = r#"
@@ -52,6 +53,8 @@ pub enum Exit {
 pub struct Told {
     /// How many acts the disk had seen by then.
     pub moment: usize,
+    /// What the wall clock said.
+    pub wall: Time,
     /// The saga.
     pub saga: SagaId,
     /// The idempotency key with which it was started.
@@ -80,6 +83,7 @@ pub struct World {
     pub openings_failed: Vec<String>,
     /// What the client was told instead of being served.
     pub refusals: Vec<String>,
+    pub outside: Arc<Given>,
     exit: Exit,
     store_options: amends_store_sqlite::Options,
     engine: Option<Engine>,
@@ -100,8 +104,9 @@ impl World {
             restarts: 0,
             openings_failed: Vec::new(),
             refusals: Vec::new(),
+            outside: Arc::new(Given::at_first()),
             exit,
-            store_options: amends_store_sqlite::Options::default(),
+            store_options: store_options(),
             engine: None,
         }
     }
@@ -135,6 +140,7 @@ impl World {
                         Ok(()) => return handle,
                         Err(why) => {
                             self.openings_failed.push(why.to_string());
+                            drop(handle); // it would keep the store open
                             self.end().await;
                         }
                     }
@@ -155,7 +161,8 @@ impl World {
             late_window: Millis(0),
             ..Options::default()
         };
-        let engine = Engine::start(options, inline(store), self.shop.binder()).await;
+        let (store, binder) = (inline(store), self.shop.binder());
+        let engine = Engine::start_in(options, store, binder, self.outside.clone()).await;
         engine.map_err(|error| error.to_string())
     }
 
@@ -203,8 +210,8 @@ impl World {
     }
 
     fn tell(&mut self, saga: SagaId, key: &str, seq: u64, end: Option<State>) {
-        let (moment, key) = (self.disk.acts(), key.to_owned());
-        self.told.push(Told { moment, saga, key, seq, end });
+        let (moment, wall, key) = (self.disk.acts(), self.outside.wall_clock(), key.to_owned());
+        self.told.push(Told { moment, wall, saga, key, seq, end });
     }
 
     /// Starts a saga under a key; says which it is, and whether it was there.
@@ -250,6 +257,11 @@ impl World {
         self.tell(saga.id, key, saga.seq, Some(saga.state));
         saga.state
     }
+}
+
+/// Each run of the same story is the same operations of the disk.
+pub fn store_options() -> amends_store_sqlite::Options {
+    amends_store_sqlite::Options { one_reader: true, ..Default::default() }
 }
 
 fn deployment() -> Deployment {

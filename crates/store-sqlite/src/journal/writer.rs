@@ -132,7 +132,6 @@ impl Writer {
             }
             if let Some(ask) = ask {
                 ask(&mut self);
-                self.archive.end();
             }
         }
     }
@@ -393,6 +392,13 @@ impl Staged {
 
 /// What is asked between two groups.
 impl Writer {
+    /// Who is answered meets nobody that still reads the catalog for that.
+    pub(super) fn asked<T>(&mut self, ask: impl FnOnce(&mut Self) -> T) -> T {
+        let answer = ask(self);
+        self.archive.end();
+        answer
+    }
+
     pub(super) fn holder(&mut self, key: &ClaimKey) -> Result<Option<Holder>, JournalError> {
         self.admission.holder(key, &mut self.archive)
     }
