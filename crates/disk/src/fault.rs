@@ -40,6 +40,8 @@ pub enum Kind {
     /// never will be, though it can be read until the power is cut and a later sync says that all
     /// is well.
     Error,
+    /// The same of a sync alone.
+    FailedSync,
     /// There is no room, for this operation and for all that want room, until it is made.
     Full,
     /// Half of what was to be written is there, and an error is reported.
@@ -51,6 +53,7 @@ impl Kind {
     pub const fn befalls(self, operation: Operation) -> bool {
         match self {
             Self::Error => true,
+            Self::FailedSync => matches!(operation, Operation::Sync | Operation::SyncFolder),
             Self::Full => {
                 matches!(operation, Operation::Create | Operation::Write | Operation::MakeFolder)
             }

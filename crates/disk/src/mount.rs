@@ -175,7 +175,7 @@ impl Inner {
         let arrives = match way {
             Way::Well => bytes,
             Way::Wrong(Kind::Torn) => &bytes[..bytes.len() / 2],
-            Way::Wrong(Kind::Error | Kind::Full) | Way::Dead => &[],
+            Way::Wrong(_) | Way::Dead => &[],
         };
         if !arrives.is_empty() {
             self.disk.kept().act(Act::Write { node, at, bytes: arrives.to_owned() });
@@ -218,7 +218,7 @@ fn told(way: Way) -> io::Result<()> {
     match way {
         Way::Well => Ok(()),
         Way::Wrong(Kind::Full) => Err(io::Error::from_raw_os_error(ENOSPC)),
-        Way::Wrong(Kind::Error | Kind::Torn) | Way::Dead => Err(io::Error::from_raw_os_error(EIO)),
+        Way::Wrong(_) | Way::Dead => Err(io::Error::from_raw_os_error(EIO)),
     }
 }
 

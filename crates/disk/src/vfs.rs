@@ -108,7 +108,7 @@ fn code(way: Way, error: c_int) -> c_int {
     match way {
         Way::Well => ffi::SQLITE_OK,
         Way::Wrong(Kind::Full) => ffi::SQLITE_FULL,
-        Way::Wrong(Kind::Error | Kind::Torn) | Way::Dead => error,
+        Way::Wrong(_) | Way::Dead => error,
     }
 }
 

@@ -1,5 +1,5 @@
 //! Mistakes that a store could make with its disk, built in on purpose for the tests to catch
-//! (`semantics.md` S18, S20, L6).
+//! (`semantics.md` S14, S18, S20, L6).
 //!
 //! In every other build there is nothing here that is ever true.
 
@@ -16,6 +16,16 @@ pub enum Mutant {
     IgnoresTheChecksum,
     /// Leave a record that is not whole where it is.
     KeepsTheTornTail,
+    /// Keep in memory alone who owns a shard.
+    ForgetsTheOwners,
+    /// Take what a replaced owner writes.
+    TakesStaleOwners,
+    /// Answer a group for which there was no room as if it were written.
+    TakesFullForWritten,
+    /// Answer a group whose sync failed as if it were written.
+    TakesFailedSyncsForWritten,
+    /// Write on after a failed sync.
+    GoesOnAfterFailedSyncs,
 }
 
 /// Which mistake is built in.

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use amends_disk::{Disk, Fault, Hit, Kind, Loss, Operation};
+use amends_store_sqlite::Options;
 
 use crate::judge::judge;
 use crate::power::Recorded;
 use crate::story::tell;
-use crate::world::{Exit, World};
+use crate::world::{Exit, World, store_options};
 use crate::{paused, stride, tried};
 
 /// How long the disk stays full: longer than the engine waits before it tries again.
@@ -16,9 +17,9 @@ const FULL_FOR: Duration = Duration::from_secs(8);
 
 /// Tells the story with a fault at this operation; says what met it, and nothing when no operation
 /// did.
-fn told_with(fault: Fault, exit: Exit) -> Option<Hit> {
+pub fn told_with(fault: Fault, exit: Exit, options: &Options) -> Option<Hit> {
     paused(async || {
-        let mut world = World::on(Disk::new(), exit);
+        let mut world = World::on(Disk::new(), exit).with(options.clone());
         let mount = world.mount.clone();
         mount.fail(fault);
         let clearing = tokio::spawn({
@@ -58,7 +59,8 @@ fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
     // that is being stopped is not started again, and closing syncs what was synced before.
     let of_log = hit.name.ends_with("-wal");
     let at_work = world.stopping_from.is_none_or(|from| hit.acts < from);
-    if kind == Kind::Error && hit.operation == Operation::Sync && of_log && opened && at_work {
+    let is_error = matches!(kind, Kind::Error | Kind::FailedSync);
+    if is_error && hit.operation == Operation::Sync && of_log && opened && at_work {
         assert!(world.restarts > 0, "{hit:?}: {:?}", world.refusals);
     }
     for refusal in world.refusals.iter().chain(&world.openings_failed) {
@@ -71,7 +73,7 @@ fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
 fn every_operation(kind: Kind, exit: Exit, every: usize) {
     let (mut failed, mut met) = (Vec::new(), 0);
     for at in (0..).step_by(every) {
-        match tried(|| told_with(Fault { at, kind }, exit)) {
+        match tried(|| told_with(Fault { at, kind }, exit, &store_options())) {
             Ok(Some(_)) => met += 1,
             Ok(None) => break,
             Err(why) => failed.push(format!("{kind:?} at operation {at}, {exit:?}: {why}")),
@@ -85,6 +87,12 @@ fn every_operation(kind: Kind, exit: Exit, every: usize) {
 fn an_error_of_the_device_loses_nothing_acknowledged() {
     every_operation(Kind::Error, Exit::Orderly, stride(211));
     every_operation(Kind::Error, Exit::Abrupt, stride(223));
+}
+
+#[test]
+fn a_failed_sync_loses_nothing_acknowledged() {
+    every_operation(Kind::FailedSync, Exit::Orderly, stride(11));
+    every_operation(Kind::FailedSync, Exit::Abrupt, stride(13));
 }
 
 #[test]

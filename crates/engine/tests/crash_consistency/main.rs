@@ -16,6 +16,7 @@ mod inline;
 mod judge;
 mod mutants;
 mod outside;
+mod owners;
 mod power;
 mod shop;
 mod story;

@@ -6,6 +6,7 @@ use amends_disk::{Disk, Loss};
 
 use crate::judge::judge;
 use crate::outside::Given;
+use crate::owners::Owners;
 use crate::shop::Shop;
 use crate::story::tell;
 use crate::world::{Exit, Told, World, store_options};
@@ -16,6 +17,7 @@ pub struct Recorded {
     pub disk: Disk,
     shop: Shop,
     told: Vec<Told>,
+    owners: Owners,
     expiring_from: Option<usize>,
 }
 
@@ -26,6 +28,7 @@ impl Recorded {
             disk: world.disk.clone(),
             shop: world.shop.clone(),
             told: world.told.clone(),
+            owners: world.owners.clone(),
             expiring_from: world.expiring_from,
         }
     }
@@ -37,6 +40,7 @@ impl Recorded {
         let mut world = World::on(disk, Exit::Abrupt);
         world.shop = self.shop.as_of(acts, &world.disk);
         world.told = self.told.iter().filter(|told| told.moment <= acts).cloned().collect();
+        world.owners = self.owners.as_of(acts);
         let wall = world.told.iter().map(|told| told.wall).max();
         world.outside = Arc::new(Given::after(wall.unwrap_or_default()));
         world.may_expire = self.expiring_from.is_some_and(|from| from <= acts);

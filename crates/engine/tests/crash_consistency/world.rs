@@ -14,6 +14,7 @@ use amends_store_sqlite::open_on;
 
 use crate::inline::inline;
 use crate::outside::Given;
+use crate::owners::Owners;
 use crate::shop::Shop;
 
 pub const ORDER: &str = r#"
@@ -84,6 +85,7 @@ pub struct World {
     /// What the client was told instead of being served.
     pub refusals: Vec<String>,
     pub outside: Arc<Given>,
+    pub owners: Owners,
     exit: Exit,
     store_options: amends_store_sqlite::Options,
     engine: Option<Engine>,
@@ -105,6 +107,7 @@ impl World {
             openings_failed: Vec::new(),
             refusals: Vec::new(),
             outside: Arc::new(Given::at_first()),
+            owners: Owners::default(),
             exit,
             store_options: store_options(),
             engine: None,
@@ -152,10 +155,11 @@ impl World {
         panic!("it never starts: {}", self.openings_failed.last().unwrap());
     }
 
-    async fn try_start(&self) -> Result<Engine, String> {
+    async fn try_start(&mut self) -> Result<Engine, String> {
         let files = Arc::new(self.mount.clone());
         let store = open_on(files, &self.folder(), &self.store_options);
         let store = store.map_err(|error| error.to_string())?;
+        self.owners.replace(&store, || self.disk.acts())?;
         let options = Options {
             retention: Millis(RETENTION.as_millis() as u64),
             late_window: Millis(0),

@@ -162,9 +162,17 @@ impl Writer {
             Err(_) => self.admission.roll_back(),
         }
         self.answer_cuts(written.as_ref().err());
-        let failed = written.err();
+        let failed = written.err().filter(|error| !self.passes_over(error));
         for answer in group.answers {
             answer.give(failed.as_ref());
+        }
+    }
+
+    fn passes_over(&self, error: &JournalError) -> bool {
+        match error {
+            JournalError::Full { .. } => self.mutation.is(Mutant::TakesFullForWritten),
+            JournalError::Broken { .. } => self.mutation.is(Mutant::TakesFailedSyncsForWritten),
+            _ => false,
         }
     }
 
@@ -222,8 +230,14 @@ impl Writer {
         &mut self,
         group: &mut Group,
         last: Position,
-        batch: Batch,
+        mut batch: Batch,
     ) -> Result<Appended, JournalError> {
+        if self.mutation.is(Mutant::TakesStaleOwners)
+            && let Err(JournalError::StaleOwner { current, .. }) =
+                self.admission.admit(last.next(), &batch, &mut self.archive)
+        {
+            batch.epoch = current;
+        }
         let rejected = self.admission.admit(last.next(), &batch, &mut self.archive)?;
         if rejected.len() == batch.entries.len() {
             // Nothing of it is written. Who holds the keys may be in this very group.
@@ -263,7 +277,9 @@ impl Writer {
             written.size.records += 1;
             written.size.bytes += self.buffer.len() as u64;
         }
-        for (shard, epoch) in &group.owners {
+        let owners: &[_] =
+            if self.mutation.is(Mutant::ForgetsTheOwners) { &[] } else { &group.owners };
+        for (shard, epoch) in owners {
             transaction
                 .prepare_cached("INSERT OR REPLACE INTO owner (shard, epoch) VALUES (?1, ?2)")?
                 .execute(params![shard.0, epoch.0 as i64])?;
@@ -288,6 +304,7 @@ impl Writer {
         match failure(error) {
             Failure::Full => JournalError::Full { what },
             Failure::Busy => JournalError::Busy { what },
+            _ if self.mutation.is(Mutant::GoesOnAfterFailedSyncs) => JournalError::Busy { what },
             Failure::Damaged | Failure::Broken => {
                 tracing::error!(what, "the journal cannot be written any more");
                 self.broken = Some(what.clone());
