@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::Options;
 use crate::folder::{Folder, OpenError};
-use crate::journal::JournalLink;
+use crate::journal::{self, JournalLink};
 use crate::lane::{Jobs, Lane};
 use crate::mutant::Mutation;
 use crate::sqlite::{self, Setup};
@@ -89,13 +89,26 @@ pub(crate) fn prepare(
     let path = folder.catalog();
     let setup = setup(WRITER_CACHE_BYTES, options.catalog_bytes_max, Mutation::of(options));
     let mut connection = sqlite::open_writer(folder.files(), &path, &setup)?;
-    sqlite::prepare_schema(&mut connection, &path, &setup, origin, schema::SCHEMA)?;
+    let in_use = || journal::is_in_use(folder);
+    sqlite::prepare_schema(&mut connection, &path, &setup, origin, schema::SCHEMA, in_use)?;
     schema::complete(&mut connection).map_err(|source| OpenError::sqlite(&path, source))?;
     let position: i64 = connection
         .query_row("SELECT position FROM place", [], |row| row.get(0))
         .map_err(|source| OpenError::sqlite(&path, source))?;
     let position = Arc::new(AtomicU64::new(position as u64));
     Ok(Opened { connection, position, point_readers: point_readers(options) })
+}
+
+/// Does it hold anything? An engine keeps definitions before it acknowledges a saga.
+pub(crate) fn is_in_use(folder: &Folder) -> Result<bool, OpenError> {
+    open_reader(folder)?
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM definition) OR EXISTS (SELECT 1 FROM note)
+                OR EXISTS (SELECT 1 FROM place WHERE position > 0)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(|source| OpenError::sqlite(&folder.catalog(), source))
 }
 
 /// Opens a connection that only reads the catalog.

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use amends_store::JournalError;
 
 use crate::files::{FileSystem, Locked};
+use crate::sqlite::{Failure, failure};
 
 /// The format that this version writes.
 pub const FORMAT: u32 = 1;
@@ -78,6 +79,14 @@ pub enum OpenError {
         /// Its version.
         version: String,
     },
+    /// A file is not what SQLite has written.
+    #[error("{} is damaged ({source}): put the data folder aside, and restore both files from one backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
     /// SQLite could not open or read a file.
     #[error("{} cannot be opened: {source}", path.display())]
     Sqlite {
@@ -102,7 +111,11 @@ impl OpenError {
     }
 
     pub(crate) fn sqlite(path: &Path, source: rusqlite::Error) -> Self {
-        Self::Sqlite { path: path.to_owned(), source }
+        let path = path.to_owned();
+        match failure(&source) {
+            Failure::Damaged => Self::Damaged { path, source },
+            Failure::Full | Failure::Busy | Failure::Broken => Self::Sqlite { path, source },
+        }
     }
 }
 

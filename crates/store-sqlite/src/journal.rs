@@ -62,16 +62,11 @@ pub(crate) fn start(
     origin: &str,
     catalog_position: Arc<AtomicU64>,
 ) -> Result<SqliteJournal, OpenError> {
-    let setup = Setup {
-        application_id: APPLICATION_ID,
-        page_bytes: PAGE_BYTES,
-        cache_bytes: CACHE_BYTES,
-        bytes_max: options.journal_bytes_max,
-        mutation: Mutation::of(options),
-    };
+    let setup = setup(options.journal_bytes_max, Mutation::of(options));
     let path = folder.journal();
     let mut connection = sqlite::open_writer(folder.files(), &path, &setup)?;
-    sqlite::prepare_schema(&mut connection, &path, &setup, origin, SCHEMA)?;
+    let in_use = || catalog::is_in_use(folder);
+    sqlite::prepare_schema(&mut connection, &path, &setup, origin, SCHEMA, in_use)?;
     let archive = archive::Archive::new(catalog::open_reader(folder)?)
         .map_err(|source| OpenError::sqlite(&folder.catalog(), source))?;
     let writer = recovery::recover(connection, archive, catalog_position, folder, setup.mutation)?;
@@ -94,6 +89,30 @@ pub(crate) fn start(
         reader: Lane::start("amends-replay", vec![read]).map_err(io)?,
         size,
     })
+}
+
+const fn setup(bytes_max: Option<u64>, mutation: Mutation) -> Setup {
+    Setup {
+        application_id: APPLICATION_ID,
+        page_bytes: PAGE_BYTES,
+        cache_bytes: CACHE_BYTES,
+        bytes_max,
+        mutation,
+    }
+}
+
+/// Has anybody written into it? Whoever does acquires a shard before.
+pub(crate) fn is_in_use(folder: &Folder) -> Result<bool, OpenError> {
+    let path = folder.journal();
+    if !folder.files().exists(&path).map_err(|source| OpenError::io(&path, source))? {
+        return Ok(false);
+    }
+    let connection = sqlite::open_reader(folder.files(), &path, &setup(None, Mutation::default()))?;
+    let tables = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'owner')";
+    let owned = "SELECT EXISTS (SELECT 1 FROM owner)";
+    let is_so = |question: &str| connection.query_row(question, [], |row| row.get(0));
+    let in_use = is_so(tables).and_then(|made| if made { is_so(owned) } else { Ok(false) });
+    in_use.map_err(|source| OpenError::sqlite(&path, source))
 }
 
 impl SqliteJournal {

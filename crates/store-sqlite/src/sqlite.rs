@@ -89,7 +89,7 @@ fn write_back(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         Ok((..0, _)) => Err(OpenError::NotAhead { path }),
         Ok((held, written)) if held > written => Err(OpenError::ReadElsewhere { path }),
         Ok(_) => Ok(()),
-        Err(source) => Err(OpenError::Sqlite { path, source }),
+        Err(source) => Err(OpenError::sqlite(&path, source)),
     }
 }
 
@@ -133,13 +133,15 @@ fn connect(files: &dyn FileSystem, path: &Path, setup: &Setup) -> Result<Connect
     open().map_err(|source| OpenError::sqlite(path, source))
 }
 
-/// Makes the tables of a new file, and checks whose file an old one is.
+/// Makes the tables of a new file, unless the folder has been in use, and checks whose file an old
+/// one is.
 pub(crate) fn prepare_schema(
     connection: &mut Connection,
     path: &Path,
     setup: &Setup,
     origin: &str,
     schema: &str,
+    in_use: impl FnOnce() -> Result<bool, OpenError>,
 ) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::sqlite(path, source);
     let version: u32 =
@@ -148,6 +150,11 @@ pub(crate) fn prepare_schema(
         return Err(OpenError::NewerFormat { path: path.to_owned(), found: version });
     }
     if version == 0 {
+        if in_use()? {
+            let what = format!("{} is empty, and the other one is not", path.display());
+            let path = path.parent().unwrap_or(path).to_owned();
+            return Err(OpenError::Torn { path, what });
+        }
         let mut make = || -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
             transaction.execute_batch(schema)?;
