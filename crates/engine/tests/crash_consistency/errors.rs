@@ -10,7 +10,7 @@ use crate::judge::judge;
 use crate::power::Recorded;
 use crate::story::tell;
 use crate::world::{Exit, World, store_options};
-use crate::{paused, stride, tried};
+use crate::{paused, some_or_all, tried};
 
 /// How long the disk stays full: longer than the engine waits before it tries again.
 const FULL_FOR: Duration = Duration::from_secs(8);
@@ -42,8 +42,10 @@ pub fn told_with(fault: Fault, exit: Exit, options: &Options) -> Option<Hit> {
         // And once more with the power cut some time after the fault: what a failed sync lost must
         // not have been built upon.
         let (from, to) = (hit.acts, recorded.disk.acts());
-        for part in 1..=3 {
-            recorded.after(from + (to - from) * part / 4, Loss::Everything).await;
+        let cuts = some_or_all(3, 12);
+        for part in 1..=cuts {
+            let loss = if part % 4 == 0 { Loss::Some { seed: fault.at } } else { Loss::Everything };
+            recorded.after(from + (to - from) * part / (cuts + 1), loss).await;
         }
         Some(hit)
     })
@@ -85,24 +87,24 @@ fn every_operation(kind: Kind, exit: Exit, every: usize) {
 
 #[test]
 fn an_error_of_the_device_loses_nothing_acknowledged() {
-    every_operation(Kind::Error, Exit::Orderly, stride(211));
-    every_operation(Kind::Error, Exit::Abrupt, stride(223));
+    every_operation(Kind::Error, Exit::Orderly, some_or_all(211, 1));
+    every_operation(Kind::Error, Exit::Abrupt, some_or_all(223, 1));
 }
 
 #[test]
 fn a_failed_sync_loses_nothing_acknowledged() {
-    every_operation(Kind::FailedSync, Exit::Orderly, stride(11));
-    every_operation(Kind::FailedSync, Exit::Abrupt, stride(13));
+    every_operation(Kind::FailedSync, Exit::Orderly, some_or_all(11, 1));
+    every_operation(Kind::FailedSync, Exit::Abrupt, some_or_all(13, 1));
 }
 
 #[test]
 fn a_full_disk_is_told_and_waited_for() {
-    every_operation(Kind::Full, Exit::Orderly, stride(41));
+    every_operation(Kind::Full, Exit::Orderly, some_or_all(41, 1));
 }
 
 #[test]
 fn a_torn_write_loses_nothing_acknowledged() {
-    every_operation(Kind::Torn, Exit::Abrupt, stride(43));
+    every_operation(Kind::Torn, Exit::Abrupt, some_or_all(43, 1));
 }
 
 /// What was found can be found again.

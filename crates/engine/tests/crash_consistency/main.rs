@@ -22,9 +22,9 @@ mod shop;
 mod story;
 mod world;
 
-/// Every how many places one is tried. With `AMENDS_EVERY_PLACE` all of them are.
-fn stride(quick: usize) -> usize {
-    if std::env::var_os("AMENDS_EVERY_PLACE").is_some() { 1 } else { quick }
+/// How much is tried: some in the quick part, all with `AMENDS_EVERY_PLACE`.
+fn some_or_all(some: usize, all: usize) -> usize {
+    if std::env::var_os("AMENDS_EVERY_PLACE").is_some() { all } else { some }
 }
 
 /// Runs a test on a runtime of its own whose clock is paused.

@@ -10,7 +10,7 @@ use crate::owners::Owners;
 use crate::shop::Shop;
 use crate::story::tell;
 use crate::world::{Exit, Told, World, store_options};
-use crate::{paused, stride, tried};
+use crate::{paused, some_or_all, tried};
 
 /// A story that was told once, with everything that was said along the way.
 pub struct Recorded {
@@ -33,18 +33,36 @@ impl Recorded {
         }
     }
 
-    /// Holds what is left, when the power was cut after so many acts, against what had been told by
-    /// then.
-    pub async fn after(&self, acts: usize, loss: Loss) {
+    /// What is left when the power was cut after so many acts, and what had been told by then.
+    fn left(&self, acts: usize, loss: Loss) -> World {
         let disk = self.disk.after(acts, loss);
         let mut world = World::on(disk, Exit::Abrupt);
         world.shop = self.shop.as_of(acts, &world.disk);
-        world.told = self.told.iter().filter(|told| told.moment <= acts).cloned().collect();
+        // For this disk all of it was before its first act.
+        let told = self.told.iter().filter(|told| told.moment <= acts);
+        world.told = told.map(|told| Told { moment: 0, ..told.clone() }).collect();
         world.owners = self.owners.as_of(acts);
         let wall = world.told.iter().map(|told| told.wall).max();
         world.outside = Arc::new(Given::after(wall.unwrap_or_default()));
         world.may_expire = self.expiring_from.is_some_and(|from| from <= acts);
-        judge(&mut world).await;
+        world.expiring_from = world.may_expire.then_some(0);
+        world
+    }
+
+    /// Holds what is left against what had been told.
+    pub async fn after(&self, acts: usize, loss: Loss) {
+        judge(&mut self.left(acts, loss)).await;
+    }
+
+    /// What comes of what is left: it is a story too, and may be cut again.
+    fn recovered(&self, acts: usize, loss: Loss) -> Result<Self, String> {
+        tried(|| {
+            paused(async || {
+                let mut world = self.left(acts, loss);
+                judge(&mut world).await;
+                Self::of(&world)
+            })
+        })
     }
 }
 
@@ -80,7 +98,9 @@ pub fn losses(recorded: &Recorded, every: usize, losses: &[Loss]) -> Vec<String>
 #[test]
 fn a_process_that_dies_loses_nothing_acknowledged_wherever_it_dies() {
     let recorded = recorded(store_options());
-    let lost = losses(&recorded, stride(17), &[Loss::Nothing]);
+    let every = some_or_all(17, 1);
+    let lost = losses(&recorded, every, &[Loss::Nothing]);
+    println!("died: {} acts, after every {every}th", recorded.disk.acts());
     assert!(lost.is_empty(), "{lost:#?}");
 }
 
@@ -88,6 +108,33 @@ fn a_process_that_dies_loses_nothing_acknowledged_wherever_it_dies() {
 fn a_power_cut_loses_nothing_acknowledged_wherever_it_comes() {
     let recorded = recorded(store_options());
     let ways = [Loss::Everything, Loss::Some { seed: 1 }, Loss::Some { seed: 1 << 32 }];
-    let lost = losses(&recorded, stride(23), &ways);
+    let every = some_or_all(23, 1);
+    let lost = losses(&recorded, every, &ways);
+    println!(
+        "power cut: {} acts, after every {every}th, {} ways",
+        recorded.disk.acts(),
+        ways.len()
+    );
+    assert!(lost.is_empty(), "{lost:#?}");
+}
+
+#[test]
+fn a_process_that_dies_again_while_it_recovers_loses_nothing_acknowledged() {
+    let recorded = recorded(store_options());
+    let (mut places, mut lost) = (0, Vec::new());
+    for acts in (0..=recorded.disk.acts()).step_by(some_or_all(89, 5)) {
+        for loss in [Loss::Nothing, Loss::Everything] {
+            match recorded.recovered(acts, loss) {
+                Ok(again) => {
+                    let every = some_or_all(37, 1);
+                    places += again.disk.acts().div_ceil(every);
+                    let twice = losses(&again, every, &[loss]).into_iter();
+                    lost.extend(twice.map(|why| format!("after act {acts}, and {why}")));
+                }
+                Err(why) => lost.push(format!("after act {acts}, {loss:?}: {why}")),
+            }
+        }
+    }
+    println!("died twice: {places} places of the second time");
     assert!(lost.is_empty(), "{lost:#?}");
 }
