@@ -52,7 +52,13 @@ pub(crate) fn open_writer(
         files.create(path).map_err(io)?;
     }
     let connection = connect(files, path, setup)?;
-    let set = || -> rusqlite::Result<i32> {
+    let sqlite = |source| OpenError::sqlite(path, source);
+    let application_id: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(sqlite)?;
+    if application_id != 0 && application_id != setup.application_id {
+        return Err(OpenError::Foreign { path: path.to_owned() });
+    }
+    let set = || -> rusqlite::Result<()> {
         // Before the first table, else it has no effect.
         connection.pragma_update(None, "page_size", setup.page_bytes)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -63,13 +69,9 @@ pub(crate) fn open_writer(
         let limit = setup.bytes_max.map(|bytes| bytes / page_bytes.max(1) as u64);
         // The default is SQLite's own limit, which a file may have been given a lower one of.
         let pages_max = limit.map_or(i64::from(u32::MAX - 1), |pages| pages.max(1) as i64);
-        connection.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))?;
-        connection.pragma_query_value(None, "application_id", |row| row.get(0))
+        connection.query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| Ok(()))
     };
-    let application_id = set().map_err(|source| OpenError::sqlite(path, source))?;
-    if application_id != 0 && application_id != setup.application_id {
-        return Err(OpenError::Foreign { path: path.to_owned() });
-    }
+    set().map_err(sqlite)?;
     write_back(&connection, path)?;
     Ok(connection)
 }

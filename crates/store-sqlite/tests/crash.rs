@@ -361,6 +361,17 @@ fn a_folder_of_something_else_is_refused() {
     let (journal, catalog) = (folder.path().join("journal.db"), folder.path().join("catalog.db"));
     fs::copy(catalog, journal).unwrap();
     assert!(matches!(refused(folder.path()), OpenError::Foreign { .. }));
+
+    let folder = ten_records();
+    let catalog = folder.path().join("catalog.db");
+    fs::remove_file(&catalog).unwrap();
+    let other = Connection::open(&catalog).unwrap();
+    other.pragma_update(None, "application_id", 7).unwrap();
+    other.execute_batch("CREATE TABLE photograph (bytes BLOB)").unwrap();
+    drop(other);
+    let before = fs::read(&catalog).unwrap();
+    assert!(matches!(refused(folder.path()), OpenError::Foreign { .. }));
+    assert!(fs::read(&catalog).unwrap() == before, "what is not ours was changed");
 }
 
 #[test]
