@@ -296,7 +296,8 @@ impl Saga {
     /// A deadline counts the participants' time, not ours (section 5, time). So it moves by the whole of
     /// an outage, which is then no wait for room any more, for a command that was owed meanwhile.
     fn make_up_for(&mut self, lasted: Millis, now: Time) {
-        let owed_from = |from: Time| if from < now { now.min(from + lasted) } else { from };
+        let slept = |from: Time| from < now && !mutated(Mutant::OutageTwice);
+        let owed_from = |from: Time| if slept(from) { now.min(from + lasted) } else { from };
         self.deadline = self.deadline.map(|deadline| deadline + lasted);
         self.floats = self.deadline.is_some();
         for step in &mut self.steps {

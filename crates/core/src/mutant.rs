@@ -73,6 +73,8 @@ pub enum Mutant {
     RefusedUnderSameKey,
     /// Send while the saga is paused.
     SendsWhilePaused,
+    /// Make up for an outage once more for a command that was owed meanwhile.
+    OutageTwice,
 }
 
 #[cfg(feature = "mutants")]
