@@ -61,6 +61,10 @@ pub enum Mutant {
     HideContradictions,
     /// Move the catalog's place without what a shard knew that is gone.
     CheckpointInPart,
+    /// Pace only what is sent at the first look after a start.
+    PaceFirstOnly,
+    /// Hold the place in a lane of an attempt that nobody waits for any more.
+    HoldPlaces,
 }
 
 /// The facts that a mistake makes of these, where it makes others of them.

@@ -142,7 +142,8 @@ impl Desk {
                 .and_then(|run| run.sendings(place.direction))
                 .and_then(|sendings| sendings.open);
             let out = open.is_some_and(|open| open.number == attempt && !open.accepted)
-                && effects::waited_for(definition, saga, place.run, place.direction);
+                && (mutated(Mutant::HoldPlaces)
+                    || effects::waited_for(definition, saga, place.run, place.direction));
             if !out {
                 let own = sign.filter(|(of, _)| *of == (place.run, place.direction));
                 freed.push((place.lane, own.map(|(_, sign)| sign)));

@@ -58,7 +58,12 @@ impl Shard {
     /// batch has room for.
     pub(super) fn wake_up(&mut self) {
         while self.room_in_batch() {
-            let Some(saga) = self.to_wake.pop_front() else { return };
+            let Some(saga) = self.to_wake.pop_front() else {
+                if mutated(Mutant::PaceFirstOnly) {
+                    self.desk.paced_until = Time::default();
+                }
+                return;
+            };
             self.desk.pending.inputs += 1;
             self.awake(saga);
         }
