@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use crate::judge::{Call, Said};
+use crate::marks::Mark;
 use crate::note;
 use crate::world::World;
 
@@ -109,6 +110,7 @@ pub async fn forge(world: &Arc<World>, call: &Call, foreign: bool, service: &str
     let reply_in = ReplyIn { reply, token: None, services, source, raw };
     let taken = engine.handle.reply(reply_in).await;
     note!(world.trace, Some(call.place.saga), "forged {}: {taken:?}", call.key);
+    world.judge.mark(if foreign { Mark::Foreign } else { Mark::Forged });
     let believed = taken.is_ok().then(|| format!("a forged reply to {} was taken", call.key));
     world.judge.check(crate::judge::Law::S15, Some(call.place.saga), believed);
 }

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use amends_core::input::Refusal;
 use amends_core::{Payload, Saga, SagaId};
-use amends_engine::{Ask, AskError, SagaVerb, Snapshot, Start, StartError};
+use amends_engine::{Ask, AskError, SagaVerb, Snapshot, Start, StartError, Unavailable};
 use amends_store::Query;
 use bytes::Bytes;
 use serde_json::json;
@@ -13,6 +14,7 @@ use serde_json::json;
 use crate::callbacks;
 use crate::chance::Chance;
 use crate::judge::{Call, Law, Place};
+use crate::marks::Mark;
 use crate::note;
 use crate::world::World;
 
@@ -90,11 +92,14 @@ impl Client {
                 }
                 Err(StartError::Unavailable(why)) => {
                     note!(self.world.trace, None, "start {n}: {why}");
+                    let journal = matches!(why, Unavailable::JournalFailed(_));
+                    self.world.judge.mark_if(journal, Mark::StartRefused);
                     self.idempotency_key.as_ref()?;
                     self.pause(400, 3_000).await;
                 }
                 Err(StartError::KeyInUse { saga_id }) => {
                     note!(self.world.trace, Some(saga_id), "start {n}: its business key is in use");
+                    self.world.judge.mark(Mark::KeyInUse);
                     let none = self.world.judge.durable_seq(saga_id) == 0;
                     let none = none.then(|| "a saga that is not durable holds a key".to_owned());
                     self.world.judge.check(Law::S18, Some(saga_id), none);
@@ -143,6 +148,10 @@ impl Client {
             }
             Err(error) => {
                 note!(self.world.trace, Some(saga), "{ask:?}: {error}");
+                let judge = &self.world.judge;
+                judge.mark_if(matches!(error, AskError::Moved { .. }), Mark::Moved);
+                let flight = matches!(error, AskError::Refused(Refusal::AttemptInFlight));
+                judge.mark_if(flight, Mark::InFlight);
                 let gone = matches!(error, AskError::NoSuchSaga(_)) && self.owns(engine.opening);
                 let gone = gone.then(|| "an acknowledged saga is not there".to_owned());
                 self.world.judge.check(Law::S18, Some(saga), gone);
@@ -208,6 +217,7 @@ impl Client {
         let Some(engine) = self.world.engine() else { return };
         match engine.handle.start(self.order()).await {
             Ok(again) => {
+                self.world.judge.mark(Mark::StartRepeated);
                 let other = again.snapshot.saga.id;
                 let other = (other != saga).then(|| format!("the same start gave {other} as well"));
                 self.world.judge.check(Law::S16, Some(saga), other);
@@ -229,6 +239,7 @@ impl Client {
         let data = Bytes::from(String::from_utf8_lossy(&self.data).replace('{', "{ "));
         let taken = match engine.handle.start(Start { data, ..self.order() }).await {
             Err(StartError::IdempotencyConflict { saga_id }) => {
+                self.world.judge.mark(Mark::Conflict);
                 (saga_id != saga).then(|| format!("the conflict names {saga_id}"))
             }
             Err(StartError::Unavailable(_)) => None,

@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::chance::Chance;
 use crate::disk::Loss;
 use crate::judge::Law;
+use crate::marks::Mark;
 use crate::network::Wires;
 use crate::note;
 use crate::world::{Running, Simulated, World};
@@ -41,7 +42,7 @@ pub async fn live(world: &Arc<World>) -> Option<Life> {
             () = tokio::time::sleep(Duration::from_millis(span)) => None,
         };
         if let Some(error) = &broken {
-            broke_off(world, error, false);
+            broke_off(world, error, false, false);
         }
         if world.trace.now() >= world.plan.faults_ms {
             // The last fault may be about to be noticed.
@@ -59,6 +60,7 @@ pub async fn live(world: &Arc<World>) -> Option<Life> {
         if broken.is_none() && chance.permille(troubles.frozen) {
             let frozen = chance.span(10_000, 120_000);
             note!(world.trace, None, "frozen for {frozen} ms");
+            world.judge.mark(Mark::Frozen);
             tokio::time::advance(Duration::from_millis(frozen)).await;
             continue;
         }
@@ -82,6 +84,7 @@ pub async fn live(world: &Arc<World>) -> Option<Life> {
                 _ => chance.span(20_000, 3_600_000) as i64,
             };
             note!(world.trace, None, "the wall clock is set by {by} ms");
+            world.judge.mark(if by < 0 { Mark::ClockBack } else { Mark::ClockForward });
             world.set_wall(by);
         }
         if chance.permille(troubles.bit_flips) {
@@ -95,6 +98,11 @@ pub async fn live(world: &Arc<World>) -> Option<Life> {
 fn die(world: &Arc<World>, chance: &mut Chance, life: Life) {
     let loss = *chance.pick(&[Loss::All, Loss::Nothing, Loss::Torn]);
     note!(world.trace, None, "engine {} dies, losing {loss:?}", life.opening);
+    world.judge.mark(match loss {
+        Loss::All => Mark::LostAll,
+        Loss::Nothing => Mark::LostNothing,
+        Loss::Torn => Mark::Torn,
+    });
     world.died(life.opening);
     drop(life.engine);
     world.disk.dies(life.opening, loss);
@@ -105,10 +113,11 @@ fn replaced(world: &Arc<World>, chance: &mut Chance, mut old: Life) {
     let span = chance.span(5_000, 30_000);
     let world = Arc::clone(world);
     note!(world.trace, None, "engine {} is replaced", old.opening);
+    world.judge.mark(Mark::Replaced);
     tokio::spawn(async move {
         let still = tokio::time::timeout(Duration::from_millis(span), old.engine.broken()).await;
         if let Ok(error) = still {
-            broke_off(&world, &error, false);
+            broke_off(&world, &error, true, false);
         }
         note!(world.trace, None, "engine {}, replaced before, dies", old.opening);
         world.died(old.opening);
@@ -123,20 +132,26 @@ pub async fn stop(world: &Arc<World>, life: Life) {
     // A disk that stays full holds a stop up until somebody kills it.
     let stopped = tokio::time::timeout(Duration::from_secs(60), life.engine.stop()).await;
     note!(world.trace, None, "engine {} has stopped, in order: {}", life.opening, stopped.is_ok());
+    world.judge.mark_if(stopped.is_ok(), Mark::StoppedInOrder);
     world.died(life.opening);
     world.disk.dies(life.opening, Loss::All);
 }
 
 /// Why an engine broke off must be something that the disk did, or a successor.
-pub fn broke_off(world: &Arc<World>, error: &Error, calm: bool) {
+pub fn broke_off(world: &Arc<World>, error: &Error, replaced: bool, calm: bool) {
     note!(world.trace, None, "an engine broke off: {error}");
-    let expected = matches!(
-        error,
-        Error::Journal(JournalError::Broken { .. } | JournalError::StaleOwner { .. })
-            | Error::Journal(JournalError::Full { .. })
-            // It cannot be written any more: by a replaced owner, or after a failed sync.
-            | Error::Catalog(CatalogError::Broken { .. })
-    );
+    let journal = matches!(error, Error::Journal(JournalError::Broken { .. }));
+    world.judge.mark_if(journal, Mark::SyncFailed);
+    let catalog = matches!(error, Error::Catalog(CatalogError::Broken { .. }));
+    world.judge.mark_if(catalog, Mark::CatalogBroken);
+    let expected = match error {
+        // Its successor has read the disk back.
+        Error::Journal(JournalError::Broken { .. }) => replaced || world.disk.is_broken(),
+        Error::Journal(JournalError::StaleOwner { .. }) => replaced,
+        // It cannot be written any more: by a replaced owner, or after a failed sync.
+        Error::Catalog(CatalogError::Broken { .. }) => replaced || world.disk.is_broken(),
+        _ => false,
+    };
     let unexpected = (calm || !expected).then(|| format!("an engine broke off: {error}"));
     world.judge.check(Law::S17, None, unexpected);
 }
@@ -150,6 +165,7 @@ async fn bit_flip(world: &Arc<World>) {
     let started = open_engine(world, store, opening).await;
     let halted = matches!(started, Err(Error::Journal(JournalError::Damaged { .. })));
     note!(world.trace, None, "a bit has flipped; the start halts: {halted}");
+    world.judge.mark_if(halted, Mark::BitFlipped);
     let went_on = (!halted).then(|| "an engine started on a hole in its journal".to_owned());
     world.judge.check(Law::S20, None, went_on);
     world.died(opening);
@@ -197,7 +213,10 @@ async fn start(
                 return Some(Life { engine, opening });
             }
             Ok(Err(why)) => note!(world.trace, None, "engine {opening} does not start: {why}"),
-            Err(_) => note!(world.trace, None, "engine {opening} dies in its recovery"),
+            Err(_) => {
+                note!(world.trace, None, "engine {opening} dies in its recovery");
+                world.judge.mark(Mark::DiedInRecovery);
+            }
         }
         world.died(opening);
         world.disk.dies(opening, if beside.is_some() { Loss::Nothing } else { Loss::Torn });

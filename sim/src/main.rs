@@ -1,222 +1,165 @@
 //! `cargo run --release -p amends-sim`: simulates seeds, then builds each mistake in and sees it caught.
 
+mod options;
+
+use std::collections::BTreeSet;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Instant;
 
 use amends_sim::judge::Law;
 use amends_sim::mutants::{self, Mutant};
 use amends_sim::plan::Plan;
-use amends_sim::regressions;
+use amends_sim::regressions::{self, Regression};
 use amends_sim::report::Report;
 use amends_sim::run::{Outcome, run};
+use amends_sim::search::search;
 
-const HELP: &str = "\
-amends-sim: the engine on simulated time, store, network and participants, by seed
+use options::Options;
 
-  --seeds N      how many seeds (1000)
-  --from N       the first of them (0)
-  --seed N       only this seed; says its trace's hash
-  --trace        with --seed: print what happened
-  --table        print the table of laws as tab-separated lines, and nothing else
-  --no-mutants   do not build mistakes in
-  --mutants      only build mistakes in
-  --threads N    how many threads (one a core)
-";
-
-/// How many seeds a mistake may need to be caught.
+/// How many seeds a mistake may need to be caught, after those of the regressions.
 const SEEDS_A_MUTANT: u64 = 3_000;
 
-struct Options {
-    seeds: u64,
-    from: u64,
-    seed: Option<u64>,
-    trace: bool,
-    table: bool,
-    runs: bool,
-    mutants: bool,
-    threads: usize,
-}
+/// From so many seeds on every law must be looked at, and every mark be reached.
+const SEEDS_FOR_ALL: u64 = 1_000;
 
-fn options() -> Result<Options, String> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut options = Options {
-        seeds: 1_000,
-        from: 0,
-        seed: None,
-        trace: false,
-        table: false,
-        runs: true,
-        mutants: true,
-        threads,
-    };
-    let mut given = std::env::args().skip(1);
-    while let Some(option) = given.next() {
-        let mut number = || {
-            let text = given.next().unwrap_or_default();
-            text.parse::<u64>()
-                .map_err(|_| format!("{option} wants a number, not {text:?}\n\n{HELP}"))
-        };
-        match option.as_str() {
-            "--seeds" => options.seeds = number()?,
-            "--from" => options.from = number()?,
-            "--seed" => options.seed = Some(number()?),
-            "--threads" => options.threads = number()?.max(1) as usize,
-            "--trace" => options.trace = true,
-            "--table" => options.table = true,
-            "--no-mutants" => options.mutants = false,
-            "--mutants" => options.runs = false,
-            _ => return Err(format!("{option} is no option\n\n{HELP}")),
-        }
-    }
-    Ok(options)
-}
+/// How many broken seeds are told with all that happened in them; of more only the laws are.
+const TOLD_WHOLE_MAX: usize = 3;
+
+/// After so many runs a long one says how far it is.
+const RUNS_A_SIGN: u64 = 10_000;
 
 fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(why) => {
-            eprintln!("{why}");
-            return ExitCode::FAILURE;
+    let options = match Options::given() {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}\n\n{}", options::HELP);
+            return ExitCode::from(2);
         }
     };
-    if let Some(seed) = options.seed {
-        return one(seed, options.trace);
+    mutants::mutate(options.mistake.map(|mistake| mistake.at));
+    let faults = match options.seed {
+        Some(seed) => one(&options, seed),
+        None => many(&options),
+    };
+    for fault in &faults {
+        eprintln!("{fault}");
     }
-    let started = Instant::now();
-    let mut report = Report::default();
-    if options.runs {
-        for regression in regressions::all() {
-            if !regression.is_current() && !options.table {
-                let reason = &regression.reason;
-                println!("seed {} means something else now ({reason})", regression.seed);
-            }
-            report.add(run(regression.seed, false));
-        }
-        for outcome in runs(&options, options.seeds, |_| false) {
-            report.add(outcome);
-        }
-    }
-    if options.mutants {
-        for mutant in mutants::ALL {
-            let caught = caught(&options, mutant);
-            report.add_mutant(mutant, &caught);
-        }
-    }
-    print(&options, &report, started);
-    let unchecked = options.runs && options.seeds >= 1_000 && !report.unchecked().is_empty();
-    let untested = options.mutants && !report.untested().is_empty();
-    let fails = !report.broken.is_empty() || !report.escaped.is_empty() || unchecked || untested;
-    if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs one seed, and says what came of it.
-fn one(seed: u64, trace: bool) -> ExitCode {
+/// Runs one seed, and says what came of it: what is wrong, if anything is.
+fn one(options: &Options, seed: u64) -> Vec<String> {
     let outcome = run(seed, true);
-    let lines = if trace { &outcome.trace[..] } else { &[] };
-    lines.iter().for_each(|(_, line)| println!("{line}"));
-    if !outcome.violations.is_empty() {
-        explain(&outcome);
-        return ExitCode::FAILURE;
-    }
     let plan = Plan::of(seed).digest();
+    if options.trace {
+        outcome.trace.iter().for_each(|(_, line)| println!("{line}"));
+    }
     println!("seed {seed}, plan {plan}: trace {:016x} of {} lines", outcome.hash, outcome.lines);
-    ExitCode::SUCCESS
+    if outcome.is_broken() { told(options, &outcome, !options.trace) } else { Vec::new() }
 }
 
-/// Runs seeds on all threads, in order as far as it matters, until one is enough.
-fn runs(options: &Options, seeds: u64, enough: impl Fn(&Outcome) -> bool + Sync) -> Vec<Outcome> {
-    let next = AtomicU64::new(0);
-    let outcomes = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..options.threads {
-            scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::SeqCst);
-                    if number >= seeds {
-                        return;
-                    }
-                    let outcome = run(options.from + number, false);
-                    if enough(&outcome) {
-                        next.store(seeds, Ordering::SeqCst);
-                    }
-                    if let Ok(mut outcomes) = outcomes.lock() {
-                        outcomes.push(outcome);
-                    }
-                }
-            });
+/// Runs seeds and mistakes: what is wrong, if anything is.
+fn many(options: &Options) -> Vec<String> {
+    let (begun, mut report, mut faults) = (Instant::now(), Report::default(), Vec::new());
+    let regressions = regressions::all();
+    if options.runs {
+        simulate(options, &regressions, &mut report);
+        let whole = report.broken.iter().enumerate().map(|(n, seed)| (*seed, n < TOLD_WHOLE_MAX));
+        faults.extend(whole.flat_map(|(seed, whole)| told(options, &run(seed, whole), whole)));
+        if options.seeds >= SEEDS_FOR_ALL {
+            faults.extend(report.unseen());
         }
-    });
-    let mut outcomes = outcomes.into_inner().unwrap_or_default();
-    outcomes.sort_by_key(|outcome| outcome.seed);
-    outcomes
-}
-
-/// The laws by which a mistake is known that were seen broken with it built in.
-fn caught(options: &Options, mutant: &Mutant) -> Vec<Law> {
-    let known_by = |outcome: &Outcome| {
-        let broken = outcome.violations.iter().map(|violation| violation.law);
-        let mut laws: Vec<Law> = broken.filter(|law| mutant.laws.contains(law)).collect();
-        laws.sort_unstable();
-        laws.dedup();
-        laws
-    };
-    mutants::mutate(Some(mutant.at));
-    let outcomes = runs(options, SEEDS_A_MUTANT, |outcome| !known_by(outcome).is_empty());
-    mutants::mutate(None);
-    let laws = outcomes.iter().map(known_by).find(|laws| !laws.is_empty()).unwrap_or_default();
-    if !options.table {
-        let runs = outcomes.len();
-        match laws.is_empty() {
-            true => println!("ESCAPED after {runs} runs: {}", mutant.words),
-            false => println!("caught in {runs} runs, by {laws:?}: {}", mutant.words),
+        if options.marks {
+            report.looked_at().iter().for_each(|(runs, law)| println!("{runs:>9} runs: {law:?}"));
+            report.marks().iter().for_each(|(runs, words)| println!("{runs:>9} runs: {words}"));
         }
     }
-    laws
-}
-
-fn print(options: &Options, report: &Report, started: Instant) {
-    let table = report.table();
+    if options.mutants && options.mistake.is_none() {
+        for mutant in mutants::ALL {
+            let seen = caught(options, &regressions, mutant);
+            report.add_mutant(mutant, &seen);
+        }
+        faults.extend(report.uncaught());
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("all of it in {seconds:.1} s");
     if options.table {
-        table.iter().for_each(|line| println!("{line}"));
-        return;
+        report.table().iter().for_each(|line| println!("{line}"));
     }
-    for outcome in &report.broken {
-        explain(&run(outcome.seed, true));
-    }
-    println!();
-    for line in &table {
-        println!("{}", line.replace('\t', " | "));
-    }
-    println!(
-        "\n{} runs of {} sagas, {} hours of their own time, in {} s; {} broke a law",
-        report.runs,
-        report.sagas,
-        report.lasted_ms / 3_600_000,
-        started.elapsed().as_secs(),
-        report.broken.len()
-    );
-    if options.runs && !report.unchecked().is_empty() {
-        println!("no run looked at {:?}", report.unchecked());
-    }
-    if options.mutants && !report.untested().is_empty() {
-        println!("no mistake broke {:?}", report.untested());
-    }
+    faults
 }
 
-/// The law, the saga's trace, and how to see it again.
-fn explain(outcome: &Outcome) {
-    let of: Vec<_> = outcome.violations.iter().filter_map(|broken| broken.saga).collect();
-    for (saga, line) in &outcome.trace {
-        if saga.is_none_or(|saga| of.contains(&saga)) {
-            println!("{line}");
+/// Runs the regressions, and then the seeds that are asked for.
+fn simulate(options: &Options, regressions: &[Regression], report: &mut Report) {
+    for regression in regressions {
+        if !regression.is_current() {
+            let Regression { seed, name, .. } = regression;
+            println!("seed {seed} means something else now than when it was named: {name}");
         }
     }
-    for violation in &outcome.violations {
-        let saga = violation.saga.map(|saga| format!(" saga {saga}")).unwrap_or_default();
-        println!("seed {} breaks {:?}:{saga} {}", outcome.seed, violation.law, violation.what);
+    let begun = Instant::now();
+    let named = regressions.iter().map(|regression| regression.seed);
+    let seeds = options.from..options.from.saturating_add(options.seeds);
+    search(options.threads, named.chain(seeds), |outcome| {
+        report.add(&outcome);
+        if report.runs.is_multiple_of(RUNS_A_SIGN) {
+            println!("{} runs, {} broke a law", report.runs, report.broken.len());
+        }
+        false
+    });
+    let Report { runs, sagas, lasted_ms, broken, .. } = &*report;
+    let (hours, broken) = (lasted_ms / 3_600_000, broken.len());
+    let (named, seconds) = (regressions.len(), begun.elapsed().as_secs_f64());
+    println!(
+        "{runs} runs, {named} of them of named seeds, of {sagas} sagas and {hours} hours of their own \
+         time, in {seconds:.1} s: {broken} broke a law"
+    );
+}
+
+/// The laws that a mistake breaks and that were seen broken with it built in: looked for first in the
+/// seeds that have a name, because where something rare was found it is found again.
+fn caught(options: &Options, regressions: &[Regression], mutant: &Mutant) -> BTreeSet<Law> {
+    let named = regressions.iter().map(|regression| regression.seed);
+    let (mut seen, mut runs, mut seeds) = (BTreeSet::new(), 0, Vec::new());
+    mutants::mutate(Some(mutant.at));
+    search(options.threads, named.chain(0..SEEDS_A_MUTANT), |outcome| {
+        runs += 1;
+        let before = seen.len();
+        let broken = outcome.violations.iter().map(|violation| violation.law);
+        seen.extend(broken.filter(|law| mutant.laws.contains(law)));
+        seeds.extend((seen.len() > before).then_some(outcome.seed));
+        seen.len() == mutant.laws.len()
+    });
+    mutants::mutate(None);
+    let word = if seen.len() == mutant.laws.len() { "caught" } else { "NOT CAUGHT" };
+    println!("{word} in {runs} runs, by {seen:?} with {seeds:?}: {}", mutant.words);
+    seen
+}
+
+/// What a broken seed broke and how to see it again; with `whole`, what happened is printed before.
+fn told(options: &Options, outcome: &Outcome, whole: bool) -> Vec<String> {
+    let of: Vec<_> = outcome.violations.iter().filter_map(|broken| broken.saga).collect();
+    let about = |saga: &Option<_>| saga.is_none_or(|saga| of.contains(&saga));
+    for (_, line) in outcome.trace.iter().filter(|(saga, _)| whole && about(saga)) {
+        println!("{line}");
     }
-    println!("again: cargo run --release -p amends-sim -- --seed {}\n", outcome.seed);
+    let seed = outcome.seed;
+    let law = |violation: &amends_sim::judge::Violation| {
+        let saga = violation.saga.map(|saga| format!(" saga {saga}")).unwrap_or_default();
+        format!("seed {seed} breaks {:?}:{saga} {}", violation.law, violation.what)
+    };
+    let mut told: Vec<String> = outcome.violations.iter().map(law).collect();
+    if outcome.panics > 0 {
+        told.push(format!("seed {seed}: {} panics; the first is told above", outcome.panics));
+    }
+    let mistake = options.mistake.map(|mistake| format!(" --mistake {:?}", mistake.words));
+    let mistake = mistake.unwrap_or_default();
+    told.push(format!(
+        "again: cargo run --release -p amends-sim -- --seed {seed} --trace{mistake}"
+    ));
+    told
 }

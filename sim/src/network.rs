@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::callbacks;
 use crate::chance::Chance;
 use crate::judge::{Call, Place, Said};
+use crate::marks::Mark;
 use crate::note;
 use crate::participant::Participant;
 use crate::plan::{Habits, Service};
@@ -145,16 +146,18 @@ impl Wire {
         let now = self.world.trace.now();
         let away = self.service.away.iter().find(|(from, until, _)| (*from..*until).contains(&now));
         if let Some((_, _, refused)) = away {
+            self.world.judge.mark(Mark::Away);
             return if *refused { Fate::Unreachable } else { Fate::CommandLost };
         }
         let Habits { unreachable, command_lost, answer_lost, proxied, .. } = self.service.habits;
-        for (permille, fate) in [
-            (unreachable, Fate::Unreachable),
-            (command_lost, Fate::CommandLost),
-            (answer_lost, Fate::AnswerLost),
-            (proxied, Fate::Proxied),
+        for (permille, fate, mark) in [
+            (unreachable, Fate::Unreachable, Mark::Refused),
+            (command_lost, Fate::CommandLost, Mark::CommandLost),
+            (answer_lost, Fate::AnswerLost, Mark::AnswerLost),
+            (proxied, Fate::Proxied, Mark::Proxied),
         ] {
             if chance.permille(permille) {
+                self.world.judge.mark(mark);
                 return fate;
             }
         }
@@ -219,6 +222,7 @@ impl Sending {
             && self.chance.permille(self.service.habits.doubled)
             && self.may_be_doubled(said);
         if doubled {
+            self.world.judge.mark(Mark::Doubled);
             let twin = self.twin();
             if matches!(self.service.fence, None | Some(Fence::None)) {
                 self.world.judge.doubled(&self.call);
@@ -296,6 +300,7 @@ impl Sending {
             service: &self.service,
             kind,
             troubled,
+            undoes: self.world.trace.now() >= self.service.undoes_from,
             accepted: accepted || by_message,
             chance: &mut self.chance,
         };

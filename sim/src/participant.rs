@@ -24,6 +24,8 @@ pub struct Participant<'a> {
     pub kind: Kind,
     /// Whether things may go wrong.
     pub troubled: bool,
+    /// Whether it undoes anything now.
+    pub undoes: bool,
     /// Whether this call comes back to work that was accepted before.
     pub accepted: bool,
     /// What is left to chance.
@@ -33,7 +35,8 @@ pub struct Participant<'a> {
 impl Participant<'_> {
     /// Does it, or does not.
     pub fn act(&mut self, ledger: &mut StepLedger, call: &Call) -> Deed {
-        let says = self.says(ledger, call);
+        let lied = self.troubled && self.service.lies && self.chance.permille(250);
+        let says = if lied { self.lie(ledger, call) } else { self.says(ledger, call) };
         let stores = match (self.service.fence, says) {
             (_, Said::Busy | Said::Accepted | Said::Garbage | Said::NotFound) => false,
             (Some(Fence::Barrier | Fence::Settle), _) => true,
@@ -43,14 +46,11 @@ impl Participant<'_> {
         if stores {
             ledger.stored.entry(call.key.clone()).or_insert(says);
         }
-        Deed { says }
+        Deed { says, lied }
     }
 
     fn says(&mut self, ledger: &mut StepLedger, call: &Call) -> Said {
         let habits = self.service.habits;
-        if self.troubled && self.service.lies && self.chance.permille(250) {
-            return self.lie(ledger, call);
-        }
         if let Some(stored) = ledger.stored.get(&call.key) {
             let leaks = self.service.fence.is_none() && call.direction == Direction::Action;
             return if leaks && self.troubled && self.chance.permille(300) {
@@ -58,6 +58,9 @@ impl Participant<'_> {
             } else {
                 *stored
             };
+        }
+        if call.direction == Direction::Compensation && self.troubled && !self.undoes {
+            return Said::Busy;
         }
         if self.troubled && self.chance.permille(habits.postpones) {
             return Said::Busy;

@@ -9,6 +9,9 @@ use amends_definition::Compiled;
 use crate::chance::Chance;
 use crate::shapes;
 
+/// How long some services postpone every undo, at least: dead letters are given up after some 310 s.
+const UNDOS_POSTPONED_MS: u64 = 400_000;
+
 /// The plan of one seed.
 pub struct Plan {
     /// The seed.
@@ -60,6 +63,8 @@ pub struct Service {
     /// When it is away, from and until, and whether its connections are refused then rather than
     /// left unanswered.
     pub away: Vec<(u64, u64, bool)>,
+    /// Until when it says "not now" to every undo.
+    pub undoes_from: u64,
 }
 
 /// What a service does now and then, and what happens on the way to it and back: so many times in a
@@ -180,8 +185,10 @@ impl Plan {
     }
 
     /// The longest that any saga may take, once nothing goes wrong any more: the sum of all its
-    /// deadlines and retries, and the hour after which a poisoned undo is sent again (L2).
-    pub fn settles_within(&self) -> Millis {
+    /// deadlines and retries, the redriver's among them, and where one was poisoned the hour after
+    /// which it is sent again (L2). The last start of an engine, and the outage before it, have five
+    /// minutes.
+    pub fn settles_within(&self, poisoned: bool) -> Millis {
         let longest = self.types.iter().flat_map(|t| &t.versions).map(|compiled| {
             let steps = compiled.definition.steps().iter();
             let of_step = |step: &amends_core::definition::Step| {
@@ -191,7 +198,7 @@ impl Plan {
             };
             steps.map(of_step).sum::<u64>()
         });
-        let redriving = Millis::secs(320).0 + Millis::mins(60).0;
+        let redriving = Millis::secs(320).0 + if poisoned { Millis::mins(60).0 } else { 0 };
         Millis(longest.max().unwrap_or(0) + redriving + Millis::mins(5).0)
     }
 }
@@ -222,6 +229,9 @@ fn services(chance: &mut Chance, faults_ms: u64) -> Vec<Service> {
                 away.push((from, from + long, refused));
             }
         }
+        // Longer than an undo is sent again by itself.
+        let stays = faults_ms > UNDOS_POSTPONED_MS && chance.permille(500);
+        let undoes_from = if stays { chance.between(UNDOS_POSTPONED_MS, faults_ms) } else { 0 };
         Service {
             name: format!("S{number}").into(),
             // The common promise is given more often.
@@ -230,6 +240,7 @@ fn services(chance: &mut Chance, faults_ms: u64) -> Vec<Service> {
             lies: liar && number == 0,
             habits,
             away,
+            undoes_from,
         }
     };
     (0..count).map(service).collect()

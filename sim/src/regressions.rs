@@ -1,9 +1,9 @@
-//! The seeds that found something: they run first, always, each with its reason.
+//! The seeds that found something: they run first, always, each with its name.
 //!
 //! A seed means what the generator makes of it. So a line has the digest of the plan that the seed made
-//! when it found its fault; where that differs today the seed is run all the same, and the report says
-//! that it means something else now. What keeps the fault findable then is its mutant: each fault that was
-//! found is built in again by one of [`mutants`](crate::mutants), and must be caught.
+//! when it was named; where that differs today the seed is run all the same, and the report says that it
+//! means something else now. What keeps the fault findable then is its mistake: each fault that was found
+//! is built in again by one of [`mutants`](crate::mutants), and must be caught.
 
 use crate::plan::Plan;
 
@@ -15,7 +15,7 @@ pub struct Regression {
     /// The digest of its plan.
     pub plan: String,
     /// What it found.
-    pub reason: String,
+    pub name: String,
 }
 
 impl Regression {
@@ -25,7 +25,7 @@ impl Regression {
     }
 }
 
-/// All of them: of each line of the file the seed, the digest and the reason.
+/// All of them: of each line of the file the seed, the digest and the name.
 ///
 /// # Panics
 /// When the file is not as it says itself.
@@ -36,7 +36,7 @@ pub fn all() -> Vec<Regression> {
         let mut fields = line.splitn(3, ' ');
         let mut field = || fields.next().unwrap_or_default().to_owned();
         let seed = field().parse().unwrap_or_else(|_| panic!("no seed: {line}"));
-        Regression { seed, plan: field(), reason: field() }
+        Regression { seed, plan: field(), name: field() }
     };
     lines.map(regression).collect()
 }

@@ -1,11 +1,15 @@
 //! What many runs came to, as a table: each law, how it is checked, in how many runs, and the mistakes
 //! that broke it when they were built in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::Law;
+use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::run::Outcome;
+
+/// Of so many runs one must have something to look at for each law.
+const RUNS_A_LOOK_MAX: u64 = 20;
 
 /// What many runs came to.
 #[derive(Default)]
@@ -16,59 +20,137 @@ pub struct Report {
     pub sagas: u64,
     /// How long they took in their own time, in milliseconds.
     pub lasted_ms: u64,
-    /// In how many runs each law was looked at, and how often.
-    pub checked: BTreeMap<Law, (u64, u64)>,
-    /// Those in which a law was broken.
-    pub broken: Vec<Outcome>,
+    /// The seeds that broke a law.
+    pub broken: BTreeSet<u64>,
+    /// In how many runs each law was looked at.
+    checked: BTreeMap<Law, u64>,
+    /// In how many runs each mark was reached.
+    reached: BTreeMap<Mark, u64>,
     /// The mistakes that were caught, by law.
-    pub caught: BTreeMap<Law, Vec<&'static str>>,
-    /// Those that were not.
-    pub escaped: Vec<&'static str>,
+    caught: BTreeMap<Law, Vec<&'static str>>,
+    /// The mistakes that were not caught by every law that they break.
+    escaped: Vec<&'static str>,
 }
 
 impl Report {
     /// Adds a run.
-    pub fn add(&mut self, outcome: Outcome) {
+    pub fn add(&mut self, outcome: &Outcome) {
         self.runs += 1;
         self.sagas += outcome.sagas as u64;
         self.lasted_ms += outcome.lasted_ms;
-        for (law, times) in &outcome.checked {
-            let checked = self.checked.entry(*law).or_default();
-            checked.0 += 1;
-            checked.1 += times;
+        for law in outcome.checked.keys() {
+            *self.checked.entry(*law).or_default() += 1;
         }
-        if !outcome.violations.is_empty() {
-            self.broken.push(outcome);
+        for mark in &outcome.marks {
+            *self.reached.entry(*mark).or_default() += 1;
+        }
+        if outcome.is_broken() {
+            self.broken.insert(outcome.seed);
         }
     }
 
-    /// Adds what became of a mistake: the laws of it that were seen broken.
-    pub fn add_mutant(&mut self, mutant: &Mutant, laws: &[Law]) {
-        if laws.is_empty() {
+    /// Adds what became of a mistake: the laws that were seen broken with it built in.
+    pub fn add_mutant(&mut self, mutant: &Mutant, seen: &BTreeSet<Law>) {
+        if !mutant.laws.iter().all(|law| seen.contains(law)) {
             self.escaped.push(mutant.words);
         }
-        for law in laws {
+        for law in mutant.laws.iter().filter(|law| seen.contains(law)) {
             self.caught.entry(*law).or_default().push(mutant.words);
         }
     }
 
-    /// The table, a line a law: its number, how it is checked, in how many runs, and what was caught.
+    /// The table, a line a law, its columns separated by tabs: the law, how it is checked, over how many
+    /// runs, and the mistakes that it caught. Every run is judged by every law; in how many there was
+    /// something to look at changes with every change of the engine, and is only held not to be few.
     pub fn table(&self) -> Vec<String> {
         let line = |law: &Law| {
-            let (runs, _) = self.checked.get(law).copied().unwrap_or_default();
+            let runs = self.runs;
             let caught = self.caught.get(law).map(|caught| caught.join("; ")).unwrap_or_default();
             format!("{law:?}\t{}\t{runs}\t{caught}", law.how())
         };
         Law::ALL.iter().map(line).collect()
     }
 
-    /// The laws that no run looked at.
-    pub fn unchecked(&self) -> Vec<Law> {
-        Law::ALL.iter().filter(|law| !self.checked.contains_key(law)).copied().collect()
+    /// In how many runs each mark was reached, in words.
+    pub fn marks(&self) -> Vec<(u64, &'static str)> {
+        let runs = |mark: &Mark| self.reached.get(mark).copied().unwrap_or_default();
+        Mark::ALL.iter().map(|mark| (runs(mark), mark.words())).collect()
     }
 
-    /// The laws that no mistake broke.
-    pub fn untested(&self) -> Vec<Law> {
-        Law::ALL.iter().filter(|law| !self.caught.contains_key(law)).copied().collect()
+    /// In how many runs there was something to look at for each law.
+    pub fn looked_at(&self) -> Vec<(u64, Law)> {
+        let runs = |law: &Law| self.checked.get(law).copied().unwrap_or_default();
+        Law::ALL.iter().map(|law| (runs(law), *law)).collect()
+    }
+
+    /// What the runs have not shown: laws that few looked at, and marks that none reached.
+    pub fn unseen(&self) -> Vec<String> {
+        let few = self.runs / RUNS_A_LOOK_MAX;
+        let laws = self.looked_at().into_iter().filter(|(runs, _)| *runs < few);
+        let laws =
+            laws.map(|(runs, law)| format!("{law:?}: only {runs} runs had anything to look at"));
+        let marks = self.marks().into_iter().filter(|(runs, _)| *runs == 0);
+        laws.chain(marks.map(|(_, words)| format!("never seen: {words}"))).collect()
+    }
+
+    /// What the mistakes have not shown: those that escaped, and laws that caught none.
+    pub fn uncaught(&self) -> Vec<String> {
+        let escaped = self.escaped.iter().map(|words| format!("not caught: {words}"));
+        let idle = Law::ALL.iter().filter(|law| !self.caught.contains_key(law));
+        escaped.chain(idle.map(|law| format!("{law:?} caught no mistake"))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Violation;
+    use crate::mutants;
+
+    fn seen() -> Outcome {
+        let checked = Law::ALL.iter().map(|law| (*law, 1)).collect();
+        let marks = Mark::ALL.iter().copied().collect();
+        Outcome { checked, marks, ..Outcome::of(7) }
+    }
+
+    #[test]
+    fn a_law_that_few_runs_look_at_and_a_mark_that_none_reaches_are_faults() {
+        let mut report = Report::default();
+        report.add(&seen());
+        assert_eq!(report.unseen(), [""; 0]);
+        assert!(report.broken.is_empty());
+        let mut blind = seen();
+        blind.checked.remove(&Law::S10);
+        let mut reports = Report::default();
+        (0..RUNS_A_LOOK_MAX).for_each(|_| reports.add(&blind));
+        assert_eq!(reports.unseen(), ["S10: only 0 runs had anything to look at"]);
+        blind = seen();
+        blind.marks.remove(&Mark::Poison);
+        let mut reports = Report::default();
+        reports.add(&blind);
+        assert_eq!(reports.unseen(), ["never seen: poison"]);
+    }
+
+    #[test]
+    fn a_run_that_breaks_a_law_or_panics_is_broken() {
+        let what = "an end".to_owned();
+        let broken = Violation { law: Law::S3, saga: None, what };
+        let mut report = Report::default();
+        report.add(&Outcome { violations: vec![broken], ..seen() });
+        assert_eq!(report.broken.iter().collect::<Vec<_>>(), [&7]);
+        let mut report = Report::default();
+        report.add(&Outcome { panics: 1, ..seen() });
+        assert_eq!(report.broken.iter().collect::<Vec<_>>(), [&7]);
+    }
+
+    #[test]
+    fn a_mistake_is_caught_when_every_law_that_it_breaks_is_seen_broken() {
+        let mut report = Report::default();
+        let all: BTreeSet<Law> = Law::ALL.iter().copied().collect();
+        mutants::ALL.iter().for_each(|mutant| report.add_mutant(mutant, &all));
+        assert_eq!(report.uncaught(), [""; 0], "every law has a mistake that breaks it");
+        let two = mutants::ALL.iter().find(|mutant| mutant.laws.len() > 1).expect("some break two");
+        report.add_mutant(two, &BTreeSet::from([two.laws[0]]));
+        assert_eq!(report.uncaught(), [format!("not caught: {}", two.words)]);
     }
 }

@@ -1,7 +1,9 @@
 //! One run: the world of a seed, from nothing to the verdict.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use amends_core::SagaId;
@@ -10,6 +12,7 @@ use amends_store::Query;
 
 use crate::judge::{Law, Violation};
 use crate::life::{self, Life};
+use crate::marks::Mark;
 use crate::plan::Plan;
 use crate::trace::Trace;
 use crate::world::World;
@@ -17,6 +20,10 @@ use crate::{clients, mutants, note, weather};
 
 /// How long the catalog may need for what is durable: a checkpoint that has just begun, and the next.
 const CATALOG_BEHIND_MAX: Duration = Duration::from_secs(5);
+
+/// How long after the faults an engine may still take the journal for full, in milliseconds: it tries
+/// again every five seconds.
+const FULL_AT_MOST_MS: u64 = 6_000;
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -27,6 +34,10 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// How often each law was looked at.
     pub checked: BTreeMap<Law, u64>,
+    /// What happened in it that many runs must have seen.
+    pub marks: BTreeSet<Mark>,
+    /// How many tasks of it panicked, the engine's or the simulator's.
+    pub panics: u32,
     /// The hash of its trace, and of how many lines.
     pub hash: u64,
     /// How many lines its trace has.
@@ -39,17 +50,57 @@ pub struct Outcome {
     pub trace: Vec<(Option<SagaId>, String)>,
 }
 
-/// Runs a seed. With `traced` its trace is kept.
+impl Outcome {
+    /// That of a seed of which nothing is known yet.
+    pub(crate) fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            violations: Vec::new(),
+            checked: BTreeMap::new(),
+            marks: BTreeSet::new(),
+            panics: 0,
+            hash: 0,
+            lines: 0,
+            sagas: 0,
+            lasted_ms: 0,
+            trace: Vec::new(),
+        }
+    }
+
+    /// Is there anything wrong with it?
+    pub fn is_broken(&self) -> bool {
+        !self.violations.is_empty() || self.panics > 0
+    }
+}
+
+thread_local! {
+    /// How many panics there were on this thread, on which the whole of a run happens.
+    static PANICS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Runs a seed. With `traced` its trace is kept. A panic anywhere in it is counted, also one of a task
+/// that nobody waits for.
 ///
 /// # Panics
-/// When no runtime can be made, or when the simulator itself is wrong.
+/// When no runtime can be made.
 pub fn run(seed: u64, traced: bool) -> Outcome {
+    static COUNTED: Once = Once::new();
+    COUNTED.call_once(|| {
+        let tells = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            tells(panic);
+        }));
+    });
+    PANICS.set(0);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime of one thread");
-    runtime.block_on(simulate(seed, traced))
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(simulate(seed, traced))));
+    let outcome = outcome.unwrap_or_else(|_| Outcome::of(seed));
+    Outcome { panics: PANICS.get(), ..outcome }
 }
 
 async fn simulate(seed: u64, traced: bool) -> Outcome {
@@ -72,14 +123,15 @@ async fn simulate(seed: u64, traced: bool) -> Outcome {
     let violations = world.judge.violations();
     let (hash, lines) = world.trace.hash();
     Outcome {
-        seed,
         checked: world.judge.checked(),
+        marks: world.judge.marks(),
         hash,
         lines,
         sagas: world.judge.sagas().len(),
         lasted_ms: world.trace.now(),
         trace: world.trace.lines(),
         violations,
+        ..Outcome::of(seed)
     }
 }
 
@@ -91,19 +143,22 @@ async fn settle(world: &Arc<World>, mut life: Life, callers: &mut tokio::task::J
     }
     tokio::time::sleep(Duration::from_millis(10)).await;
     let since = world.trace.now();
-    let within = world.plan.settles_within().0 + world.set_back_ms();
+    let mut poisoned = false;
     loop {
         let broken = tokio::time::timeout(Duration::from_secs(2), life.engine.broken()).await;
         if let Ok(error) = broken {
-            life::broke_off(world, &error, true);
+            life::broke_off(world, &error, false, true);
             return;
         }
         while callers.try_join_next().is_some() {}
         resume_all(world).await;
         let quiet = world.traffic.under_way() == 0 && callers.is_empty();
-        if quiet && world.judge.at_rest() {
+        let tried = world.trace.now() - since > FULL_AT_MOST_MS;
+        if quiet && tried && world.judge.at_rest() {
             break;
         }
+        poisoned |= world.judge.any_poisoned();
+        let within = world.plan.settles_within(poisoned).0;
         if world.trace.now() - since > within || !world.judge.violations().is_empty() {
             break;
         }

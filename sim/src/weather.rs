@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 use crate::disk::Weather;
+use crate::marks::Mark;
 use crate::note;
 use crate::world::World;
 
@@ -24,6 +25,7 @@ pub async fn blows(world: Arc<World>) {
             world.disk.weather(|w| w.sync_ms = (longest / 5, longest));
             world.disk.weather(|w| w.catalog_ms = (longest / 5, longest));
             note!(world.trace, None, "the disk is slow, up to {longest} ms");
+            world.judge.mark(Mark::DiskSlow);
             lasts = chance.span(5_000, 60_000);
         }
         if chance.permille(troubles.sync_fails) {
@@ -33,11 +35,13 @@ pub async fn blows(world: Arc<World>) {
         if chance.permille(troubles.journal_full) {
             world.disk.weather(|w| w.journal_full = true);
             note!(world.trace, None, "the journal is full");
+            world.judge.mark(Mark::JournalFull);
             lasts = chance.span(8_000, 40_000);
         }
         if chance.permille(troubles.catalog_full) {
             world.disk.weather(|w| w.catalog_full = true);
             note!(world.trace, None, "the catalog is full");
+            world.judge.mark(Mark::CatalogFull);
             lasts = chance.span(8_000, 60_000);
         }
         world.traffic.wait_in_trouble(Duration::from_millis(lasts)).await;

@@ -33,8 +33,6 @@ pub struct World {
     engines: Mutex<Engines>,
     /// By how much the wall clock is off, in milliseconds.
     wall_off: AtomicI64,
-    /// By how much it has been set back, all in all.
-    set_back: AtomicU64,
     ids: Mutex<Chance>,
     asked: AtomicU64,
 }
@@ -72,7 +70,6 @@ impl World {
             traffic: Traffic::default(),
             engines: Mutex::default(),
             wall_off: AtomicI64::new(0),
-            set_back: AtomicU64::new(0),
             ids,
             asked: AtomicU64::new(0),
         })
@@ -131,14 +128,6 @@ impl World {
     /// Somebody sets the wall clock.
     pub fn set_wall(&self, by_ms: i64) {
         self.wall_off.fetch_add(by_ms, Ordering::Relaxed);
-        if by_ms < 0 {
-            self.set_back.fetch_add(by_ms.unsigned_abs(), Ordering::Relaxed);
-        }
-    }
-
-    /// By how much it has been set back, all in all: so much later timers may fire.
-    pub fn set_back_ms(&self) -> u64 {
-        self.set_back.load(Ordering::Relaxed)
     }
 
     /// What kind of step this is.

@@ -200,6 +200,11 @@ impl Disk {
         content.weather.journal_full || content.broken.is_some()
     }
 
+    /// Did a sync fail since it was opened, or a writer leave a part of what it wrote?
+    pub fn is_broken(&self) -> bool {
+        self.content().broken.is_some()
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::definition::{Kind, Work};
-use amends_core::saga::{Settled, StepState};
+use amends_core::saga::{Sendings, Settled, StepState};
 use amends_core::{Direction, RunRef, SagaId};
 
 use super::{Call, Judge, Law, Place, Said};
@@ -33,10 +33,16 @@ impl Judge {
         let known = inner.truth.saga(call.place.saga);
         let run = known.and_then(|known| known.saga.run(call.place.run));
         let kept = match (call.direction, said) {
-            (Direction::Action, Said::Done) => run.is_some_and(|run| {
-                run.resolved || matches!(run.settled, Settled::Succeeded | Settled::Refused)
-            }),
-            (Direction::Compensation, Said::Undone(_)) => run.is_some_and(|run| run.undo.is_some()),
+            (Direction::Action, Said::Done) => {
+                run.is_some_and(|run| run.resolved || run.settled == Settled::Succeeded)
+            }
+            // It closes its own round, and no later one.
+            (Direction::Compensation, Said::Undone(_)) => {
+                run.and_then(|run| run.undo.as_ref()).is_some_and(|undo| {
+                    let later = |sendings: &Sendings| sendings.round > u32::from(call.round);
+                    undo.end.is_some() || undo.sendings.as_ref().is_some_and(later)
+                })
+            }
             _ => known.is_some(),
         };
         let lost = (!kept).then(|| format!("{} {said:?} is acknowledged and lost", call.key));
@@ -96,6 +102,11 @@ impl Judge {
         let held = inner.truth.saga(saga).map_or(0, |known| known.saga.seq);
         let early = (seq > held).then(|| format!("event {seq} is published, {held} is durable"));
         inner.check(&self.trace, Law::S23, Some(saga), early);
+        let known = inner.truth.sagas.get_mut(&saga);
+        let last = known.and_then(|known| known.last_published.insert(opening, seq));
+        let order = last.filter(|last| *last > seq);
+        let order = order.map(|last| format!("event {seq} is published after event {last}"));
+        inner.check(&self.trace, Law::S23, Some(saga), order);
         if let Some(known) = inner.truth.sagas.get_mut(&saga)
             && state.is_some_and(|state| state.ended())
         {

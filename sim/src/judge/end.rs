@@ -2,8 +2,11 @@
 //! person where the rules say so.
 
 use amends_core::definition::{Fence, Kind};
-use amends_core::saga::{ExceptionReason, Reason, Settled, State, StepState, UndoEnd};
-use amends_core::{Saga, SagaId, effects, rules};
+use amends_core::saga::{
+    Attention, ExceptionReason, Reason, Run, Settled, State, StepState, UndoEnd,
+};
+use amends_core::{Direction, RunRef, Saga, SagaId, effects, rules};
+use std::collections::BTreeSet;
 
 use super::truth::Known;
 use super::{Inner, Judge, Law, Place};
@@ -13,6 +16,14 @@ impl Judge {
     pub fn at_rest(&self) -> bool {
         let inner = self.inner();
         inner.truth.sagas.values().all(|known| inner.rests(self, known))
+    }
+
+    /// Has the redriver given any undo up that is still owed?
+    pub fn any_poisoned(&self) -> bool {
+        let inner = self.inner();
+        let poison =
+            |known: &Known| known.saga.attention.iter().any(|a| a.reason == Reason::Poison);
+        inner.truth.sagas.values().any(poison)
     }
 
     /// The faults are over and the time is up, or everything is at rest: what is wrong now is wrong.
@@ -52,23 +63,43 @@ impl Inner {
 
     /// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence,
     /// for one that breaks its promises, and for an expression that failed after the point of no
-    /// return. Nothing else may still be owed.
+    /// return. Nothing else may still be owed or be out.
     fn persons(&self, judge: &Judge, known: &Known) -> bool {
-        known.saga.attention.iter().any(|attention| {
-            let Some(run) = attention.run else { return false };
+        let waits: BTreeSet<RunRef> = self.waits_for_persons(judge, known).collect();
+        let (definition, saga) = (&known.definition, &known.saga);
+        let out = |(at, run): &(RunRef, &Run)| {
+            [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
+                run.sendings(direction).is_some_and(|sendings| sendings.open.is_some())
+                    && effects::waited_for(definition, saga, *at, direction)
+            })
+        };
+        let out = saga.runs().filter(out).map(|(at, _)| at);
+        let owed = effects::owed(&known.definition, &known.saga).map(|owed| owed.run);
+        !waits.is_empty() && out.chain(owed).all(|at| waits.contains(&at))
+    }
+
+    /// The runs that wait for a person.
+    fn waits_for_persons<'a>(
+        &'a self,
+        judge: &'a Judge,
+        known: &'a Known,
+    ) -> impl Iterator<Item = RunRef> + 'a {
+        let waits = move |attention: &Attention| {
+            let run = attention.run?;
             let lied_to = self.lied_to(&judge.plan, Place { saga: known.saga.id, run });
             let action = known.saga.run(run).and_then(|run| run.action.as_ref());
             let fence = action.and_then(|action| action.terms.fence);
-            lied_to
+            let waits = lied_to
                 || match attention.reason {
                     Reason::Expression => true,
                     Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => {
                         fence == Some(Fence::None)
                     }
-                    Reason::Contradicted => !matches!(fence, Some(Fence::Barrier | Fence::Settle)),
                     _ => false,
-                }
-        })
+                };
+            waits.then_some(run)
+        };
+        known.saga.attention.iter().filter_map(waits)
     }
 
     fn end_of(

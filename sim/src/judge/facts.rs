@@ -1,16 +1,17 @@
 //! The laws that every durable fact must keep.
 
-use amends_core::definition::Fence;
+use amends_core::definition::{Fence, Kind};
 use amends_core::event::{Ending, Event};
-use amends_core::saga::{Run, Settled};
-use amends_core::{Definition, Direction, RunRef, Saga, Time};
+use amends_core::saga::{Run, Settled, State};
+use amends_core::{Definition, Direction, RunRef, Saga, StepIx, Time};
 
 use super::Law;
 
 /// Which laws this fact touches, each with what it breaks.
 pub(super) fn laws_of(
-    _definition: &Definition,
+    definition: &Definition,
     before: &Saga,
+    last: Option<&Event>,
     at: Time,
     event: &Event,
     after: &Saga,
@@ -36,6 +37,9 @@ pub(super) fn laws_of(
                 let early = (!past_settling(before, command.run))
                     .then(|| "its outcome might still be settled by asking".to_owned());
                 found.push((Law::S7, early));
+                let held = held(definition, before);
+                let held = held.map(|step| format!("step {} holds the point of no return", step.0));
+                found.push((Law::S11, held));
             }
             let bytes = before.run(command.run).zip(after.run(command.run));
             let other = bytes.is_some_and(|(was, is)| other_bytes(was, is));
@@ -54,14 +58,22 @@ pub(super) fn laws_of(
             found
                 .push((Law::S22, early.then(|| "an attempt timed out before its time".to_owned())));
         }
-        // Never asked, and given up with the decision to turn: no deadline fired.
-        Event::GivenUp { unreachable: true, .. } if before.turned.is_some() => {}
-        Event::Overdue { run } | Event::GivenUp { run, .. } => {
-            let early = before.run(*run).is_some_and(|run| {
-                let used_up = run.action.as_ref().is_some_and(|action| action.attempts > 0);
-                at < run.deadline && at < run.deadline_said && !used_up
-            });
-            found.push((Law::S22, early.then(|| "a deadline fired before its time".to_owned())));
+        Event::Overdue { run } => {
+            let early = (!time_is_up(definition, before, last, at, *run))
+                .then(|| "a deadline fired before its time".to_owned());
+            found.push((Law::S22, early));
+        }
+        Event::GivenUp { run, unreachable } => {
+            let early = (!of_no_use(definition, before, *run, *unreachable)
+                && !time_is_up(definition, before, last, at, *run))
+            .then(|| "a deadline fired before its time".to_owned());
+            found.push((Law::S22, early));
+        }
+        Event::Ended { state: State::Failed } => {
+            let owed = after.runs().find(|(at, run)| owes(definition, *at, run));
+            let owed =
+                owed.map(|(at, _)| format!("step {} is in the undo set at the end", at.step.0));
+            found.push((Law::S7, owed));
         }
         Event::AttentionRaised { run, direction, reason } => {
             let same = before.attention.iter().any(|attention| {
@@ -77,6 +89,18 @@ pub(super) fn laws_of(
         _ => {}
     }
     found
+}
+
+/// Is it in the undo set, and neither compensated nor resolved nor skipped? The set is every compensatable
+/// step with an intent, minus settled refusals, minus those whose every sending provably never left; one
+/// whose own undo has its intent stays in it, whatever is heard of its action.
+fn owes(definition: &Definition, at: RunRef, run: &Run) -> bool {
+    let Some(action) = &run.action else { return false };
+    let kept = match &run.undo {
+        Some(undo) => undo.end.is_none(),
+        None => action.left > 0 && run.settled != Settled::Refused,
+    };
+    definition.step(at.step).compensation().is_some() && kept
 }
 
 /// Does a deadline move to an earlier time?
@@ -101,6 +125,39 @@ fn other_bytes(was: &Run, is: &Run) -> bool {
         let differs = before.body != after.body || before.terms != after.terms || carries;
         before.round == after.round && before.intent && differs
     })
+}
+
+/// Is a step's time up: has its deadline passed, or are its `max_attempts`, where it says some, sent and
+/// over? When it turns out that its service cannot be reached the deadline counts that did not make up
+/// for our room: no room would have helped, and a dead service's circuit would put it off for ever.
+fn time_is_up(def: &Definition, saga: &Saga, last: Option<&Event>, at: Time, of: RunRef) -> bool {
+    let Some(run) = saga.run(of) else { return true };
+    let limit = def.step(of.step).retry.max_attempts;
+    let used_up = run.action.as_ref().is_some_and(|action| {
+        action.open.is_none() && limit.is_some_and(|limit| action.left >= limit)
+    });
+    let unreachable = matches!(last, Some(Event::NotSent { command, .. }) if command.run == of);
+    at >= run.deadline || (unreachable && at >= run.deadline_said) || used_up
+}
+
+/// Has the saga turned, so that nothing follows any more from what this step is asked? Either nothing of
+/// it ever left, or it has nothing to undo.
+fn of_no_use(def: &Definition, saga: &Saga, of: RunRef, unreachable: bool) -> bool {
+    saga.turned.is_some() && (unreachable || def.step(of.step).compensation().is_none())
+}
+
+/// Is the point of no return held: by the pivot, or without one by any retriable step, while it has an
+/// intent without a settled refusal, and may have left?
+fn held(def: &Definition, saga: &Saga) -> Option<StepIx> {
+    let pivot = def.steps().iter().any(|step| step.kind == Kind::Pivot);
+    let decisive = if pivot { Kind::Pivot } else { Kind::Retriable };
+    let holds = |run: &Run| match run.settled {
+        Settled::Succeeded => true,
+        Settled::Refused => false,
+        _ => run.action.as_ref().is_some_and(|action| action.left > 0),
+    };
+    let mut runs = saga.runs().filter(|(at, _)| def.step(at.step).kind == decisive);
+    runs.find(|(_, run)| holds(run)).map(|(at, _)| at.step)
 }
 
 /// Has asking on told what the action came to, or stopped? A barrier needs no asking, transients leave

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use amends_core::definition::{Fence, Kind};
+use amends_core::saga::UndoEnd;
 use amends_core::{Direction, RunRef, SagaId, StepIx};
 use amends_transport::Outgoing;
 
-use super::{Inner, Judge, Law};
+use super::{Inner, Judge, Known, Law};
+use crate::marks::Mark;
 use crate::plan::Plan;
 
 /// What the participants did, by saga and step.
@@ -88,6 +90,8 @@ pub struct Call {
 pub struct Deed {
     /// What it says.
     pub says: Said,
+    /// That is not what its service promises.
+    pub lied: bool,
 }
 
 impl Judge {
@@ -161,6 +165,9 @@ impl Judge {
         let before = ledger.clone();
         let deed = deed(ledger);
         let after = ledger.clone();
+        let refused = call.direction == Direction::Action && deed.says == Said::Refused;
+        inner.marks.extend((before.tombstone && refused).then_some(Mark::Tombstoned));
+        inner.marks.extend(deed.lied.then_some(Mark::Lied));
         self.trace.line(
             Some(id),
             format_args!(
@@ -183,6 +190,25 @@ impl Judge {
             }
         }
         deed
+    }
+}
+
+impl Known {
+    /// May it be done after all, though everything that counts was settled before: is it a late success,
+    /// which has its own undo or its attention (section 5)? So it may when a person has said what it came
+    /// to; when its undo, which had found nothing where no tombstone is left, was acknowledged; and when
+    /// the refusal of one of two copies of its only sending spoke for both.
+    fn may_be_done_late(&self, at: RunRef, ledger: &StepLedger) -> bool {
+        let run = self.saga.run(at);
+        let undo = run.and_then(|run| run.undo.as_ref());
+        let said = run.is_some_and(|run| run.resolved)
+            || undo
+                .and_then(|undo| undo.end.as_ref())
+                .is_some_and(|end| matches!(end, UndoEnd::Resolved(_) | UndoEnd::Skipped(_)));
+        let acknowledged = undo.is_some_and(|undo| undo.end.is_some() || undo.second_round);
+        let found_nothing = ledger.found_nothing && !ledger.tombstone && acknowledged;
+        let copied = ledger.twin && self.refused.contains(&at);
+        said || found_nothing || copied
     }
 }
 
@@ -236,10 +262,7 @@ impl Inner {
         let (mut order, mut no_return) = (None, None);
         let pivot = known.definition.steps().iter().any(|step| step.kind == Kind::Pivot);
         for (place, ledger) in self.of(at.saga) {
-            let excused = known.saga.exceptions.iter().any(|e| e.run == place.run);
-            // Done after its undo had found nothing: a late success, which is undone in a second round.
-            let late = ledger.found_nothing && !ledger.tombstone;
-            if excused || late || ledger.twin || self.lied_to(plan, *place) {
+            if known.may_be_done_late(place.run, ledger) || self.lied_to(plan, *place) {
                 continue;
             }
             let step = known.definition.step(place.run.step);

@@ -9,7 +9,7 @@ mod facts;
 mod ledger;
 mod truth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use amends_core::SagaId;
@@ -17,6 +17,7 @@ use amends_core::SagaId;
 pub use ledger::{Call, Deed, Ledgers, Place, Said, StepLedger};
 pub use truth::{Known, Truth};
 
+use crate::marks::Mark;
 use crate::plan::Plan;
 use crate::trace::Trace;
 
@@ -45,11 +46,11 @@ laws! {
     S4: "every command that leaves: one body a key; every effect in the ledgers",
     S5: "every command that leaves, against the facts durable at that moment",
     S6: "exceptions at the end against what was heard",
-    S7: "every first sending of an undo, against the state before it",
+    S7: "every first sending of an undo, and every end as failed, against the state at it",
     S8: "every undo that arrives, against the ledgers of the steps that depend on it",
     S9: "every undo that arrives: the ledger before and after",
     S10: "every action that arrives where a tombstone is",
-    S11: "every undo that arrives, against the ledger of the pivot",
+    S11: "every undo that is sent, against the state before it; every undo that arrives, against the ledger of the pivot",
     S12: "every durable fact after the decision",
     S13: "ledgers of what is never undone, at the end of a saga that turned",
     S14: "every durable record against the owners of its shard",
@@ -60,8 +61,8 @@ laws! {
     S19: "every command that leaves: it is one of the version that the saga is pinned to",
     S20: "every durable record: the next events of its sagas; a flipped bit stops the start",
     S21: "every durable fact that raises attention",
-    S22: "every durable time-out, and every deadline that moves",
-    S23: "every transition that is published, against the facts durable at that moment, and the other way",
+    S22: "every durable time-out, every step given up, and every deadline that moves",
+    S23: "every transition that is published, in its order, against the facts durable at that moment, and the other way",
     L1: "every saga at the end: ended, or with attention",
     L2: "every saga at the end: within the sum of deadlines and retries",
     L3: "every saga at the end that compensates",
@@ -98,6 +99,7 @@ pub(crate) struct Inner {
     pub(crate) ledgers: Ledgers,
     violations: Vec<Violation>,
     checked: BTreeMap<Law, u64>,
+    marks: BTreeSet<Mark>,
 }
 
 impl Judge {
@@ -109,6 +111,23 @@ impl Judge {
     /// A law was looked at, and this is what is wrong, if anything is.
     pub fn check(&self, law: Law, saga: Option<SagaId>, broken: Option<String>) {
         self.inner().check(&self.trace, law, saga, broken);
+    }
+
+    /// Something happened that many runs must have seen.
+    pub fn mark(&self, mark: Mark) {
+        self.inner().marks.insert(mark);
+    }
+
+    /// The same, where it happened.
+    pub fn mark_if(&self, happened: bool, mark: Mark) {
+        if happened {
+            self.mark(mark);
+        }
+    }
+
+    /// What happened that many runs must have seen.
+    pub fn marks(&self) -> BTreeSet<Mark> {
+        self.inner().marks.clone()
     }
 
     /// What was broken so far.

@@ -5,13 +5,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use amends_core::event::Event;
-use amends_core::{Definition, Direction, Saga, SagaId, Time};
+use amends_core::{Definition, Direction, RunRef, Saga, SagaId, Time};
 use amends_engine::persist;
 use amends_store::{Epoch, Record, ShardId};
 
 use super::facts::laws_of;
 use super::{Inner, Judge, Law};
 use crate::disk::Witness;
+use crate::marks::{Mark, of_fact};
 
 /// See the module.
 #[derive(Default)]
@@ -37,6 +38,10 @@ pub struct Known {
     /// The commands of which the sending is durable: step, run, direction, attempt, with the opening
     /// that wrote it, and whether it has left.
     pub(crate) sent: BTreeMap<(u8, u8, Direction, u32), (u64, bool)>,
+    /// Its last fact.
+    pub(crate) last: Option<Event>,
+    /// The runs of which a settled refusal was heard.
+    pub(crate) refused: BTreeSet<RunRef>,
     /// When something last happened to it, in milliseconds of the run.
     pub moved_at: u64,
     /// Which opening wrote its first fact: to every later one it is a saga that was recovered. Its time
@@ -46,6 +51,8 @@ pub struct Known {
     pub(crate) ended_by: Option<u64>,
     /// The openings that have published its end.
     pub(crate) published: BTreeSet<u64>,
+    /// The last event that each opening has published.
+    pub(crate) last_published: BTreeMap<u64, u64>,
 }
 
 /// A hash of a state, to hold what is read against what is true.
@@ -161,10 +168,13 @@ impl Judge {
                     saga,
                     definition,
                     sent: BTreeMap::new(),
+                    last: None,
+                    refused: BTreeSet::new(),
                     moved_at: now,
                     started_by: opening,
                     ended_by: None,
                     published: BTreeSet::new(),
+                    last_published: BTreeMap::new(),
                 };
                 inner.truth.sagas.insert(id, known);
             }
@@ -173,16 +183,24 @@ impl Judge {
         let Some(known) = inner.truth.sagas.get_mut(&id) else { return };
         let before = known.saga.clone();
         let applied = known.saga.apply(at, event);
-        let found = laws_of(&known.definition, &before, at, event, &known.saga);
+        let last = known.last.replace(event.clone());
+        let found = laws_of(&known.definition, &before, last.as_ref(), at, event, &known.saga);
+        let marks = of_fact(&before, event, &known.saga);
         known.moved_at = now;
         known.states.push(hash(&known.saga));
         if let Event::Sent { command, attempt, .. } = event {
             let place = (command.run.step.0, command.run.run, command.direction, *attempt);
             known.sent.insert(place, (opening, false));
         }
+        if let Event::Refused { run, settled: true, .. } = event {
+            known.refused.insert(*run);
+        }
         if let Event::Ended { .. } = event {
             known.ended_by = Some(opening);
+            let another = known.started_by != opening;
+            inner.marks.extend(another.then_some(Mark::EndedByAnother));
         }
+        inner.marks.extend(marks);
         let illegal =
             applied.err().map(|error| format!("{} does not follow: {error}", words(event)));
         inner.check(&self.trace, Law::S17, Some(id), illegal);
