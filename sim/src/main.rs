@@ -106,6 +106,9 @@ fn simulate(options: &Options, regressions: &[Regression], report: &mut Report) 
     let seeds = options.from..options.from.saturating_add(options.seeds);
     search(options.threads, named.chain(seeds), |outcome| {
         report.add(&outcome);
+        if let Some(violation) = outcome.violations.first() {
+            println!("seed {} breaks {:?}: told below", outcome.seed, violation.law);
+        }
         if report.runs.is_multiple_of(RUNS_A_SIGN) {
             println!("{} runs, {} broke a law", report.runs, report.broken.len());
         }

@@ -19,6 +19,8 @@ pub enum Mistake {
     NoTombstoneLeft,
     /// The store lets an owner write that has been replaced.
     StaleWrites,
+    /// The store lets a checkpoint leave facts behind: without it the engine's mistake does no harm.
+    PartsTaken,
 }
 
 /// Where a mistake is.
@@ -125,7 +127,12 @@ pub fn mutate(at: Option<Where>) {
     let (mut machine, mut engine, mut played) = (None, None, 0);
     match at {
         Some(Where::Machine(mutant)) => machine = Some(mutant),
-        Some(Where::Engine(mutant)) => engine = Some(mutant),
+        Some(Where::Engine(mutant)) => {
+            engine = Some(mutant);
+            // The store, too, would refuse it.
+            let in_part = mutant == Around::CheckpointInPart;
+            played = if in_part { Mistake::PartsTaken as u8 } else { 0 };
+        }
         Some(Where::Played(mistake)) => played = mistake as u8,
         None => {}
     }
@@ -141,5 +148,8 @@ pub fn mistaken(mistake: Mistake) -> bool {
 
 /// The mistakes of the disk.
 pub fn flaws() -> Flaws {
-    Flaws { stale_writes: mistaken(Mistake::StaleWrites) }
+    Flaws {
+        stale_writes: mistaken(Mistake::StaleWrites),
+        parts_taken: mistaken(Mistake::PartsTaken),
+    }
 }

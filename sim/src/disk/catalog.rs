@@ -107,7 +107,12 @@ impl Catalog for SimCatalog {
                 .map(|brought| (brought.row.saga, brought.row.seq))
                 .collect();
             let (position, last) = (checkpoint.position, content.last);
-            let settled = content.admission.settle(position, last, &rows, &mut content.shelf)?;
+            let settled = content.admission.settle(position, last, &rows, &mut content.shelf);
+            if content.flaws.parts_taken && settled.is_err() {
+                content.shelf.take(checkpoint);
+                return Ok(content.shelf.position);
+            }
+            let settled = settled?;
             content.shelf.take(checkpoint);
             for SettledClaim { key, holder, .. } in &settled.claims {
                 match holder {

@@ -72,6 +72,8 @@ pub enum Loss {
 pub struct Flaws {
     /// It lets an owner write that has been replaced.
     pub stale_writes: bool,
+    /// It takes a checkpoint that leaves facts behind.
+    pub parts_taken: bool,
 }
 
 struct Content {

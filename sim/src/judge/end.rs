@@ -1,12 +1,13 @@
 //! The end of a run: faults are over, everybody answers, and every saga has come to rest or to a
 //! person where the rules say so.
 
+use std::collections::BTreeSet;
+
 use amends_core::definition::{Fence, Kind};
 use amends_core::saga::{
     Attention, ExceptionReason, Reason, Run, Settled, State, StepState, UndoEnd,
 };
 use amends_core::{Direction, RunRef, Saga, SagaId, effects, rules};
-use std::collections::BTreeSet;
 
 use super::truth::Known;
 use super::{Inner, Judge, Law, Place};
@@ -62,8 +63,8 @@ impl Inner {
     }
 
     /// Does it wait for a person by rule? For a service that can neither repeat an answer nor fence,
-    /// for one that breaks its promises, and for an expression that failed after the point of no
-    /// return. Nothing else may still be owed or be out.
+    /// for one that breaks its promises, for an expression that failed after the point of no return, and
+    /// for a point of no return that was passed after the turn. Nothing else may still be owed or be out.
     fn persons(&self, judge: &Judge, known: &Known) -> bool {
         let waits: BTreeSet<RunRef> = self.waits_for_persons(judge, known).collect();
         let (definition, saga) = (&known.definition, &known.saga);
@@ -95,11 +96,21 @@ impl Inner {
                     Reason::OutcomeUnknown | Reason::PivotUnknown | Reason::RetriableSlow => {
                         fence == Some(Fence::None)
                     }
+                    Reason::Contradicted => self.done_after_all(known, run),
                     _ => false,
                 };
             waits.then_some(run)
         };
         known.saga.attention.iter().filter_map(waits)
+    }
+
+    /// Has a step that is never undone been done after its refusal was settled, by the other copy of its
+    /// only sending? Then nothing is undone any more (S11), nothing revives the saga, and it is a person's.
+    fn done_after_all(&self, known: &Known, at: RunRef) -> bool {
+        let place = Place { saga: known.saga.id, run: at };
+        let copied = self.ledgers.steps.get(&place).is_some_and(|ledger| ledger.twin);
+        let kind = known.definition.step(at.step).kind;
+        known.saga.turned.is_some() && copied && matches!(kind, Kind::Pivot | Kind::Retriable)
     }
 
     fn end_of(
