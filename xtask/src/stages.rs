@@ -67,7 +67,30 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "exploration",
         what: "every small saga in every order, and every trap caught",
-        by: Program(&["cargo", "run", "--locked", "--release", "--package", "amends-explore"]),
+        by: Program(&[
+            "cargo",
+            "run",
+            "--locked",
+            "--release",
+            "--package",
+            "amends-explore",
+            "--",
+            "--table",
+        ]),
+    },
+    Stage {
+        name: "simulation",
+        what: "a thousand seeds of the engine with every fault, and every mistake caught",
+        by: Program(&[
+            "cargo",
+            "run",
+            "--locked",
+            "--release",
+            "--package",
+            "amends-sim",
+            "--",
+            "--table",
+        ]),
     },
     Stage {
         name: "python",
