@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use amends_disk::{Disk, Fault, Hit, Kind, Loss, Operation};
+use amends_disk::{Disk, Fault, Hit, Kind, Loss, Mount, Operation};
 use amends_store_sqlite::Options;
+use tokio::task::JoinHandle;
 
 use crate::judge::judge;
 use crate::power::Recorded;
 use crate::story::tell;
 use crate::world::{Exit, World, store_options};
-use crate::{paused, some_or_all, tried};
+use crate::{FAILED_MAX, paused, some_or_all, tried};
 
 /// How long the disk stays full: longer than the engine waits before it tries again.
 const FULL_FOR: Duration = Duration::from_secs(8);
@@ -22,16 +23,7 @@ pub fn told_with(fault: Fault, exit: Exit, options: &Options) -> Option<Hit> {
         let mut world = World::on(Disk::new(), exit).with(options.clone());
         let mount = world.mount.clone();
         mount.fail(fault);
-        let clearing = tokio::spawn({
-            let mount = mount.clone();
-            async move {
-                while mount.hit().is_none() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                tokio::time::sleep(FULL_FOR).await;
-                mount.make_room();
-            }
-        });
+        let clearing = clear_in_time(&mount);
         tell(&mut world).await;
         clearing.abort();
         let hit = mount.hit()?;
@@ -48,6 +40,18 @@ pub fn told_with(fault: Fault, exit: Exit, options: &Options) -> Option<Hit> {
             recorded.after(from + (to - from) * part / (cuts + 1), loss).await;
         }
         Some(hit)
+    })
+}
+
+/// Makes room on a disk that is full, after a while.
+pub fn clear_in_time(mount: &Mount) -> JoinHandle<()> {
+    let mount = mount.clone();
+    tokio::spawn(async move {
+        while mount.hit().is_none() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(FULL_FOR).await;
+        mount.make_room();
     })
 }
 
@@ -75,6 +79,9 @@ fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
 fn every_operation(kind: Kind, exit: Exit, every: usize) {
     let (mut failed, mut met) = (Vec::new(), 0);
     for at in (0..).step_by(every) {
+        if failed.len() == FAILED_MAX {
+            break;
+        }
         match tried(|| told_with(Fault { at, kind }, exit, &store_options())) {
             Ok(Some(_)) => met += 1,
             Ok(None) => break,

@@ -11,6 +11,9 @@ use crate::world::{Exit, store_options};
 /// Every so many places are tried: a mistake in how things are written shows at nearly all of them.
 const EVERY: usize = 5;
 
+/// More than a story has of those that can fail in one way: with a mistake no run may be the last.
+const OPERATIONS_MAX: u64 = 500;
+
 fn with(mutant: Mutant) -> Options {
     Options { mutant: Some(mutant), ..store_options() }
 }
@@ -30,7 +33,7 @@ fn caught(mutant: Mutant, by: Loss) {
 /// By a fault of the disk at some of the operations that it may befall.
 fn caught_by_faults(mutant: Mutant, kind: Kind) {
     let (mut caught, mut met) = (Vec::new(), 0);
-    for at in (0..).step_by(EVERY) {
+    for at in (0..OPERATIONS_MAX).step_by(EVERY) {
         match tried(|| told_with(Fault { at, kind }, Exit::Abrupt, &with(mutant))) {
             Ok(None) => break,
             Ok(Some(_)) => met += 1,
