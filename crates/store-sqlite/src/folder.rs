@@ -6,17 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amends_store::JournalError;
+use amends_store::{JournalError, Position};
 
 use crate::files::{FileSystem, Locked};
 use crate::sqlite::{Failure, failure};
 
-/// The format that this version writes.
+/// The format that this version writes, and the newest that it reads. The number speaks for
+/// everything in the folder, the engine's bytes included: it is what an older version looks at, and
+/// all that it looks at, before it refuses (docs/formats.md).
 pub const FORMAT: u32 = 1;
 
 const FORMAT_PREFIX: &str = "amends data folder, format ";
 
-/// Why a data folder was not opened. Nothing in it has been changed.
+/// Why a data folder was not opened. No fact in it has been changed, and of a folder with a newer
+/// format not a byte.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process has it open.
@@ -42,12 +45,22 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A newer version has written it.
-    #[error("the data folder {} has format {found} and this version reads up to {}: use the version that wrote it, or a newer one", path.display(), FORMAT)]
+    #[error("{} has format {found}, and this version of amends reads formats up to {}: open it with the version that wrote it, or a newer one; nothing has been changed", path.display(), FORMAT)]
     NewerFormat {
         /// The folder, or the file in it.
         path: PathBuf,
         /// Its format.
         found: u32,
+    },
+    /// A newer version has written a record of the journal.
+    #[error("record {position} of {} has version {found}, and this version of amends reads versions up to {}: open the folder with the version that wrote it, or a newer one; no record has been changed", path.display(), crate::record::VERSION)]
+    NewerRecord {
+        /// The journal.
+        path: PathBuf,
+        /// Where the record stands.
+        position: Position,
+        /// Its version.
+        found: u8,
     },
     /// It holds something else.
     #[error("{} is not of an amends data folder: choose an empty folder, or the right one", path.display())]
@@ -129,6 +142,8 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn open(path: &Path, files: Arc<dyn FileSystem>) -> Result<Self, OpenError> {
         crate::sqlite::check_version()?;
+        // Looked at before the lock is taken, which writes who has it.
+        format(&*files, path)?;
         make(&*files, path).map_err(|source| OpenError::io(path, source))?;
         let lock = lock(&*files, path)?;
         check_format(&*files, path)?;
@@ -253,28 +268,35 @@ fn read(files: &dyn FileSystem, path: &Path) -> Result<Option<String>, OpenError
     }
 }
 
-/// Reads the folder's format, and writes it into a new one.
-fn check_format(files: &dyn FileSystem, folder: &Path) -> Result<(), OpenError> {
+/// The folder's format, where it says one; a newer one is refused.
+fn format(files: &dyn FileSystem, folder: &Path) -> Result<Option<u32>, OpenError> {
     let path = folder.join("format");
-    let Some(text) = read(files, &path)? else {
-        for file in ["journal.db", "catalog.db"] {
-            // Files without their format are not ours to guess about.
-            let path = folder.join(file);
-            if files.exists(&path).map_err(|source| OpenError::io(&path, source))? {
-                return Err(OpenError::Foreign { path });
-            }
-        }
-        sync_above(files, folder).map_err(|source| OpenError::io(folder, source))?;
-        return write_format(files, folder, &path).map_err(|source| OpenError::io(&path, source));
-    };
+    let Some(text) = read(files, &path)? else { return Ok(None) };
     let number = text.lines().next().and_then(|line| line.strip_prefix(FORMAT_PREFIX));
     match number.and_then(|number| number.parse().ok()) {
         Some(found) if found > FORMAT => {
             Err(OpenError::NewerFormat { path: folder.to_owned(), found })
         }
-        Some(_) => Ok(()),
+        Some(found) => Ok(Some(found)),
         None => Err(OpenError::Foreign { path }),
     }
+}
+
+/// Reads the folder's format, and writes it into a new one.
+fn check_format(files: &dyn FileSystem, folder: &Path) -> Result<(), OpenError> {
+    if format(files, folder)?.is_some() {
+        return Ok(());
+    }
+    for file in ["journal.db", "catalog.db"] {
+        // Files without their format are not ours to guess about.
+        let path = folder.join(file);
+        if files.exists(&path).map_err(|source| OpenError::io(&path, source))? {
+            return Err(OpenError::Foreign { path });
+        }
+    }
+    sync_above(files, folder).map_err(|source| OpenError::io(folder, source))?;
+    let path = folder.join("format");
+    write_format(files, folder, &path).map_err(|source| OpenError::io(&path, source))
 }
 
 /// Whole or not at all: a crash must not leave a folder with half a format.

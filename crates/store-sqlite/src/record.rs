@@ -37,7 +37,8 @@ use twox_hash::XxHash3_64;
 pub const HEADER_BYTES: usize = 36;
 
 const MAGIC: [u8; 2] = *b"AJ";
-const VERSION: u8 = 1;
+/// The version that is written, and the newest that is read.
+pub(crate) const VERSION: u8 = 1;
 
 /// What is wrong with a record's bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +46,8 @@ pub enum Fault {
     /// It ends before its end, or never began.
     #[error("it is not whole")]
     Torn,
-    /// A version this one does not read.
-    #[error("it has version {0}, which this version does not read")]
+    /// A version that a newer amends writes, or none that any does.
+    #[error("it has version {0}, and this version of amends reads versions 1 to {VERSION}")]
     Version(u8),
     /// Its checksum does not fit.
     #[error("its checksum does not fit")]

@@ -298,27 +298,6 @@ fn damage_under_an_open_store_halts_the_replay() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_left_alone() {
-    let folder = ten_records();
-    let path = folder.path().join("format");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("format 1", "format 2")).unwrap();
-    let error = refused(folder.path());
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, .. }), "{error}");
-    assert!(error.to_string().contains("has format 2 and this version reads up to 1"), "{error}");
-    fs::write(&path, text).unwrap();
-
-    for file in ["journal.db", "catalog.db"] {
-        let database = Connection::open(folder.path().join(file)).unwrap();
-        database.pragma_update(None, "user_version", 7).unwrap();
-        let error = refused(folder.path());
-        assert!(matches!(error, OpenError::NewerFormat { found: 7, .. }), "{error}");
-        database.pragma_update(None, "user_version", 1).unwrap();
-    }
-    assert_eq!(records(&opened(folder.path())).len(), 10);
-}
-
-#[test]
 fn a_catalog_from_before_stuck_sagas_were_kept_goes_on() {
     let folder = ten_records();
     let database = Connection::open(folder.path().join("catalog.db")).unwrap();

@@ -23,6 +23,7 @@ mod definitions;
 mod due;
 mod epochs;
 mod given;
+mod inline;
 mod list;
 mod orphans;
 mod paging;
@@ -32,6 +33,8 @@ mod retention;
 mod rows;
 mod segments;
 mod sequence;
+
+pub use inline::inline;
 
 /// A place where a store keeps its data: empty when made, the same data at every opening.
 pub trait Installation: Send + Sync {

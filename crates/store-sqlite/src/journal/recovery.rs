@@ -102,6 +102,10 @@ fn read(
                 read.torn = Some(position);
                 break;
             }
+            Err(Fault::Version(found)) if found > record::VERSION => {
+                let path = path.to_owned();
+                return Err(OpenError::NewerRecord { path, position, found });
+            }
             Err(fault) => return Err(damaged(fault.to_string())),
         };
         read.checksum = sound.checksum;
