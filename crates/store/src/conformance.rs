@@ -20,6 +20,7 @@ mod claims;
 mod cursors;
 mod cut;
 mod definitions;
+pub mod differential;
 mod due;
 mod epochs;
 mod given;

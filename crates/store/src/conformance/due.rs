@@ -34,6 +34,7 @@ pub(super) async fn what_is_due_is_read_in_pages(on: &dyn Installation) {
         let page = given.store.catalog.due(SHARD, 103, after, 3).await.unwrap();
         assert!(page.len() <= 3);
         let Some(last) = page.last() else { break };
+        assert!(after < Some(DueCursor::after(&last.row)), "it begins again after {after:?}");
         after = Some(DueCursor::after(&last.row));
         all.extend(ids(&page));
     }
@@ -48,6 +49,7 @@ pub(super) async fn live_sagas_come_with_those_without_a_time_first(on: &dyn Ins
     loop {
         let page = given.store.catalog.live(SHARD, after, 1).await.unwrap();
         let Some(last) = page.last() else { break };
+        assert!(after < Some(DueCursor::after(&last.row)), "it begins again after {after:?}");
         after = Some(DueCursor::after(&last.row));
         all.extend(ids(&page));
     }

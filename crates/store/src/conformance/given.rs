@@ -63,6 +63,7 @@ impl Given<'_> {
         loop {
             let page = self.store.journal.replay(after).await.unwrap();
             let Some(last) = page.last() else { return all };
+            assert!(last.position > after, "a page of {after} ends with {}", last.position);
             after = last.position;
             all.extend(page);
         }
@@ -83,6 +84,7 @@ impl Given<'_> {
             if page.next.is_none() {
                 return all;
             }
+            assert_ne!(page.next, query.after, "the next page begins where this one does");
             query.after = page.next;
         }
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::block_on;
 use crate::*;
 
 /// The same store, inline.
@@ -15,12 +14,21 @@ pub fn inline(store: Store) -> Store {
     Store { journal: Arc::new(Inline(journal)), catalog: Arc::new(Inline(catalog)) }
 }
 
+/// Waits on a thread of its own: a runtime lets a task do only so much before it must yield, and what
+/// waits inside of a task cannot.
+fn done<T: Send>(call: BoxFuture<'_, T>) -> T {
+    match std::thread::scope(|scope| scope.spawn(|| super::block_on(call)).join()) {
+        Ok(answer) => answer,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 struct Inline<T: ?Sized>(Arc<T>);
 
 macro_rules! inline {
     ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
         $(fn $name(&self, $($argument: $type),*) -> BoxFuture<'_, $answer> {
-            Box::pin(std::future::ready(block_on(self.0.$name($($argument),*))))
+            Box::pin(std::future::ready(done(self.0.$name($($argument),*))))
         })*
     };
 }
@@ -56,7 +64,7 @@ impl Catalog for Inline<dyn Catalog> {
         after: Option<DueCursor>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<StoredSaga>, CatalogError>> {
-        Box::pin(std::future::ready(block_on(self.0.due(shard, until, after, limit))))
+        Box::pin(std::future::ready(done(self.0.due(shard, until, after, limit))))
     }
 
     inline! {
