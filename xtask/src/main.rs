@@ -5,6 +5,7 @@
 //! checks the shape of the tree.
 
 mod chaos;
+mod folder;
 mod fuzz;
 mod machine;
 mod mistakes;
@@ -33,6 +34,7 @@ cargo xtask mistakes [NAME...]
 cargo xtask fuzz [--minutes N] [--seed N] [TARGET...]
                               feed every target, or these, with made-up bytes (5 s each)
 cargo xtask mutants [FILE...] break the machine in every small way, and see a test find each
+cargo xtask folder [--again]  make the data folder of this version, to be checked in with its release
 cargo xtask proof             write docs/proof.md: which check holds which law
 cargo xtask tidy              check the shape of the tree: docs, lengths, names, crate edges";
 
@@ -52,11 +54,13 @@ fn chore() -> anyhow::Result<bool> {
     let root = root()?;
     let mut parser = lexopt::Parser::from_env();
     let mut words = Vec::new();
+    let mut again = false;
     let mut chaos = chaos::Asked::default();
     let mut fuzz = fuzz::Asked::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Value(word) => words.push(word.string()?),
+            Long("again") => again = true,
             Long("times") => chaos.times = Some(parser.value()?.parse()?),
             Long("kills") => chaos.kills = Some(parser.value()?.parse()?),
             Long("minutes") => {
@@ -87,6 +91,7 @@ fn chore() -> anyhow::Result<bool> {
         ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
         ["fuzz", wanted @ ..] => fuzz::fuzz(&root, &fuzz, wanted),
         ["mutants", files @ ..] => mutants::mutants(&root, files),
+        ["folder"] => folder::make(&root, again),
         ["proof"] => run::write_proof(&root),
         ["tidy"] => tidy::print(&root),
         _ => bail!("what is to be done?\n{USAGE}"),

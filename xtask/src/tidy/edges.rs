@@ -44,6 +44,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // Participants need nothing of ours, and these prove it.
     ("amends-example-services", &[]),
     ("amends-explore", ANY),
+    ("amends-folders", ANY),
     ("amends-fuzz", ANY),
     ("amends-sim", ANY),
     ("amends-bench", ANY),

@@ -34,6 +34,7 @@ const ROOT: &[&str] = &[
     "docs",
     "examples",
     "explore",
+    "folders",
     "fuzz",
     "packaging",
     "rust-toolchain.toml",
