@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use amends_wire::Outcome;
 
-use super::stage::{Gate, LONG, Stage, action, echoes, within};
+use super::stage::{Gate, LONG, SHORT, Stage, action, echoes, within};
 use super::{Said, Subject};
 
 /// What is answered within the grace is delivered.
@@ -13,10 +13,13 @@ pub async fn closing_waits_for_what_is_open(subject: &dyn Subject) {
     let mut stage = Stage::new(subject, participant).await;
     stage.send(action(1, b"{}"));
     gate.arrival().await;
-    let closing = stage.transport.close(LONG);
+    let mut closing = stage.transport.close(LONG);
+    let too_soon = tokio::time::timeout(SHORT * 20, &mut closing).await;
+    assert!(too_soon.is_err(), "it is closed, and an exchange is open");
     gate.open.add_permits(1);
-    within(closing).await;
-    assert_eq!(stage.ended().await, (1, super::outcomes::completed(None)));
+    // Side by side: what is answered by message is open until its reply is durable.
+    let ((), ended) = tokio::join!(within(closing), stage.ended());
+    assert_eq!(ended, (1, super::outcomes::completed(None)));
     assert_eq!(stage.rest().await, []);
 }
 

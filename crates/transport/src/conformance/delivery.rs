@@ -1,10 +1,49 @@
 //! What arrives at the participant.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::stage::{Gate, Stage, action, echoes};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::stage::{Gate, Stage, action, echoes, undo, within};
 use super::{Said, Subject};
-use crate::contract::Outgoing;
+use crate::contract::{Delivery, Outgoing, Ticket};
+
+/// A shard waits for its journal and for nothing else: not for a participant, and it may run anywhere.
+pub async fn a_sending_is_taken_at_once_from_any_thread(subject: &dyn Subject) {
+    let (mut gate, participant) = Gate::shut(Said::Completed(None));
+    let mut stage = Stage::new(subject, participant).await;
+    let (transport, replies) = (Arc::clone(&stage.transport), stage.replies());
+    let (taken, is_taken) = oneshot::channel();
+    std::thread::spawn(move || {
+        transport.send(action(1, b"{}"), replies);
+        let _ = taken.send(()); // the case has failed
+    });
+    within(is_taken).await.expect("a sending needs no runtime around it");
+    gate.arrival().await;
+    gate.open.add_permits(1);
+    assert_eq!(stage.ended().await, (1, super::outcomes::completed(None)));
+    assert_eq!(stage.rest().await, []);
+}
+
+/// Step, run, direction, round and attempt as they were sent: the engine ends that attempt.
+pub async fn an_ending_names_its_own_sending(subject: &dyn Subject) {
+    if !subject.capabilities().own_exchange {
+        return;
+    }
+    let mut stage = Stage::new(subject, echoes()).await;
+    for (saga, attempt) in [(1, 1), (1, 2), (2, 7)] {
+        for mut outgoing in [action(saga, b"{}"), undo(saga)] {
+            outgoing.ticket = Ticket { step: 3, run: 5, round: 2, attempt, ..outgoing.ticket };
+            stage.send(outgoing.clone());
+            let Delivery::Ended { ticket, .. } = stage.delivered().await else {
+                panic!("a sending with an exchange of its own ends in it");
+            };
+            assert_eq!(ticket, outgoing.ticket);
+        }
+    }
+    assert_eq!(stage.rest().await, []);
+}
 
 /// The bytes that were made durable are the bytes that arrive: numbers, space and order.
 pub async fn a_command_arrives_byte_for_byte(subject: &dyn Subject) {

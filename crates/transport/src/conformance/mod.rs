@@ -9,6 +9,7 @@ mod delivery;
 mod endings;
 mod lateness;
 mod outcomes;
+mod receipts;
 mod stage;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use delivery::*;
 pub use endings::*;
 pub use lateness::*;
 pub use outcomes::*;
+pub use receipts::*;
 
 /// The service whose commands the suite sends.
 pub const SERVICE: &str = "ConformanceService";
@@ -107,11 +109,32 @@ pub enum Said {
     Crash,
 }
 
-/// Makes a test of each case of the suite, for the subject that the expression makes.
+/// One case of the suite.
+pub struct Case {
+    /// What it is about.
+    pub name: &'static str,
+    /// Panics when a transport does otherwise.
+    pub run: for<'a> fn(&'a dyn Subject) -> BoxFuture<'a, ()>,
+}
+
+macro_rules! cases {
+    ($($case:ident)*) => {
+        /// All of them.
+        pub const CASES: &[Case] = &[$(Case {
+            name: stringify!($case),
+            run: |subject| Box::pin($case(subject)),
+        },)*];
+    };
+}
+
+/// Hands the list of cases to another macro.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! conformance_tests {
-    ($subject:expr) => {
-        $crate::conformance_tests!(@each $subject;
+macro_rules! __with_cases {
+    ($($then:tt)*) => {
+        $($then)*! {
+            a_sending_is_taken_at_once_from_any_thread
+            an_ending_names_its_own_sending
             a_command_arrives_byte_for_byte
             facts_of_a_sending_arrive_beside_the_body
             large_bodies_arrive_whole
@@ -126,16 +149,36 @@ macro_rules! conformance_tests {
             a_late_answer_still_counts
             silence_ends_as_unknown
             the_oldest_of_too_many_late_exchanges_is_given_up
+            a_reply_is_brought_again_until_it_is_durable
             closing_waits_for_what_is_open
             closing_ends_what_stays_open
             nothing_is_sent_after_closing
-        );
+        }
     };
-    (@each $subject:expr; $($case:ident)*) => {
+}
+
+__with_cases!(cases);
+
+/// Makes a test of each case of the suite, for the subject that the expression makes.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($subject:expr) => {
+        async fn __conforms(name: &str) {
+            let case = $crate::conformance::CASES.iter().find(|case| case.name == name);
+            (case.expect("it is in the list").run)(&$subject).await;
+        }
+        $crate::__with_cases!($crate::__conformance_tests);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($($case:ident)*) => {
         $(
             #[tokio::test]
             async fn $case() {
-                $crate::conformance::$case(&$subject).await;
+                __conforms(stringify!($case)).await;
             }
         )*
     };

@@ -48,10 +48,19 @@ impl Stage {
         self.transport.send(outgoing, self.replies.clone());
     }
 
+    /// The next delivery, as it comes.
+    pub async fn delivered(&mut self) -> Delivery {
+        within(self.arrived.recv()).await.expect("the sink is open")
+    }
+
+    /// Where deliveries go.
+    pub fn replies(&self) -> Replies {
+        self.replies.clone()
+    }
+
     /// The next ending: which saga's, and what it came to.
     pub async fn ended(&mut self) -> (u128, Outcome) {
-        let delivery = within(self.arrived.recv()).await.expect("the sink is open");
-        read(delivery)
+        read(self.delivered().await)
     }
 
     /// Sends and awaits the one ending.
