@@ -94,6 +94,32 @@ fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
 }
 
 #[test]
+fn a_newer_data_folder_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = written(folder.path(), "errand.yaml", DEFINITION);
+    let data = folder.path().join("data");
+    assert_eq!(Server::start(&data, &definition).terminate(), Some(0));
+    let format = data.join("format");
+    let text = fs::read_to_string(&format).unwrap();
+    fs::write(&format, text.replace("format 1\n", "format 2\n")).unwrap();
+    let content = || {
+        let files = fs::read_dir(&data).unwrap().map(|file| file.unwrap().path());
+        let mut content: Vec<_> =
+            files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        content.sort();
+        content
+    };
+    let before = content();
+    let data = data.to_str().unwrap();
+    let next = "open it with the version that wrote it, or a newer one";
+    for definitions in [&[][..], &["--definitions", definition.to_str().unwrap()]] {
+        let serve = [&["serve", "--data", data, "--listen", "127.0.0.1:0"][..], definitions];
+        check(&serve.concat(), 1, &[data, "has format 2", "reads formats up to 1", next]);
+    }
+    assert!(content() == before, "the refused server has changed the folder");
+}
+
+#[test]
 fn a_server_that_others_reach_wants_tokens() {
     check(&["serve", "--listen", "0.0.0.0:0"], 2, &["callers must show tokens", "--tokens"]);
     check(&["serve", "--tokens", "/no/such.toml"], 2, &["/no/such.toml"]);
