@@ -14,13 +14,10 @@ pub fn inline(store: Store) -> Store {
     Store { journal: Arc::new(Inline(journal)), catalog: Arc::new(Inline(catalog)) }
 }
 
-/// Waits on a thread of its own: a runtime lets a task do only so much before it must yield, and what
-/// waits inside of a task cannot.
-fn done<T: Send>(call: BoxFuture<'_, T>) -> T {
-    match std::thread::scope(|scope| scope.spawn(|| super::block_on(call)).join()) {
-        Ok(answer) => answer,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+/// Waits where it is. A runtime lets a task do only so much before it must yield, and what waits inside
+/// of one cannot: so none of this counts.
+fn done<T>(call: BoxFuture<'_, T>) -> T {
+    super::block_on(tokio::task::unconstrained(call))
 }
 
 struct Inline<T: ?Sized>(Arc<T>);
