@@ -26,6 +26,7 @@ mod records;
 mod redaction;
 mod refusal;
 mod replies;
+mod reply_door;
 mod router;
 mod saga_json;
 mod server;
@@ -38,6 +39,7 @@ mod words;
 
 pub use options::{CONNECTIONS_MAX, DRAIN, NoSecrets, Options, PORT_DEFAULT, Secrets};
 pub use problem::Code;
+pub use reply_door::{Posted, Refusal, ReplyDoor, ReplyTaker};
 pub use server::{Error, Server};
 pub use tls::{Tls, TlsError};
 pub use tokens::{Role, TOKEN_CHARS_MIN, Tokens, TokensError};

@@ -188,6 +188,11 @@ impl Problem {
         self
     }
 
+    /// What happened, why, and what to do.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// The code.
     #[cfg(test)]
     pub fn code(&self) -> &'static str {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_engine::{Receipt, ReplyIn};
 use amends_wire::signature::{Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
-use amends_wire::{CommandId, Headers, Reply, ReplyError};
+use amends_wire::{CommandId, Headers, Reply, ReplyError, TokenKey};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -90,18 +90,29 @@ pub async fn reply_by_token(
     headers: HeaderMap,
     RawBody(body): RawBody,
 ) -> Answer<Response> {
-    let command = match &app.token_key {
-        Some(key) => key.verify(&token).map_err(|error| forged(error.to_string()))?,
-        None => return Err(forged("this server issues no reply tokens")),
-    };
-    let checked = check(&headers, body.clone())?;
-    let attributes = Attributes(&headers);
-    let reply = match Reply::find(&attributes, &checked)? {
+    let command = command_of(app.token_key.as_ref(), &token)?;
+    let reply = reply_of(&headers, &body)?;
+    take(&app, reply, Some(command), None, body).await
+}
+
+/// The command that the address lets its bearer answer.
+pub fn command_of(key: Option<&TokenKey>, token: &str) -> Answer<CommandId> {
+    match key {
+        Some(key) => key.verify(token).map_err(|error| forged(error.to_string())),
+        None => Err(forged("this server issues no reply tokens")),
+    }
+}
+
+/// What was posted to a command's own address. The address says which step it answers, so the body
+/// need not.
+pub fn reply_of(headers: &HeaderMap, body: &Bytes) -> Answer<Reply> {
+    let checked = check(headers, body.clone())?;
+    let attributes = Attributes(headers);
+    Ok(match Reply::find(&attributes, &checked)? {
         Some(reply) => reply,
         // Says in words what was found instead of a reply by name.
         None => Reply::parse(&attributes, &checked)?,
-    };
-    take(&app, reply, Some(command), None, body).await
+    })
 }
 
 async fn take(
@@ -117,7 +128,12 @@ async fn take(
         Receipt::Taken => ReceiptWord::Taken,
         Receipt::Orphan => ReceiptWord::Orphan,
     };
-    Ok((StatusCode::ACCEPTED, Json(Received { receipt })).into_response())
+    Ok(received(receipt))
+}
+
+/// A reply is taken care of.
+pub fn received(receipt: ReceiptWord) -> Response {
+    (StatusCode::ACCEPTED, Json(Received { receipt })).into_response()
 }
 
 /// For which services the sender may speak; `None` for all.

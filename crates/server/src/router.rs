@@ -66,15 +66,23 @@ pub fn routes() -> OpenApiRouter<Arc<App>> {
 /// The routes, ready to serve.
 pub fn router(app: Arc<App>) -> Router {
     let (router, _) = routes().split_for_parts();
+    let guarded = middleware::from_fn_with_state(Arc::clone(&app), site::guard);
+    around(
+        router
+            .fallback(no_such_route)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(guarded)
+            .with_state(app),
+    )
+}
+
+/// What happens around each request, whatever it asks for.
+pub fn around(router: Router) -> Router {
     router
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), site::guard))
         .layer(middleware::from_fn(in_time))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::map_response(common_headers))
         .layer(middleware::map_request(linger::to_the_end))
-        .with_state(app)
 }
 
 async fn no_such_route(uri: Uri) -> Problem {
@@ -86,7 +94,7 @@ async fn no_such_route(uri: Uri) -> Problem {
     )
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail =
         format!("{} does not take {method}; the Allow header says what it takes", uri.path());
     Problem::new(Code::MethodNotAllowed, detail)

@@ -82,20 +82,11 @@ impl Server {
     /// Listens, and so reserves the port; nothing is answered yet.
     pub async fn bind(options: Options, handle: Handle) -> Result<Self, Error> {
         let address = options.listen;
-        if !address.ip().to_canonical().is_loopback() {
-            if options.tokens.is_none() {
-                return Err(Error::NeedsTokens { address });
-            }
-            if options.tls.is_none() && !options.insecure {
-                return Err(Error::NeedsTls { address });
-            }
+        if !is_here(address) && options.tokens.is_none() {
+            return Err(Error::NeedsTokens { address });
         }
-        let refused = |error: io::Error| match error.kind() {
-            io::ErrorKind::AddrInUse => Error::PortTaken { address },
-            _ => Error::Listen { address, error },
-        };
-        let listener = TcpListener::bind(address).await.map_err(refused)?;
-        let address = listener.local_addr().map_err(refused)?;
+        travels_safely(address, options.tls.is_some() || options.insecure)?;
+        let (listener, address) = listen(address).await?;
         let tls = options.tls.as_ref().map(|tls| Acceptor(tls.acceptor()));
         let (connections_max, drain) = (options.connections_max, options.drain);
         let (stop, stopping) = watch::channel(false);
@@ -119,4 +110,25 @@ impl Server {
         let tls = tls.map(|Acceptor(tls)| tls);
         connection::serve(listener, tls, router, connections_max, drain, stopped).await;
     }
+}
+
+/// Can only this machine reach it?
+fn is_here(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+/// No token travels in clear to or from another machine, unless it is `safe`: by TLS, or said to be.
+pub fn travels_safely(address: SocketAddr, safe: bool) -> Result<(), Error> {
+    if is_here(address) || safe { Ok(()) } else { Err(Error::NeedsTls { address }) }
+}
+
+/// Listens; the address is the one with the port that the system picked.
+pub async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::PortTaken { address },
+        _ => Error::Listen { address, error },
+    };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod listing;
 mod quoting;
 mod reading;
+mod reply_door;
 mod replying;
 mod serving;
 mod starting;
