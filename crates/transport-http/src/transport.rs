@@ -97,6 +97,14 @@ impl HttpTransport {
         }
     }
 
+    /// Takes what was secret in a sending out of a text that its participant said elsewhere, in a
+    /// callback say.
+    pub fn conceal(&self, outgoing: &Outgoing, text: &mut String) {
+        if let Some(bound) = self.bound(&outgoing.service) {
+            secrets(&bound, outgoing).for_each(|secret| hide_in(text, secret));
+        }
+    }
+
     fn bound(&self, name: &str) -> Option<Arc<Bound>> {
         self.services.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
