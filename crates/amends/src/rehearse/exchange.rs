@@ -4,6 +4,8 @@ use amends_transport::Outgoing;
 use amends_transport_http::Seen;
 use amends_wire::{Direction, Outcome};
 
+use super::callbacks::{Callback, Place};
+
 /// Under which circumstances a participant was asked. It decides which rule its answer is held
 /// against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,13 @@ pub enum Circumstance {
     Garbage,
 }
 
+impl Circumstance {
+    /// Is it outside of any saga, and no command?
+    pub const fn is_probe(self) -> bool {
+        matches!(self, Self::UnknownCommand | Self::Garbage)
+    }
+}
+
 /// What was asked, and what was said.
 #[derive(Clone)]
 pub struct Exchange {
@@ -55,15 +64,21 @@ pub struct Exchange {
     pub key: String,
     /// The command's body.
     pub body: String,
-    /// What the answer comes to.
+    /// What the answer comes to, in the exchange or by callback.
     pub outcome: Outcome,
-    /// The answer as it came; none where there was none.
+    /// The answer in the exchange as it came; none where there was none.
     pub seen: Option<Seen>,
+    /// It was accepted (202), so that the answer is to come by callback.
+    pub accepted: bool,
+    /// What came by callback; all of it once the drill is over.
+    pub callbacks: Vec<Callback>,
+    /// Where callbacks to it are kept.
+    pub place: Place,
 }
 
 impl Exchange {
     /// What was asked, still without an answer.
-    pub fn of(outgoing: &Outgoing, circumstance: Circumstance, path: &str) -> Self {
+    pub fn of(outgoing: &Outgoing, circumstance: Circumstance, path: &str, place: Place) -> Self {
         Self {
             service: outgoing.service.to_string(),
             step: outgoing.step_name.to_string(),
@@ -73,6 +88,19 @@ impl Exchange {
             body: String::from_utf8_lossy(&outgoing.body).into_owned(),
             outcome: Outcome::Accepted,
             seen: None,
+            accepted: false,
+            callbacks: Vec::new(),
+            place,
+        }
+    }
+
+    /// A callback is the answer. One to its own address is among all that came there.
+    pub fn hears(&mut self, callback: Callback) {
+        if let Ok(outcome) = &callback.says {
+            self.outcome = outcome.clone();
+        }
+        if callback.to_copy {
+            self.callbacks.push(callback);
         }
     }
 
@@ -138,10 +166,12 @@ impl Exchange {
         }
     }
 
-    /// Its answer in a line.
+    /// Its answer in the exchange, in a line.
     pub fn answer(&self) -> String {
         match (&self.seen, &self.outcome) {
-            (Some(seen), _) => format!("{} {}", seen.status, seen.body.trim()),
+            (Some(seen), _) => {
+                format!("{} {}", seen.status, seen.body.trim()).trim_end().to_owned()
+            }
             (None, Outcome::Unknown { error, .. } | Outcome::NotSent { error }) => {
                 format!("no answer: {error}")
             }

@@ -20,7 +20,63 @@ pub struct Verdict {
 
 /// Every verdict over a drill's log.
 pub fn judge(log: &[Exchange], fence: &dyn Fn(&Exchange) -> Option<Fence>) -> Vec<Verdict> {
-    (0..log.len()).filter_map(|at| verdict(log, at, fence(&log[at]))).collect()
+    (0..log.len()).flat_map(|at| verdicts(log, at, fence(&log[at]))).collect()
+}
+
+fn verdicts(log: &[Exchange], at: usize, fence: Option<Fence>) -> Vec<Verdict> {
+    let said = &log[at];
+    let accepted = said.accepted.then(|| Verdict {
+        rule: Rule::Accepted,
+        at,
+        against: (0..at).rev().find(|&i| log[i].key == said.key && log[i].ends()),
+        broken: is_breach(said).then(|| unanswered(said)),
+    });
+    // What was never answered says nothing of any other rule.
+    let answered = accepted.as_ref().is_none_or(|verdict| verdict.broken.is_none());
+    let of_answer = || verdict(log, at, fence).into_iter().chain(second_word(said, at));
+    accepted.into_iter().chain(answered.then(of_answer).into_iter().flatten()).collect()
+}
+
+/// A callback that says something else than the answer before it.
+fn second_word(said: &Exchange, at: usize) -> Option<Verdict> {
+    let rule = match said.circumstance {
+        Circumstance::AtOnce => Rule::AtOnce,
+        Circumstance::UndoAtOnce => Rule::UndoAtOnce,
+        _ if said.is_undo() => Rule::UndoRepeat,
+        _ => Rule::Repeat,
+    };
+    let other = said.callbacks.iter().filter_map(|callback| {
+        let outcome = callback.says.clone().ok()?;
+        Some(Exchange { outcome, ..said.clone() })
+    });
+    let contradicts = |other: &Exchange| match said.is_undo() {
+        true => other.acknowledged() && other.found_nothing() != said.found_nothing(),
+        false => {
+            other.ends() && (other.completed(), other.result()) != (said.completed(), said.result())
+        }
+    };
+    let contradicted = said.ends() && other.into_iter().any(|other| contradicts(&other));
+    contradicted.then(|| Verdict {
+        rule,
+        at,
+        against: None,
+        broken: Some("a callback says something else than its first answer".to_owned()),
+    })
+}
+
+/// Why what was accepted counts as not answered.
+fn unanswered(said: &Exchange) -> String {
+    let within = match &said.outcome {
+        amends_wire::Outcome::Unknown { error, .. } => error.to_string(),
+        _ => String::new(),
+    };
+    match said.callbacks.iter().map(|callback| &callback.says).next_back() {
+        None => format!("it says 202, and {within}"),
+        Some(Err(why)) => format!("it says 202, and its callback was refused: {why}"),
+        Some(Ok(_)) => {
+            format!("it says 202, and {within}; it came later: is --patience too short?")
+        }
+    }
 }
 
 fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict> {

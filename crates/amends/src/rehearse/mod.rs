@@ -3,13 +3,15 @@
 //!
 //! Every run is a [`drill`] with an engine of its own; between that engine and the participants is
 //! the [`stage`], a transport that makes the fault. What was asked and said is a list of
-//! [`exchange`]s, from which the [`judge`] alone makes verdicts. Nothing is listened on, and nothing
-//! is kept.
+//! [`exchange`]s, from which the [`judge`] alone makes verdicts. What is answered later comes by the
+//! [`callbacks`], to an address of each sending's own. Nothing is kept.
 
+mod callbacks;
 mod drill;
 mod exchange;
 mod judge;
 mod participants;
+mod patience;
 mod probe;
 mod report;
 mod rule;
@@ -26,8 +28,10 @@ use amends_wire::Outcome;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+pub use callbacks::Callbacks;
 pub use drill::{Drill, Fault, drills};
 pub use participants::Participants;
+pub use patience::Patience;
 pub use report::{Broken, Cell, Report};
 pub use rule::Rule;
 pub use sample::{NoSample, Sample};
@@ -114,20 +118,19 @@ pub async fn rehearse(
 fn why_not(first: &Played) -> String {
     let refusal = first.log.iter().rev().find(|e| !e.is_undo() && !e.completed());
     match (refusal, &first.unfinished) {
-        (Some(said), _) if matches!(said.outcome, Outcome::Accepted) => {
-            let (service, step) = (&said.service, &said.step);
-            format!(
-                "{service} answers the step {step} later (202), and a rehearsal hears answers in \
-                 the exchange only"
-            )
-        }
         (Some(said), _) => {
-            format!("{} answered {} at the step {}", said.service, said.answer(), said.step)
+            let shown = Shown::of(said);
+            let later = shown.callbacks.iter().map(|callback| format!(", then {callback}"));
+            let later: String = later.collect();
+            format!("{} answered {}{later} at the step {}", said.service, shown.answer, said.step)
         }
         (None, Some(why)) => why.clone(),
         (None, None) => "it failed by itself".to_owned(),
     }
 }
+
+/// Why a rule was not tried whose scenario came.
+const UNANSWERED: &str = "what it has accepted was not answered";
 
 /// Verdicts, as they come in.
 struct Tally {
@@ -140,7 +143,6 @@ struct Tally {
     counts: BTreeMap<(Rule, String), (usize, usize)>,
     broken: Vec<Broken>,
     unfinished: Vec<Unfinished>,
-    answers_later: Vec<String>,
     unmade: Vec<String>,
 }
 
@@ -156,7 +158,6 @@ impl Tally {
             counts: BTreeMap::new(),
             broken: Vec::new(),
             unfinished: Vec::new(),
-            answers_later: Vec::new(),
             unmade: Vec::new(),
         };
         for at in definition.indices() {
@@ -200,11 +201,6 @@ impl Tally {
     fn add(&mut self, played: &Played) -> bool {
         let broken_before = self.broken_count();
         self.hold(&played.log, &played.drill.to_string());
-        for said in played.log.iter().filter(|e| matches!(e.outcome, Outcome::Accepted)) {
-            if !self.answers_later.contains(&said.service) {
-                self.answers_later.push(said.service.clone());
-            }
-        }
         let completed = played
             .saga
             .as_ref()
@@ -300,15 +296,16 @@ impl Tally {
         let has_undo = self.undone.contains_key(service);
         let fences = self.of_service.get(service).map_or(&[] as &[_], Vec::as_slice);
         let some = |wanted: Fence| fences.contains(&Some(wanted));
+        let unanswered = self.counts.get(&(Rule::Accepted, service.to_owned()));
+        let unanswered = unanswered.is_some_and(|&(_, broken)| broken > 0);
         match rule {
-            _ if self.answers_later.iter().any(|later| later == service) => {
-                "it answers later (202), and a rehearsal hears answers in the exchange only"
-            }
+            Rule::Accepted => "it answered everything in the exchange",
             Rule::Refusal => match self
                 .actions
                 .iter()
                 .any(|(step, of)| of == service && sample.has_refused(step))
             {
+                true if unanswered => UNANSWERED,
                 true => "the data given with --refused was not refused by it",
                 false => "no data that it refuses is known: give it with --refused STEP=JSON",
             },
@@ -327,6 +324,7 @@ impl Tally {
             Rule::Tombstone if !some(Fence::Barrier) => {
                 "its fence is not `barrier`, so it does not promise this"
             }
+            _ if unanswered && rule != Rule::SecondRound => UNANSWERED,
             Rule::SecondRound => "no action was done after its undo",
             _ => "no scenario of this came so far",
         }

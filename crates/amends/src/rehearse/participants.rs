@@ -1,14 +1,18 @@
-//! The participants under test: asked one exchange at a time, each with a limit.
+//! The participants under test: asked one exchange at a time, each with a limit, and heard where they
+//! answer later.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use amends_core::StepIx;
 use amends_transport::Outgoing;
 use amends_transport_http::{BindError, HttpService, HttpTransport, Options};
 use amends_wire::Outcome;
 
+use super::callbacks::Callbacks;
 use super::exchange::{Circumstance, Exchange};
+use super::patience::Patience;
 
 /// How long a connection may take to come about: a participant that is not there is told apart from
 /// one that breaks a rule, and soon.
@@ -19,7 +23,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 pub struct Participants {
     http: Arc<HttpTransport>,
     services: Arc<BTreeMap<String, HttpService>>,
-    patience: Duration,
+    patience: Patience,
+    callbacks: Callbacks,
 }
 
 /// Why the participants cannot be asked.
@@ -34,10 +39,11 @@ pub enum Unbound {
 }
 
 impl Participants {
-    /// Those at these addresses; an answer is waited for as long as `patience`.
+    /// Those at these addresses; what they answer later comes as `callbacks`.
     pub fn at(
         services: BTreeMap<String, HttpService>,
-        patience: Duration,
+        patience: Patience,
+        callbacks: Callbacks,
     ) -> Result<Self, Unbound> {
         let options = Options {
             connect_timeout: CONNECT_MAX,
@@ -47,23 +53,60 @@ impl Participants {
         for (name, service) in &services {
             http.bind(name, service.clone())?;
         }
-        Ok(Self { http: Arc::new(http), services: Arc::new(services), patience })
+        Ok(Self { http: Arc::new(http), services: Arc::new(services), patience, callbacks })
     }
 
     /// How long an answer is waited for.
-    pub fn patience(&self) -> Duration {
-        self.patience
+    pub fn patience(&self) -> &Patience {
+        &self.patience
     }
 
-    /// Asks, and waits for the answer.
-    pub async fn ask(&self, outgoing: Outgoing, circumstance: Circumstance) -> Exchange {
-        let mut exchange = Exchange::of(&outgoing, circumstance, &self.path(&outgoing));
-        let answer = tokio::time::timeout(self.patience, self.http.exchange(outgoing)).await;
+    /// Asks, and waits for the answer: in the exchange, or after a 202 by callback.
+    pub async fn ask(&self, mut outgoing: Outgoing, circumstance: Circumstance) -> Exchange {
+        let place = self.callbacks.open(&mut outgoing);
+        let mut exchange = Exchange::of(&outgoing, circumstance, &self.path(&outgoing), place);
+        let step = StepIx(outgoing.ticket.step);
+        let within = self.patience.exchange();
+        let answer = tokio::time::timeout(within, self.http.exchange(outgoing)).await;
         (exchange.outcome, exchange.seen) = answer.unwrap_or_else(|_| {
-            let within = self.patience.as_secs_f32();
-            (Outcome::unknown(format!("none within {within} s")), None)
+            (Outcome::unknown(format!("none within {} s", within.as_secs_f32())), None)
         });
+        match exchange.outcome {
+            // What is no command has no answer that could come later.
+            Outcome::Accepted if !circumstance.is_probe() => {
+                exchange.accepted = true;
+                let within = self.patience.accepted(step);
+                match self.callbacks.answer(place, within).await {
+                    Some(callback) => exchange.hears(callback),
+                    None => {
+                        let why = format!("no callback came within {} s", within.as_secs_f32());
+                        exchange.outcome = Outcome::unknown(why);
+                    }
+                }
+            }
+            // A callback may be ahead of its 202, or outlive it.
+            Outcome::Unknown { .. } => {
+                if let Some(callback) = self.callbacks.own(place) {
+                    exchange.hears(callback);
+                }
+            }
+            _ => {}
+        }
         exchange
+    }
+
+    /// Puts all the callbacks that came into the exchanges that they belong to, now that nothing more
+    /// is waited for. What was secret in a request is taken out of them.
+    pub fn settle(&self, log: &mut [Exchange]) {
+        for exchange in log {
+            let Some((outgoing, callbacks)) = self.callbacks.settle(exchange.place) else {
+                continue;
+            };
+            exchange.callbacks.extend(callbacks);
+            for callback in &mut exchange.callbacks {
+                self.http.conceal(&outgoing, &mut callback.body);
+            }
+        }
     }
 
     fn path(&self, outgoing: &Outgoing) -> String {

@@ -62,10 +62,12 @@ pub async fn probe(
         undo: None,
     };
     let body = body.render().unwrap_or_default();
-    vec![
+    let mut log = vec![
         participants.ask(outgoing(&unknown, body), Circumstance::UnknownCommand).await,
         participants
             .ask(outgoing(command, Bytes::from_static(GARBAGE)), Circumstance::Garbage)
             .await,
-    ]
+    ];
+    participants.settle(&mut log);
+    log
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::callbacks::Callback;
 use super::exchange::Exchange;
 use super::rule::Rule;
 
@@ -67,6 +68,8 @@ pub struct Shown {
     pub body: String,
     /// The answer.
     pub answer: String,
+    /// What came by callback: `callback <the start of its body>`.
+    pub callbacks: Vec<String>,
 }
 
 /// A drill that did not come to its end.
@@ -89,8 +92,18 @@ impl Shown {
             key: exchange.key.clone(),
             body: start_of(&exchange.body),
             answer: start_of(&exchange.answer()),
+            callbacks: exchange.callbacks.iter().map(shown).collect(),
         }
     }
+}
+
+fn shown(callback: &Callback) -> String {
+    let to = if callback.to_copy { " to the other copy's address" } else { "" };
+    let refused = match &callback.says {
+        Ok(_) => String::new(),
+        Err(why) => format!(" (refused: {})", start_of(why)),
+    };
+    format!("callback{to} {}{refused}", start_of(callback.body.trim()))
 }
 
 fn start_of(text: &str) -> String {
@@ -135,7 +148,7 @@ impl Report {
             let exchanges = broken.exchanges.iter().map(|shown| {
                 json!({
                     "request": shown.request, "idempotency_key": shown.key, "body": shown.body,
-                    "answer": shown.answer,
+                    "answer": shown.answer, "callbacks": shown.callbacks,
                 })
             });
             json!({

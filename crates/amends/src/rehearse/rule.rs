@@ -6,6 +6,8 @@
 pub enum Rule {
     /// Its answers are those of the protocol.
     Answers,
+    /// What it says that it will answer later it answers.
+    Accepted,
     /// A repeated action is answered as at first.
     Repeat,
     /// Two copies at the same time are one.
@@ -52,8 +54,9 @@ pub struct Words {
 
 impl Rule {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Answers,
+        Self::Accepted,
         Self::Repeat,
         Self::AtOnce,
         Self::Refusal,
@@ -81,6 +84,19 @@ impl Rule {
                               deadline, then undoes what may have worked",
                 fix: "answer 2xx with the result as JSON, 409 or 422 with {\"error\": …} for a \
                       refusal, and 503 only where nothing has happened yet",
+            },
+            Self::Accepted => Words {
+                id: "accepted",
+                short: "answers what it has accepted",
+                rule: "what is accepted (202) is answered by a callback to the Amends-Reply-To that \
+                       came with it, each time that it is accepted",
+                place: "section 5, accepted",
+                consequence: "the saga waits until the step's accepted_timeout (unsaid: its \
+                              deadline), for an answer that never comes",
+                fix: "post the answer, {\"type\": \"SagaStepCompleted\", …}, to the address until it \
+                      is taken (202); answer a repeat of what is done with 2xx, or with 202 and the \
+                      callback again. For slow work give --patience, for a service on another \
+                      machine or in a container --listen and --reply-url",
             },
             Self::Repeat => Words {
                 id: "repeat",

@@ -78,7 +78,7 @@ impl Play {
             }
             Err(why) => (None, Some(why)),
         };
-        Played { made: stage.made(), log: stage.log(), drill, saga, unfinished }
+        Played { made: stage.made(), log: stage.settled(), drill, saga, unfinished }
     }
 
     /// The fence of a step: its own, or its service's.
@@ -124,7 +124,7 @@ impl Play {
             // A signal whose step was left out is nobody's; the saga goes on.
             let _ = handle.ask(saga, Ask::Signal { name, body }, None).await;
         }
-        let until = Instant::now() + self.participants.patience() * PATIENCES_MAX;
+        let until = Instant::now() + self.participants.patience().whole() * PATIENCES_MAX;
         let ended = loop {
             let seen = handle.wait(saga, LOOK_EVERY).await.map_err(|e| words(&e))?;
             let seen = seen.ok_or("the saga is gone")?.saga;
@@ -140,9 +140,11 @@ impl Play {
     }
 
     /// The definition with the limits of a rehearsal: an answer is waited for as long as was said,
-    /// a command that is held back hardly at all.
+    /// a command that is held back hardly at all. To the engine every answer comes in the exchange,
+    /// because the stage hears callbacks itself.
     fn with_limits(&self, drill: &Drill) -> Compiled {
-        let patience = Millis(u64::try_from(self.participants.patience().as_millis()).unwrap_or(1));
+        let patience = self.participants.patience().whole();
+        let patience = Millis(u64::try_from(patience.as_millis()).unwrap_or(u64::from(u32::MAX)));
         let total = Millis(patience.0 * u64::from(PATIENCES_MAX));
         let definition = &self.compiled.definition;
         let steps = definition.indices().map(|at| {
@@ -157,9 +159,15 @@ impl Play {
             }
             step.accepted_timeout = None;
             step.retry = Retry { max_attempts: None, backoff: PAUSE };
+            let sent_in_vain = patience.0 * 2 / HELD.0;
+            let max_attempts = match held && drill.undo {
+                true => u32::try_from(sent_in_vain).unwrap_or(0) + UNDO_ATTEMPTS_MAX,
+                false => UNDO_ATTEMPTS_MAX,
+            };
             step.undo = UndoPolicy {
-                timeout: if held && drill.undo { HELD } else { patience },
-                max_attempts: UNDO_ATTEMPTS_MAX,
+                // The stage may first wait for the action.
+                timeout: if held && drill.undo { HELD } else { Millis(patience.0 * 2) },
+                max_attempts,
                 backoff: PAUSE,
             };
             step
@@ -181,8 +189,8 @@ impl Binder for OneStage {
     }
 }
 
-/// Will asking on tell nothing more? A participant that is not there, one that answers later where
-/// nobody hears it, or one whose every answer to a command says nothing.
+/// Will asking on tell nothing more? A participant that is not there, one that does not answer what
+/// it has accepted, or one whose every answer to a command says nothing.
 fn is_hopeless(log: &[Exchange]) -> bool {
     let unclear = |of: &Exchange| {
         let asked = log.iter().filter(|e| e.key == of.key && !e.is_undo());
@@ -190,7 +198,8 @@ fn is_hopeless(log: &[Exchange]) -> bool {
         answers.fold((0, true), |(n, all), unclear| (n + 1, all && unclear))
     };
     log.iter().any(|said| match said.outcome {
-        Outcome::NotSent { .. } | Outcome::Accepted => true,
+        Outcome::NotSent { .. } => true,
+        Outcome::Unknown { .. } if said.accepted => true,
         Outcome::Unknown { .. } => matches!(unclear(said), (UNCLEAR_MAX.., true)),
         _ => false,
     })

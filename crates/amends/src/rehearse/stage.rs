@@ -41,6 +41,8 @@ struct Inner {
     engine: OnceLock<Handle>,
     /// The fault was made.
     made: AtomicBool,
+    /// The participant is at an undo that the engine does not wait for.
+    at_undo: AtomicBool,
     held: watch::Sender<Option<Held>>,
     /// Sendings that are never answered, until the drill is over.
     unanswered: Mutex<Vec<Replies>>,
@@ -67,6 +69,7 @@ impl Stage {
             on_their_way: Mutex::default(),
             engine: OnceLock::new(),
             made: AtomicBool::new(false),
+            at_undo: AtomicBool::new(false),
             held: watch::Sender::new(None),
             unanswered: Mutex::default(),
         }))
@@ -80,6 +83,13 @@ impl Stage {
     /// All that was asked and said.
     pub fn log(&self) -> Vec<Exchange> {
         self.0.log().clone()
+    }
+
+    /// The same with every callback that came, once the drill is over.
+    pub fn settled(&self) -> Vec<Exchange> {
+        let mut log = self.log();
+        self.0.participants.settle(&mut log);
+        log
     }
 
     /// Was the fault made at all?
@@ -186,13 +196,12 @@ impl Inner {
 
     /// The undo that the fault meets.
     async fn undo(&self, outgoing: Outgoing, replies: Replies) {
+        if self.drill.fault == Fault::TimeOut {
+            return self.timed_undo(outgoing, replies).await;
+        }
         let ticket = outgoing.ticket;
         if self.made() {
-            self.pass(outgoing, replies).await;
-            if self.drill.fault == Fault::TimeOut {
-                self.release();
-            }
-            return;
+            return self.pass(outgoing, replies).await;
         }
         match self.drill.fault {
             Fault::RefuseBefore => {
@@ -205,15 +214,6 @@ impl Inner {
                 let lost = said.acknowledged().then(|| self.make());
                 replies.end(ticket, lost.map_or(said.outcome, |()| broken_off()));
             }
-            Fault::TimeOut => {
-                let said = self.ask(outgoing.clone(), None).await;
-                if !said.acknowledged() {
-                    return replies.end(ticket, said.outcome);
-                }
-                self.make();
-                let outcome = Some(said.outcome);
-                self.held.send_replace(Some(Held { outgoing, replies, outcome }));
-            }
             Fault::Duplicate => {
                 let said = self.ask(outgoing.clone(), None).await;
                 if said.acknowledged() {
@@ -223,10 +223,32 @@ impl Inner {
                 replies.end(ticket, said.outcome);
             }
             Fault::AtOnce => self.at_once(outgoing, replies, Circumstance::UndoAtOnce).await,
-            Fault::None | Fault::Late | Fault::Again | Fault::Refused => {
+            Fault::None | Fault::TimeOut | Fault::Late | Fault::Again | Fault::Refused => {
                 self.pass(outgoing, replies).await;
             }
         }
+    }
+
+    /// An undo whose acknowledgement comes after the next sending. The engine sends on while the
+    /// participant is at it, and a slow one gets no more than the one copy.
+    async fn timed_undo(&self, outgoing: Outgoing, replies: Replies) {
+        if self.at_undo.swap(true, Ordering::AcqRel) {
+            return self.unanswered().push(replies);
+        }
+        if self.made() {
+            self.pass(outgoing, replies).await;
+            self.release();
+        } else {
+            let said = self.ask(outgoing.clone(), None).await;
+            if said.acknowledged() {
+                self.make();
+                let outcome = Some(said.outcome);
+                self.held.send_replace(Some(Held { outgoing, replies, outcome }));
+            } else {
+                replies.end(outgoing.ticket, said.outcome);
+            }
+        }
+        self.at_undo.store(false, Ordering::Release);
     }
 
     /// The undo of an action that the fault has met.
@@ -236,7 +258,7 @@ impl Inner {
             // The participant may still be at it: that would be another fault.
             let mut held = self.held.subscribe();
             let answered = held.wait_for(|held| held.as_ref().is_none_or(|h| h.outcome.is_some()));
-            let _ = tokio::time::timeout(self.participants.patience(), answered).await;
+            let _ = tokio::time::timeout(self.participants.patience().whole(), answered).await;
         }
         let said = self.ask(outgoing, None).await;
         if said.acknowledged() {
@@ -309,7 +331,7 @@ impl Inner {
                 }
             }
         };
-        let _ = tokio::time::timeout(self.participants.patience(), heard).await;
+        let _ = tokio::time::timeout(self.participants.patience().whole(), heard).await;
         ask(SagaVerb::Resume).await;
     }
 

@@ -6,7 +6,7 @@ use crate::participant::{Breaks, Fence};
 use crate::rehearse;
 
 /// The rules found broken, by service.
-fn broken(report: &Value) -> Vec<(String, String)> {
+pub fn broken(report: &Value) -> Vec<(String, String)> {
     let list = report["broken"].as_array().unwrap();
     list.iter()
         .map(|broken| {
@@ -42,7 +42,7 @@ fn kept(fence: Fence, tried: &[&str]) {
     }
 }
 
-const EVERYWHERE: [&str; 12] = [
+pub const EVERYWHERE: [&str; 12] = [
     "answers",
     "repeat",
     "at_once",
@@ -78,7 +78,7 @@ fn a_second_effect_at_a_repeat_is_found() {
 }
 
 /// Only the faults that could be taken for this one: this participant is slow.
-const ALIKE: [&str; 2] = ["--only", "second,at_once,crash_after,duplicate"];
+pub const ALIKE: [&str; 2] = ["--only", "second,at_once,crash_after,duplicate"];
 
 #[test]
 fn a_second_effect_of_two_copies_at_once_is_found() {

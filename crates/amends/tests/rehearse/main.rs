@@ -2,6 +2,8 @@
 //! that keeps them all passes.
 
 mod broken;
+mod later;
+mod manner;
 mod page;
 mod participant;
 mod usage;
@@ -10,6 +12,7 @@ mod worked;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use manner::Manner;
 use participant::{Breaks, Fence, Participant};
 use serde_json::Value;
 
@@ -53,8 +56,14 @@ pub fn written(folder: &Path, fence: Fence) -> PathBuf {
 
 /// Rehearses the pair, and gives the exit code and the report.
 pub fn rehearse(fence: Fence, breaks: Breaks, more: &[&str]) -> (i32, Value) {
+    rehearse_in(Manner::Exchange, fence, breaks, more)
+}
+
+/// The same with a participant that answers in this manner.
+pub fn rehearse_in(manner: Manner, fence: Fence, breaks: Breaks, more: &[&str]) -> (i32, Value) {
     let folder = tempfile::tempdir().unwrap();
-    let output = output(&written(folder.path(), fence), fence, breaks, more, "json");
+    let tried = Participant::answering(manner, fence, breaks);
+    let output = output(&written(folder.path(), fence), &tried, more, "json");
     let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
         panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
     });
@@ -62,9 +71,8 @@ pub fn rehearse(fence: Fence, breaks: Breaks, more: &[&str]) -> (i32, Value) {
 }
 
 /// The same, as it is printed.
-pub fn output(file: &Path, fence: Fence, breaks: Breaks, more: &[&str], form: &str) -> Output {
+pub fn output(file: &Path, tried: &Participant, more: &[&str], form: &str) -> Output {
     let honest = Participant::start(Fence::Barrier, Breaks::Nothing);
-    let tried = Participant::start(fence, breaks);
     amends()
         .args(["rehearse", file.to_str().unwrap(), "--data", DATA, "-o", form])
         .args(["--refused", r#"second={"bad_at": "second"}"#])

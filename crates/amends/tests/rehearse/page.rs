@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use crate::participant::{Breaks, Fence};
+use crate::manner::Manner;
+use crate::participant::{Breaks, Fence, Participant};
 use crate::{output, written};
 
 /// Every id and time of a run under a name of its own.
@@ -18,13 +19,15 @@ fn steady(text: &str) -> String {
             _ if word.len() > 2 && word.contains('.') && word.parse::<f32>().is_ok() => {
                 "1.0".to_owned()
             }
-            _ if word.starts_with("{\"id\":") => {
-                let known = ids.iter().position(|id| id == word).unwrap_or_else(|| {
-                    ids.push(word.to_owned());
-                    ids.len() - 1
-                });
-                format!("{{\"id\":{}}}", known + 1)
-            }
+            _ if word.starts_with("{\"id\":") => steady_id(word, &mut ids),
+            // The rest of a callback says of which saga it is.
+            _ if word.starts_with("{\"type\":\"") => match word.split_once("\"result\":") {
+                Some((head, rest)) => {
+                    let (result, _) = rest.split_once("},").unwrap();
+                    format!("{head}\"result\":{},…}}", steady_id(&format!("{result}}}"), &mut ids))
+                }
+                None => word.split(',').next().unwrap().to_owned() + ",…}",
+            },
             _ => word.to_owned(),
         });
         steady += &words.collect::<Vec<_>>().join(" ");
@@ -33,10 +36,21 @@ fn steady(text: &str) -> String {
     steady
 }
 
-fn played(breaks: Breaks) -> String {
+/// A result under a number that says only which are the same.
+fn steady_id(word: &str, ids: &mut Vec<String>) -> String {
+    let known = ids.iter().position(|id| id == word).unwrap_or_else(|| {
+        ids.push(word.to_owned());
+        ids.len() - 1
+    });
+    format!("{{\"id\":{}}}", known + 1)
+}
+
+fn played((manner, breaks): (Manner, Breaks)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let file = written(folder.path(), Fence::Barrier);
-    let output = output(&file, Fence::Barrier, breaks, &[], "table");
+    let tried = Participant::answering(manner, Fence::Barrier, breaks);
+    let more: &[&str] = if manner == Manner::Exchange { &[] } else { &["--patience", "2s"] };
+    let output = output(&file, &tried, more, "table");
     steady(&String::from_utf8(output.stdout).unwrap())
 }
 
@@ -45,10 +59,15 @@ fn the_output_in_the_page_is_what_is_printed() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/rehearse.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let mut parts: Vec<String> = page.split("```text\n").map(str::to_owned).collect();
-    assert_eq!(parts.len(), 3, "the page shows two outputs");
-    for (part, breaks) in parts[1..].iter_mut().zip([Breaks::Nothing, Breaks::Repeat]) {
+    assert_eq!(parts.len(), 4, "the page shows three outputs");
+    let shown = [
+        (Manner::Exchange, Breaks::Nothing),
+        (Manner::Exchange, Breaks::Repeat),
+        (Manner::Forgetful, Breaks::Nothing),
+    ];
+    for (part, shown) in parts[1..].iter_mut().zip(shown) {
         let (_, after) = part.split_once("```\n").unwrap();
-        *part = format!("{}```\n{after}", played(breaks));
+        *part = format!("{}```\n{after}", played(shown));
     }
     let expected = parts.join("```text\n");
     if std::env::var_os("AMENDS_BLESS").is_some() {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::manner::{Manner, call_back};
+
 /// The rule that is broken on purpose, by its name in the report; `None` keeps all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breaks {
@@ -39,6 +41,12 @@ pub enum Fence {
 /// How long a participant that cannot tell two copies at once waits for the second.
 const TWIN_WITHIN: Duration = Duration::from_secs(3);
 
+/// How long a participant is at work that answers all copies by one callback.
+const AT_WORK: Duration = Duration::from_millis(50);
+
+/// How long a slow one is at work: several times what the engine waits for a command held back.
+const SLOW: Duration = Duration::from_millis(1_200);
+
 /// A running participant; its thread ends with the test's process.
 pub struct Participant {
     pub url: String,
@@ -47,6 +55,7 @@ pub struct Participant {
 struct Desk {
     breaks: Breaks,
     fence: Fence,
+    manner: Manner,
     books: Mutex<Books>,
     arrived: Condvar,
 }
@@ -61,15 +70,22 @@ struct Books {
     undone: HashSet<String>,
     tombstones: HashSet<String>,
     first_undo: HashMap<String, (u16, Value)>,
+    /// The keys that are at work, and will be answered.
+    at_work: HashSet<String>,
     /// How many copies of a key have arrived.
     copies: HashMap<String, u32>,
 }
 
 impl Participant {
     pub fn start(fence: Fence, breaks: Breaks) -> Self {
+        Self::answering(Manner::Exchange, fence, breaks)
+    }
+
+    /// The same, in a manner of its own.
+    pub fn answering(manner: Manner, fence: Fence, breaks: Breaks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let desk = Desk { breaks, fence, books: Mutex::default(), arrived: Condvar::new() };
+        let desk = Desk { breaks, fence, manner, books: Mutex::default(), arrived: Condvar::new() };
         let desk = Arc::new(desk);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -82,13 +98,13 @@ impl Participant {
 }
 
 impl Desk {
-    fn converse(&self, stream: &TcpStream) -> Option<()> {
+    fn converse(self: &Arc<Self>, stream: &TcpStream) -> Option<()> {
         let mut reader = BufReader::new(stream);
         loop {
             let mut line = String::new();
             reader.read_line(&mut line).ok().filter(|&bytes| bytes > 0)?;
             let path = line.split(' ').nth(1)?.to_owned();
-            let (mut length, mut attempt) = (0, 1);
+            let (mut length, mut attempt, mut reply_to) = (0, 1, String::new());
             loop {
                 let mut line = String::new();
                 reader.read_line(&mut line).ok()?;
@@ -96,12 +112,13 @@ impl Desk {
                 match name.to_ascii_lowercase().as_str() {
                     "content-length" => length = value.trim().parse().ok()?,
                     "amends-attempt" => attempt = value.trim().parse().ok()?,
+                    "amends-reply-to" => reply_to = value.trim().to_owned(),
                     _ => {}
                 }
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
-            let (status, text, kind) = self.answer(&path, attempt, &body);
+            let (status, text, kind) = self.answer(&path, attempt, &reply_to, &body);
             let head = format!(
                 "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{text}",
                 text.len()
@@ -110,7 +127,13 @@ impl Desk {
         }
     }
 
-    fn answer(&self, path: &str, attempt: u32, body: &[u8]) -> (u16, String, &'static str) {
+    fn answer(
+        self: &Arc<Self>,
+        path: &str,
+        attempt: u32,
+        reply_to: &str,
+        body: &[u8],
+    ) -> (u16, String, &'static str) {
         const JSON: &str = "application/json";
         if !["/Do", "/Undo"].contains(&path) {
             let status = if self.breaks == Breaks::UnknownCommand { 200 } else { 404 };
@@ -120,13 +143,55 @@ impl Desk {
             let status = if self.breaks == Breaks::Garbage { 500 } else { 400 };
             return (status, "no JSON".to_owned(), "text/plain");
         };
-        let (status, answer) = match path {
-            "/Do" => self.action(attempt, &body),
-            _ => self.undo(attempt, &body),
-        };
+        if self.manner.is_later(path) {
+            self.later(path, attempt, reply_to, body);
+            return (202, String::new(), JSON);
+        }
+        let (status, answer) = self.carry_out(path, attempt, &body);
+        if self.manner == Manner::Both {
+            call_back(self.manner, reply_to, path, &body, &(status, answer.clone()));
+        }
         match answer {
             Value::String(text) => (status, text, "text/html"),
             answer => (status, answer.to_string(), JSON),
+        }
+    }
+
+    /// Carries out what was accepted, and brings the answer.
+    fn later(self: &Arc<Self>, path: &str, attempt: u32, reply_to: &str, body: Value) {
+        let key = body["idempotency_key"].as_str().unwrap().to_owned();
+        let silent = match self.manner {
+            Manner::Never => true,
+            Manner::Forgetful => self.books.lock().unwrap().answers.contains_key(&key),
+            // The one that is at work answers for both.
+            Manner::Once => !self.books.lock().unwrap().at_work.insert(key.clone()),
+            _ => false,
+        };
+        if silent {
+            return;
+        }
+        let (desk, path, to) = (Arc::clone(self), path.to_owned(), reply_to.to_owned());
+        let bring = move || {
+            if desk.manner == Manner::Slow {
+                std::thread::sleep(SLOW);
+            }
+            let answer = desk.carry_out(&path, attempt, &body);
+            if desk.manner == Manner::Once {
+                std::thread::sleep(AT_WORK);
+                desk.books.lock().unwrap().at_work.remove(&key);
+            }
+            call_back(desk.manner, &to, &path, &body, &answer);
+        };
+        match self.manner {
+            Manner::Early => bring(),
+            _ => drop(std::thread::spawn(bring)),
+        }
+    }
+
+    fn carry_out(&self, path: &str, attempt: u32, body: &Value) -> (u16, Value) {
+        match path {
+            "/Do" => self.action(attempt, body),
+            _ => self.undo(attempt, body),
         }
     }
 

@@ -98,10 +98,11 @@ fn a_broken_rule_is_told_with_the_exchange_and_no_secret_is_shown() {
 fn the_table_fits_a_line_of_eighty_and_says_why_a_rule_was_not_tried() {
     let folder = tempfile::tempdir().unwrap();
     let file = written(folder.path(), Fence::Barrier);
-    let output = output(&file, Fence::Barrier, Breaks::Nothing, &[], "table");
+    let tried = Participant::start(Fence::Barrier, Breaks::Nothing);
+    let output = output(&file, &tried, &[], "table");
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(0), "{words}");
-    let table: Vec<&str> = words.lines().take(15).collect();
+    let table: Vec<&str> = words.lines().take(16).collect();
     assert!(table.iter().all(|line| line.chars().count() <= 80), "{words}");
     assert!(
         words.contains("· a second round undoes: no action was done after its undo"),

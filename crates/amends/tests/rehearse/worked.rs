@@ -84,14 +84,28 @@ fn services_that_lose_answers_and_are_busy_keep_the_rules_all_the_same() {
 }
 
 #[test]
-fn a_service_that_refuses_or_answers_later_is_told_apart_from_a_broken_rule() {
-    let faulty = |fault: &str| json!({"faults": {"process_payment": fault}});
-    let (code, _, words) = rehearse(Worked::Order, faulty("refuse"), &[]);
+fn data_that_a_service_refuses_is_told_apart_from_a_broken_rule() {
+    let faults = json!({"faults": {"process_payment": "refuse"}});
+    let (code, _, words) = rehearse(Worked::Order, faults, &[]);
     assert_eq!(code, 2, "{words}");
     assert!(words.contains("does not complete: PaymentService answered 422"), "{words}");
-    let (code, _, words) = rehearse(Worked::Order, faulty("accepted"), &[]);
-    assert_eq!(code, 2, "{words}");
-    assert!(words.contains("PaymentService answers the step process_payment later"), "{words}");
+}
+
+#[test]
+fn a_service_that_answers_by_callback_keeps_the_rules_all_the_same() {
+    let faults = json!({"faults": {
+        "process_payment": "accepted", "process_payment/compensation": "accepted",
+    }});
+    let declined = r#"process_payment={"payment_method": "card_declined"}"#;
+    let report = kept(Worked::Order, faults, &["--refused", declined, "--vary", "order_id"]);
+    let rules = report["services"][1]["rules"].as_array().unwrap();
+    let verdict = |name: &str| rules.iter().find(|r| r["rule"] == name).unwrap()["verdict"].clone();
+    for tried in ["accepted", "repeat", "at_once", "refusal", "undo", "blind_undo"] {
+        assert_eq!(verdict(tried), "kept", "{tried}: {report:#}");
+    }
+    let others = report["services"][0]["rules"].as_array().unwrap();
+    let accepted = others.iter().find(|r| r["rule"] == "accepted").unwrap();
+    assert_eq!(accepted["why"], "it answered everything in the exchange");
 }
 
 #[test]

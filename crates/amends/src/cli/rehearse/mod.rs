@@ -2,6 +2,7 @@
 //! each step and in each direction.
 
 mod against;
+mod listening;
 mod shown;
 
 use std::path::PathBuf;
@@ -16,8 +17,11 @@ use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::output::Form;
 use super::{Outcome, Session, client, columns, input};
-use crate::rehearse::{Drill, Fault, Participants, Play, Report, Sample, Unrehearsed, rehearse};
+use crate::rehearse::{
+    Drill, Fault, Participants, Patience, Play, Report, Sample, Unrehearsed, rehearse,
+};
 use against::Against;
+use listening::Listening;
 
 /// The shortest patience: less would tell of this machine, not of the service.
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
@@ -39,6 +43,10 @@ const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Every scenario is a saga of its own, with its own idempotency keys. Where a service has keys of
 /// its own in the data, an order number say, name the fields with --vary: each saga gets another
 /// value. What was done by a saga that completed stays done.
+///
+/// A service may answer a command in the exchange, or say 202 and post the answer to the
+/// Amends-Reply-To of the command: this listens for it, on this machine and a free port. For
+/// services that run elsewhere say --listen and --reply-url.
 ///
 /// Ends with 0 when every rule that was tried was kept, with 1 when one is broken, and with 2 when
 /// nothing can be said: a service that is not there, a file or data that will not do.
@@ -67,9 +75,12 @@ pub struct Rehearse {
     /// at_once, late, again, refused
     #[arg(long, value_name = "STEP|FAULT", value_delimiter = ',')]
     only: Vec<String>,
-    /// How long a service may take for an answer, at most a minute
+    /// How long a service may take for an answer, and after a 202 again for its callback, or there
+    /// as long as the step's accepted_timeout where that is longer; at most a minute
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = input::duration)]
     patience: Duration,
+    #[command(flatten)]
+    listening: Listening,
     #[command(flatten)]
     env: AllowedEnv,
 }
@@ -97,7 +108,7 @@ impl Rehearse {
         let services = self.against.services(&compiled)?;
         let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
         let patience = self.patience.clamp(PATIENCE_MIN, PATIENCE_MAX);
-        let participants = Participants::at(services, patience).map_err(|e| usage(&e))?;
+        let patience = Patience::new(definition, patience);
         let data = self.data.as_deref().map(|said| input::json("--data", said)).transpose()?;
         let data = data.map(|text| client::read::<Value>(&text)).transpose()?;
         let refused = named("--refused", &self.refused)?;
@@ -107,6 +118,9 @@ impl Rehearse {
         let mark = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let sample = Sample::new(&compiled, data, self.vary, refused, mark);
         let sample = sample.map_err(|e| usage(&e))?;
+        let callbacks = self.listening.open().await?;
+        let participants = Participants::at(services, patience, callbacks);
+        let participants = participants.map_err(|e| usage(&e))?;
         let play = Play { compiled, participants, signals };
         let mut progress = shown::progress();
         let report = rehearse(play, sample, &only, &mut progress).await;

@@ -151,6 +151,9 @@ fn of_broken(n: usize, broken: &Broken, width: usize, colour: bool) -> String {
         line("", &format!("{}  {}", shown.request, shown.key));
         line("", &format!("  {}", shown.body));
         line("", &format!("← {}", shown.answer));
+        for callback in &shown.callbacks {
+            line("", &format!("→ {callback}"));
+        }
     }
     line("in production", rule.consequence);
     line("the fix", rule.fix);

@@ -1,0 +1,145 @@
+//! Services that answer later: each rule is tried as in the exchange, whatever callbacks do on their
+//! way, and one that does not answer what it has accepted is found.
+
+use serde_json::Value;
+
+use crate::broken::{ALIKE, EVERYWHERE, broken};
+use crate::manner::Manner;
+use crate::participant::{Breaks, Fence};
+use crate::rehearse_in;
+
+/// A service keeps every rule, of which these were tried.
+#[track_caller]
+fn kept(manner: Manner, fence: Fence, tried: &[&str]) {
+    let (code, report) = rehearse_in(manner, fence, Breaks::Nothing, &[]);
+    assert_eq!(broken(&report), [], "{report:#}");
+    assert_eq!(report["unfinished"], serde_json::json!([]));
+    assert_eq!(report["not_made"], serde_json::json!([]));
+    assert_eq!(code, 0, "{report:#}");
+    for rule in report["services"][1]["rules"].as_array().unwrap() {
+        let name = rule["rule"].as_str().unwrap();
+        let expected = if tried.contains(&name) { "kept" } else { "not_tried" };
+        assert_eq!(rule["verdict"], expected, "{rule}");
+    }
+}
+
+/// One rule is found broken, alone.
+#[track_caller]
+fn found(manner: Manner, fence: Fence, breaks: Breaks, more: &[&str], rule: &str) -> Value {
+    let (code, report) = rehearse_in(manner, fence, breaks, more);
+    assert_eq!(broken(&report), [("Tried".to_owned(), rule.to_owned())], "{report:#}");
+    assert_eq!(code, 1);
+    report["broken"][0].clone()
+}
+
+fn with_barrier() -> Vec<&'static str> {
+    [&EVERYWHERE[..], &["accepted", "tombstone"]].concat()
+}
+
+#[test]
+fn a_service_that_answers_all_by_callback_passes() {
+    kept(Manner::Callback, Fence::Barrier, &with_barrier());
+    let settles = [&EVERYWHERE[..], &["accepted", "second_round"]].concat();
+    kept(Manner::Callback, Fence::Settle, &settles);
+}
+
+#[test]
+fn a_service_that_answers_its_undos_alone_by_callback_passes() {
+    kept(Manner::UndosByCallback, Fence::Barrier, &with_barrier());
+}
+
+#[test]
+fn callbacks_that_come_twice_or_before_the_202_or_beside_the_answer_are_understood() {
+    kept(Manner::Twice, Fence::Barrier, &with_barrier());
+    kept(Manner::Early, Fence::Barrier, &with_barrier());
+    kept(Manner::Both, Fence::Barrier, &[&EVERYWHERE[..], &["tombstone"]].concat());
+}
+
+#[test]
+fn one_callback_for_two_copies_is_enough() {
+    kept(Manner::Once, Fence::Barrier, &with_barrier());
+}
+
+#[test]
+fn a_slow_service_passes() {
+    let more = ["--only", "second,time_out,late,again,refused"];
+    let (code, report) = rehearse_in(Manner::Slow, Fence::Barrier, Breaks::Nothing, &more);
+    assert_eq!((code, &report["unfinished"]), (0, &serde_json::json!([])), "{report:#}");
+    assert_eq!(report["not_made"], serde_json::json!([]));
+    let rules = report["services"][1]["rules"].as_array().unwrap();
+    for tried in ["accepted", "refusal", "blind_undo", "undo_repeat", "tombstone", "after_undo"] {
+        let rule = rules.iter().find(|rule| rule["rule"] == tried).unwrap();
+        assert_eq!(rule["verdict"], "kept", "{rule}");
+    }
+}
+
+/// What is not answered is waited for that long.
+const SHORT: [&str; 2] = ["--patience", "2s"];
+
+#[test]
+fn a_service_that_never_calls_back_is_named_as_that() {
+    let broken = found(Manner::Never, Fence::Barrier, Breaks::Nothing, &SHORT, "accepted");
+    assert_eq!(broken["what"], "it says 202, and no callback came within 2 s");
+    assert_eq!(broken["exchanges"][0]["answer"], "202");
+    assert_eq!(broken["exchanges"][0]["callbacks"], serde_json::json!([]));
+}
+
+#[test]
+fn a_service_that_accepts_a_repeat_and_does_not_answer_it_is_found() {
+    let broken = found(Manner::Forgetful, Fence::Barrier, Breaks::Nothing, &SHORT, "accepted");
+    let exchanges = broken["exchanges"].as_array().unwrap();
+    let callbacks = exchanges.iter().map(|e| e["callbacks"].as_array().unwrap().len());
+    assert_eq!(callbacks.collect::<Vec<_>>(), [1, 0], "the answer at first, and none again");
+}
+
+#[test]
+fn a_callback_that_is_no_reply_is_shown_with_what_is_wrong() {
+    for (manner, breaks) in
+        [(Manner::Nameless, Breaks::Nothing), (Manner::Callback, Breaks::Answers)]
+    {
+        let broken = found(manner, Fence::Barrier, breaks, &SHORT, "accepted");
+        let what = broken["what"].as_str().unwrap();
+        assert!(what.contains("its callback was refused: the reply's type is Done"), "{what}");
+        let shown = broken["exchanges"][0]["callbacks"][0].as_str().unwrap();
+        assert!(shown.starts_with("callback {\"type\":\"Done\""), "{shown}");
+        assert!(shown.contains("(refused: the reply's type is Done"), "{shown}");
+    }
+}
+
+#[test]
+fn a_second_callback_that_says_another_thing_is_found() {
+    let only = ["--only", "second,refuse_before"];
+    let broken = found(Manner::TwoFaced, Fence::Barrier, Breaks::Nothing, &only, "repeat");
+    let callbacks = broken["exchanges"][0]["callbacks"].as_array().unwrap();
+    assert_eq!(callbacks.len(), 2, "{broken}");
+    assert_eq!(broken["what"], "a callback says something else than its first answer");
+}
+
+#[test]
+fn each_rule_that_is_broken_by_callback_is_found_alone() {
+    for (breaks, rule) in [
+        (Breaks::Repeat, "repeat"),
+        (Breaks::Refusal, "refusal"),
+        (Breaks::Undo, "undo"),
+        (Breaks::UndoByRefusing, "undo"),
+        (Breaks::BlindUndo, "blind_undo"),
+        (Breaks::UndoRepeat, "undo_repeat"),
+        (Breaks::UndoFirst, "undo_first"),
+        (Breaks::Tombstone, "tombstone"),
+        (Breaks::AfterUndo, "after_undo"),
+        (Breaks::UnknownCommand, "unknown_command"),
+        (Breaks::Garbage, "garbage"),
+    ] {
+        found(Manner::Callback, Fence::Barrier, breaks, &[], rule);
+    }
+    found(Manner::Callback, Fence::Settle, Breaks::SecondRound, &[], "second_round");
+}
+
+#[test]
+fn two_copies_at_once_that_are_done_twice_are_found_by_their_callbacks() {
+    let broken = found(Manner::Callback, Fence::Barrier, Breaks::AtOnce, &ALIKE, "at_once");
+    let exchange = &broken["exchanges"][1];
+    let shown = exchange["callbacks"][0].as_str().unwrap();
+    assert!(shown.starts_with("callback {\"type\":\"SagaStepCompleted\""), "{shown}");
+    found(Manner::Callback, Fence::Barrier, Breaks::UndoAtOnce, &ALIKE, "undo_at_once");
+}
