@@ -275,7 +275,11 @@ const SECRET_CHARS_MIN: usize = 6;
 /// What was secret in a request.
 fn secrets<'a>(bound: &'a Bound, outgoing: &'a Outgoing) -> impl Iterator<Item = &'a str> {
     let sent = bound.headers.values().filter_map(|value| value.to_str().ok());
-    sent.chain(outgoing.reply_to.as_deref())
+    let reply_to = outgoing.reply_to.as_deref();
+    // Of a reply address the token alone is a credential, too.
+    let token = reply_to.and_then(|address| address.rsplit('/').next());
+    sent.chain(reply_to)
+        .chain(token)
         // A scheme's name is public, what follows it is not.
         .map(|secret| secret.rsplit(' ').next().unwrap_or(secret))
         .filter(|secret| secret.len() >= SECRET_CHARS_MIN)

@@ -264,6 +264,7 @@ async fn what_a_peer_echoes_of_our_secrets_is_hidden() {
             let echo: String = ["authorization", "x-key", "amends-reply-to"]
                 .iter()
                 .filter_map(|name| peers::header(&head, name))
+                .chain(["token=TOKEN-OF-IT"])
                 .collect::<Vec<_>>()
                 .join(" | ");
             let _ = stream
@@ -276,10 +277,10 @@ async fn what_a_peer_echoes_of_our_secrets_is_hidden() {
     service.headers.push(("x-key".to_owned(), "correct-horse".to_owned()));
     let mut sender = Sender::to(service);
     let mut outgoing = action();
-    outgoing.reply_to = Some("http://us/v1/replies/TOKEN".to_owned());
+    outgoing.reply_to = Some("http://us/v1/replies/TOKEN-OF-IT".to_owned());
     let outcome = sender.exchange(outgoing).await;
     let note = is_breach(&outcome);
-    assert!(note.contains("Bearer [secret] | [secret] | [secret]"), "{note}");
+    assert!(note.contains("Bearer [secret] | [secret] | [secret] | token=[secret]"), "{note}");
     let shown = format!("{outcome:?}");
     for secret in ["hunter2", "correct-horse", "TOKEN"] {
         assert!(!shown.contains(secret), "{shown}");
