@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::broken::{ALIKE, EVERYWHERE, broken};
 use crate::manner::Manner;
-use crate::participant::{Breaks, Fence};
-use crate::rehearse_in;
+use crate::participant::{Breaks, Fence, Participant};
+use crate::{output, rehearse_in, written};
 
 /// A service keeps every rule, of which these were tried.
 #[track_caller]
@@ -61,6 +61,31 @@ fn one_callback_for_two_copies_is_enough() {
 }
 
 #[test]
+fn callbacks_come_to_the_address_that_was_said() {
+    // Free a moment ago; the address is one that this machine alone has another name for.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (listen, url) = (free.to_string(), format!("http://localhost:{}/", free.port()));
+    let more = ["--only", "second,duplicate", "--listen", &listen, "--reply-url", &url];
+    let (code, report) = rehearse_in(Manner::Callback, Fence::Barrier, Breaks::Nothing, &more);
+    assert_eq!(code, 0, "{report:#}");
+    let rules = report["services"][1]["rules"].as_array().unwrap();
+    let accepted = rules.iter().find(|rule| rule["rule"] == "accepted").unwrap();
+    assert_eq!(accepted["verdict"], "kept", "{accepted}");
+}
+
+#[test]
+fn other_machines_are_let_in_only_when_that_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let tried = Participant::start(Fence::Barrier, Breaks::Nothing);
+    let far = ["--listen", "0.0.0.0:7", "--reply-url", "http://test-host:7"];
+    let output = output(&written(folder.path(), Fence::Barrier), &tried, &far, "table");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("can be reached from other machines"), "{words}");
+    assert!(words.contains("--tls-cert chain.pem --tls-key key.pem, or --insecure"), "{words}");
+}
+
+#[test]
 fn a_slow_service_passes() {
     let more = ["--only", "second,time_out,late,again,refused"];
     let (code, report) = rehearse_in(Manner::Slow, Fence::Barrier, Breaks::Nothing, &more);
@@ -102,6 +127,8 @@ fn a_callback_that_is_no_reply_is_shown_with_what_is_wrong() {
         assert!(what.contains("its callback was refused: the reply's type is Done"), "{what}");
         let shown = broken["exchanges"][0]["callbacks"][0].as_str().unwrap();
         assert!(shown.starts_with("callback {\"type\":\"Done\""), "{shown}");
+        let hidden = r#""address":"[secret]","by_token":"[secret]""#;
+        assert!(shown.contains(hidden), "{shown}");
         assert!(shown.contains("(refused: the reply's type is Done"), "{shown}");
     }
 }

@@ -63,6 +63,9 @@ pub fn call_back(
     };
     if manner == Manner::Nameless || said.is_string() {
         reply["type"] = json!("Done");
+        // Participants echo what they were sent.
+        reply["address"] = json!(to);
+        reply["by_token"] = json!(to.rsplit('/').next());
     }
     reply["saga_id"] = body["saga_id"].clone();
     reply["step_name"] = body["step_name"].clone();
