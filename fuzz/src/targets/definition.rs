@@ -17,6 +17,9 @@ pub(super) const TARGET: Target = Target {
     seeds,
 };
 
+/// So much of every name stands in its box.
+const SHOWN_CHARS_MIN: usize = 16;
+
 /// The most that checking a file may hold at one time for each byte of it, and beside that: an empty
 /// list takes two bytes to write and a tree's node to read; the JSON Schema of the data brings its
 /// own compiled form.
@@ -90,7 +93,9 @@ fn what_is_accepted_is_taken_by_the_machine(compiled: &Compiled) {
     assert_eq!(compiled.extras.len(), def.steps().len());
     for step in def.steps() {
         assert!(mermaid(compiled).contains(&*step.name), "{} is not drawn", step.name);
-        assert!(ascii(compiled).contains(&*step.name), "{} is not drawn", step.name);
+        // In a box of a terminal a long name has no room to its end.
+        let begins: String = step.name.chars().take(SHOWN_CHARS_MIN).collect();
+        assert!(ascii(compiled).contains(&begins), "{} is not drawn", step.name);
     }
     svg(compiled);
 }

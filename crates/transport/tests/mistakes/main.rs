@@ -73,11 +73,15 @@ async fn every_mistake_is_caught() {
     set_hook(Box::new(|_| {}));
     let mut uncaught = Vec::new();
     println!("{} cases, {} mistakes", CASES.len(), MISTAKES.len());
-    for (mistake, words) in MISTAKES {
+    // All at once: what is lost is waited for.
+    let all = MISTAKES.iter().map(async |(mistake, words)| {
         let by = match failing(&InExchanges(Some(*mistake))).await {
             Some(case) => Some(case),
             None => failing(&ByMessage(Some(*mistake))).await,
         };
+        (words, by)
+    });
+    for (words, by) in futures_util::future::join_all(all).await {
         println!("  {words}: {}", by.unwrap_or("-"));
         if by.is_none() {
             uncaught.push(words);
