@@ -40,6 +40,7 @@ every law has one that caught some.
   [simulation.md](simulation.md); as many seeds as every test run plays.
 - Tests are named by file and function. `cargo xtask mistakes` builds those mistakes into a copy of
   the source, of which the row names the file.
+- What takes longer than a test run is listed in [releasing.md](releasing.md).
 
 ";
 
