@@ -87,7 +87,9 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_add(1));
         }
         let resident = own.resident_bytes().expect("a readable status");
-        assert!(resident > 100_000 && own.resident_bytes_peak() >= Some(resident));
+        // Linux counts a thread's pages in batches, and the peak only now and then: it may lag.
+        let peak = own.resident_bytes_peak().expect("a readable status");
+        assert!(resident > 100_000 && peak > resident / 2, "{resident}, at most {peak}");
         assert!(own.written_bytes().is_some());
     }
 
