@@ -31,8 +31,9 @@ const HEAD: &str = "\
 <!-- Written by `cargo xtask proof`; a run of all stages holds it against what the checks say. -->
 
 Each law of [semantics.md](semantics.md), section 6: where it is checked, over how much, and the
-mistakes, built in on purpose, that the check caught. A check that caught none shows up as empty, and
-every law has one that caught some.
+mistakes, built in on purpose, that the check caught. The explorer and the simulator say themselves what
+they caught, in every run. What tests caught is written by hand: the page fails when such a test is gone,
+and `cargo xtask mistakes`, which builds the others in, is no part of a test run.
 
 - *explorer*: every state of every small saga, [exploration.md](exploration.md); the numbers are those
   of the quick part, which every test run explores.

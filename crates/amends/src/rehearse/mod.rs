@@ -103,7 +103,14 @@ pub async fn rehearse(
     }
     let mut played = BTreeMap::new();
     while let Some(ended) = running.join_next().await {
-        let Ok((n, drill)) = ended else { continue };
+        // One that panicked has tried nothing: said, and not left out of what was kept.
+        let (n, drill) = match ended {
+            Ok(ended) => ended,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => continue,
+            },
+        };
         tally.reached(&drill)?;
         played.insert(n, drill);
         progress(played.len() + 1, of);
