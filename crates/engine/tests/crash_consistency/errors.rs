@@ -59,7 +59,7 @@ pub fn clear_in_time(mount: &Mount) -> JoinHandle<()> {
 fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
     let opened = world.openings_failed.is_empty();
     if kind == Kind::Full && opened {
-        assert_eq!(world.restarts, 0, "a full disk is tried again: {:?}", world.refusals);
+        assert_eq!(world.restarts, 0, "a full disk is tried again: {:?} (L6)", world.refusals);
     }
     // Each commit syncs a write-ahead file, and a sync is never tried again on the same file. An engine
     // that is being stopped is not started again, and closing syncs what was synced before.
@@ -67,7 +67,7 @@ fn answered_rightly(world: &World, kind: Kind, hit: &Hit) {
     let at_work = world.stopping_from.is_none_or(|from| hit.acts < from);
     let is_error = matches!(kind, Kind::Error | Kind::FailedSync);
     if is_error && hit.operation == Operation::Sync && of_log && opened && at_work {
-        assert!(world.restarts > 0, "{hit:?}: {:?}", world.refusals);
+        assert!(world.restarts > 0, "written on after {hit:?}: {:?} (L6)", world.refusals);
     }
     for refusal in world.refusals.iter().chain(&world.openings_failed) {
         let clear = ["disk", "full", "cannot be", "broke off", "stopped", "not known"];

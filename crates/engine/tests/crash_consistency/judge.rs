@@ -51,7 +51,10 @@ pub async fn judge(world: &mut World) {
 /// What was told of a saga holds.
 async fn there(world: &mut World, saga: SagaId, told: &[Told]) {
     let Some(found) = look(world, saga).await else {
-        assert!(may_be_gone(world, Some(&told.to_vec())), "{saga} was acknowledged: {told:?}");
+        assert!(
+            may_be_gone(world, Some(&told.to_vec())),
+            "{saga} was acknowledged: {told:?} (S18)"
+        );
         return;
     };
     for told in told {

@@ -21,7 +21,8 @@ impl Owners {
     pub fn replace(&mut self, store: &Store, acts: impl Fn() -> usize) -> Result<(), String> {
         let own = block_on(store.journal.acquire(SHARD)).map_err(|error| error.to_string())?;
         let newest = self.0.iter().map(|(_, epoch)| *epoch).max();
-        assert!(newest.is_none_or(|newest| own > newest), "{own:?} after {newest:?} (S14)");
+        // That it is the owner was an acknowledgement, too.
+        assert!(newest.is_none_or(|newest| own > newest), "{own:?} after {newest:?} (S14) (S18)");
         self.0.push((acts(), own));
         let replaced = Batch { shard: SHARD, epoch: Epoch(own.0 - 1), entries: Vec::new() };
         match block_on(store.journal.append(replaced)) {

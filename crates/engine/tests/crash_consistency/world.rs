@@ -239,6 +239,7 @@ impl World {
         let asked = self
             .until(async |handle| match handle.ask(saga, ask.clone(), None).await {
                 Err(AskError::Refused(_) | AskError::DoesNotFit(_)) => Ok(None),
+                Err(AskError::NoSuchSaga(_)) => panic!("{saga} was acknowledged (S18)"),
                 other => other.map(Some),
             })
             .await;
@@ -254,7 +255,7 @@ impl World {
             .until(async |handle| match handle.wait(saga, a_minute).await {
                 Ok(Some(snapshot)) if snapshot.saga.state.ended() => Ok(snapshot.saga),
                 Ok(Some(snapshot)) => Err(format!("{:?}", snapshot.saga)),
-                Ok(None) => panic!("{saga} was acknowledged and is not there"),
+                Ok(None) => panic!("{saga} was acknowledged and is not there (S18)"),
                 Err(error) => Err(error.to_string()),
             })
             .await;
