@@ -228,7 +228,10 @@ fn paced(rate: u32, seconds: u64) -> Option<u64> {
         let doubled = 1_u64.checked_shl(u32::try_from(seconds).ok()?)?;
         share.checked_mul(doubled - 1)
     };
-    (within(seconds - 1)? < FAILURES_MAX).then_some(u64::from(SHARDS) * within(seconds)?)
+    if within(seconds - 1)? >= FAILURES_MAX {
+        return None;
+    }
+    u64::from(SHARDS).checked_mul(within(seconds)?)
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
