@@ -174,7 +174,8 @@ fn one_shape(options: &Options, shape: &str) -> Result<(), String> {
 
 fn everything(options: &Options) -> Result<(), String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("floor.txt");
-    let mut floor = Floor::parse(&fs::read_to_string(&path).unwrap_or_default())?;
+    let kept = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let mut floor = Floor::parse(&kept)?;
     let whole = options.group.is_none() && !options.only_traps;
     let mut table = Table::default();
     if !options.only_traps {
@@ -210,12 +211,13 @@ fn explore_groups(options: &Options, floor: &mut Floor, table: &mut Table) -> Re
     if groups.is_empty() {
         return Err("there is no such group: see --plan, with --whole or --deep".to_owned());
     }
+    let mut fallen = Vec::new();
     let mut hold = |name: &str, tally: &Tally| {
         if options.raise_floor {
             floor.raise(name, tally);
-            return Ok(());
+        } else {
+            fallen.extend(floor.below(name, tally));
         }
-        floor.below(name, tally).map_or(Ok(()), Err)
     };
     for group in groups {
         let tally = explore_group(&group)?;
@@ -223,16 +225,16 @@ fn explore_groups(options: &Options, floor: &mut Floor, table: &mut Table) -> Re
         table.explored(&group, &tally);
         // Nobody has yet explored the deep so far that there is a floor.
         if group.reach < Reach::Deep {
-            hold(group.name, &tally)?;
+            hold(group.name, &tally);
         }
     }
     println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
     // Its total too, so that no group is lost or moved unseen.
-    match (options.reach, &options.group) {
-        (Reach::Quick, None) => hold("all-quick", &total),
-        (Reach::Whole, None) => hold("all-whole", &total),
-        _ => Ok(()),
+    if let (Some(name), None) = (Floor::total(options.reach), &options.group) {
+        hold(name, &total);
     }
+    // A long run says at its end all that it found, and not the first of it only.
+    if fallen.is_empty() { Ok(()) } else { Err(fallen.join("\n")) }
 }
 
 fn explore_group(group: &groups::Group) -> Result<Tally, String> {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use amends_core::{Direction, RunRef};
 
-use crate::groups::{Broken, Spec, Tally};
+use crate::groups::{Broken, Reach, Spec, Tally};
 use crate::model::{Action, Scene};
 use crate::stage::Stage;
 use crate::world::{Leg, Packet};
@@ -125,6 +125,16 @@ impl Floor {
         Ok(Self(floor))
     }
 
+    /// The name under which the total of a run of this reach is kept: of the deep no run has yet
+    /// come to its end.
+    pub fn total(reach: Reach) -> Option<&'static str> {
+        match reach {
+            Reach::Quick => Some("all-quick"),
+            Reach::Whole => Some("all-whole"),
+            Reach::Deep => None,
+        }
+    }
+
     /// Raises a group's floor to what it came to.
     pub fn raise(&mut self, group: &str, tally: &Tally) {
         self.0.insert(group.to_owned(), (tally.shapes, tally.states));
@@ -158,7 +168,10 @@ impl Floor {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::plan;
 
     #[test]
     fn a_floor_reads_back_and_tells_a_fall() {
@@ -169,5 +182,14 @@ mod tests {
         let told = floor.map(|floor| floor.below("one", &less));
         assert!(matches!(told, Ok(Some(_))), "{told:?}");
         assert!(Floor::default().below("one", &less).is_some(), "no floor holds nothing");
+    }
+
+    #[test]
+    fn every_group_that_is_not_deep_has_a_floor_and_every_floor_a_group() {
+        let kept = Floor::parse(include_str!("../floor.txt"));
+        let totals = [Reach::Quick, Reach::Whole].into_iter().filter_map(Floor::total);
+        let groups = plan::all(Reach::Whole).into_iter().map(|group| group.name);
+        let wanted: BTreeSet<String> = groups.chain(totals).map(str::to_owned).collect();
+        assert_eq!(kept.map(|floor| floor.0.into_keys().collect()), Ok(wanted));
     }
 }
