@@ -80,6 +80,9 @@ impl Drill {
 
 impl fmt::Display for Drill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.fault == Fault::None {
+            return f.write_str("without any fault");
+        }
         let direction = if self.undo { " (undo)" } else { "" };
         write!(f, "{}{direction}: {}", self.name, self.fault.name())
     }

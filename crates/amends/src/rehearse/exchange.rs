@@ -68,6 +68,8 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// The answer in the exchange as it came; none where there was none.
     pub seen: Option<Seen>,
+    /// Its connection broke off before an answer came.
+    pub broke_off: bool,
     /// It was accepted (202), so that the answer is to come by callback.
     pub accepted: bool,
     /// What came by callback; all of it once the drill is over.
@@ -88,6 +90,7 @@ impl Exchange {
             body: String::from_utf8_lossy(&outgoing.body).into_owned(),
             outcome: Outcome::Accepted,
             seen: None,
+            broke_off: false,
             accepted: false,
             callbacks: Vec::new(),
             place,
@@ -116,6 +119,11 @@ impl Exchange {
                 | Circumstance::UndoBeside
                 | Circumstance::SecondRound
         )
+    }
+
+    /// Is it without an answer as one is that the participant was at work for when it stopped?
+    pub fn is_left(&self) -> bool {
+        matches!(self.outcome, Outcome::Unknown { .. }) && (self.broke_off || self.accepted)
     }
 
     /// Did the participant say no for good?

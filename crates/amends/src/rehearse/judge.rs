@@ -25,6 +25,9 @@ pub fn judge(log: &[Exchange], fence: &dyn Fn(&Exchange) -> Option<Fence>) -> Ve
 
 fn verdicts(log: &[Exchange], at: usize, fence: Option<Fence>) -> Vec<Verdict> {
     let said = &log[at];
+    if matches!(said.outcome, amends_wire::Outcome::NotSent { .. }) {
+        return Vec::new(); // it never arrived
+    }
     let accepted = said.accepted.then(|| Verdict {
         rule: Rule::Accepted,
         at,

@@ -68,9 +68,11 @@ impl Participants {
         let step = StepIx(outgoing.ticket.step);
         let within = self.patience.exchange();
         let answer = tokio::time::timeout(within, self.http.exchange(outgoing)).await;
+        let in_time = answer.is_ok();
         (exchange.outcome, exchange.seen) = answer.unwrap_or_else(|_| {
             (Outcome::unknown(format!("none within {} s", within.as_secs_f32())), None)
         });
+        exchange.broke_off = in_time && exchange.seen.is_none();
         match exchange.outcome {
             // What is no command has no answer that could come later.
             Outcome::Accepted if !circumstance.is_probe() => {

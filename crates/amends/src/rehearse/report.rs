@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::callbacks::Callback;
 use super::exchange::Exchange;
 use super::rule::Rule;
+use super::stopped::Stopped;
 
 /// The whole of it.
 #[derive(Debug)]
@@ -25,8 +26,12 @@ pub struct Report {
     pub unfinished: Vec<Unfinished>,
     /// Drills whose fault could not be made: the saga never came to the command with this data.
     pub unmade: Vec<String>,
+    /// Participants that were there and are no longer.
+    pub stopped: Vec<Stopped>,
     /// How many drills were played.
     pub drills: usize,
+    /// How many were not, because a participant was gone.
+    pub not_played: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -97,6 +102,15 @@ impl Shown {
     }
 }
 
+impl Shown {
+    fn json(&self) -> Value {
+        json!({
+            "request": self.request, "idempotency_key": self.key, "body": self.body,
+            "answer": self.answer, "callbacks": self.callbacks,
+        })
+    }
+}
+
 fn shown(callback: &Callback) -> String {
     let to = if callback.to_copy { " to the other copy's address" } else { "" };
     let refused = match &callback.says {
@@ -117,7 +131,7 @@ fn start_of(text: &str) -> String {
 impl Report {
     /// Was every rule kept that was tried?
     pub fn all_kept(&self) -> bool {
-        self.broken.is_empty() && self.unfinished.is_empty()
+        self.broken.is_empty() && self.unfinished.is_empty() && self.stopped.is_empty()
     }
 
     /// What a service does about a rule.
@@ -145,17 +159,23 @@ impl Report {
         });
         let broken = self.broken.iter().map(|broken| {
             let words = broken.rule.words();
-            let exchanges = broken.exchanges.iter().map(|shown| {
-                json!({
-                    "request": shown.request, "idempotency_key": shown.key, "body": shown.body,
-                    "answer": shown.answer, "callbacks": shown.callbacks,
-                })
-            });
+            let exchanges = broken.exchanges.iter().map(Shown::json);
             json!({
                 "rule": words.id, "service": broken.service, "scenario": broken.drill,
                 "words": words.rule, "place": words.place, "what": broken.what,
                 "exchanges": exchanges.collect::<Vec<_>>(),
                 "in_production": words.consequence, "fix": words.fix,
+            })
+        });
+        let stopped = self.stopped.iter().map(|stopped| {
+            let unanswered = stopped
+                .unanswered
+                .iter()
+                .map(|(scenario, shown)| json!({"scenario": scenario, "exchange": shown.json()}));
+            json!({
+                "service": stopped.service, "scenario": stopped.scenario, "why": stopped.why,
+                "unanswered": unanswered.collect::<Vec<_>>(),
+                "in_production": Stopped::CONSEQUENCE, "fix": Stopped::FIX,
             })
         });
         let unfinished = self.unfinished.iter().map(|u| json!({"scenario": u.drill, "why": u.why}));
@@ -166,7 +186,9 @@ impl Report {
             "took_ms": u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX),
             "services": rows.collect::<Vec<_>>(),
             "broken": broken.collect::<Vec<_>>(),
+            "stopped": stopped.collect::<Vec<_>>(),
             "unfinished": unfinished.collect::<Vec<_>>(),
+            "not_played": self.not_played,
             "not_made": self.unmade,
         })
     }

@@ -66,6 +66,13 @@ pub struct Played {
     pub unfinished: Option<String>,
 }
 
+impl Played {
+    /// Did its saga complete?
+    pub fn completed(&self) -> bool {
+        self.saga.as_ref().is_some_and(|saga| saga.state == State::Completed)
+    }
+}
+
 impl Play {
     /// Plays one drill.
     pub async fn drill(&self, drill: Drill, data: &Value) -> Played {

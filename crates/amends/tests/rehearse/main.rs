@@ -6,6 +6,7 @@ mod later;
 mod manner;
 mod page;
 mod participant;
+mod stopped;
 mod usage;
 mod worked;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,10 @@ pub enum Breaks {
     AfterUndo,
     UnknownCommand,
     Garbage,
+    /// No rule: its process ends at the first command.
+    StopsAtOnce,
+    /// Its process ends at a repeated action; `UnknownCommand` is broken before that.
+    StopsAtRepeat,
 }
 
 /// Whether an undo of nothing leaves a tombstone.
@@ -53,6 +57,9 @@ pub struct Participant {
 }
 
 struct Desk {
+    address: SocketAddr,
+    /// The conversations that are open; none where the process has ended.
+    open: Mutex<Option<Vec<TcpStream>>>,
     breaks: Breaks,
     fence: Fence,
     manner: Manner,
@@ -84,16 +91,27 @@ impl Participant {
     /// The same, in a manner of its own.
     pub fn answering(manner: Manner, fence: Fence, breaks: Breaks) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let desk = Desk { breaks, fence, manner, books: Mutex::default(), arrived: Condvar::new() };
-        let desk = Arc::new(desk);
+        let address = listener.local_addr().unwrap();
+        let desk = Arc::new(Desk {
+            address,
+            open: Mutex::new(Some(Vec::new())),
+            breaks,
+            fence,
+            manner,
+            books: Mutex::default(),
+            arrived: Condvar::new(),
+        });
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                match &mut *desk.open.lock().unwrap() {
+                    Some(open) => open.push(stream.try_clone().unwrap()),
+                    None => break,
+                }
                 let desk = Arc::clone(&desk);
                 std::thread::spawn(move || desk.converse(&stream));
             }
         });
-        Self { url }
+        Self { url: format!("http://{address}") }
     }
 }
 
@@ -136,13 +154,16 @@ impl Desk {
     ) -> (u16, String, &'static str) {
         const JSON: &str = "application/json";
         if !["/Do", "/Undo"].contains(&path) {
-            let status = if self.breaks == Breaks::UnknownCommand { 200 } else { 404 };
-            return (status, "{}".to_owned(), JSON);
+            let is_ok = [Breaks::UnknownCommand, Breaks::StopsAtRepeat].contains(&self.breaks);
+            return (if is_ok { 200 } else { 404 }, "{}".to_owned(), JSON);
         }
         let Ok(body) = serde_json::from_slice::<Value>(body) else {
             let status = if self.breaks == Breaks::Garbage { 500 } else { 400 };
             return (status, "no JSON".to_owned(), "text/plain");
         };
+        if self.stops_at(path, &body) {
+            self.stop();
+        }
         if self.manner.is_later(path) {
             self.later(path, attempt, reply_to, body);
             return (202, String::new(), JSON);
@@ -155,6 +176,28 @@ impl Desk {
             Value::String(text) => (status, text, "text/html"),
             answer => (status, answer.to_string(), JSON),
         }
+    }
+
+    fn stops_at(&self, path: &str, body: &Value) -> bool {
+        let key = body["idempotency_key"].as_str().unwrap();
+        match self.breaks {
+            Breaks::StopsAtOnce => true,
+            Breaks::StopsAtRepeat => {
+                path == "/Do" && self.books.lock().unwrap().answers.contains_key(key)
+            }
+            _ => false,
+        }
+    }
+
+    /// As the system leaves a process that has ended: nobody listens, and every connection is broken
+    /// off.
+    fn stop(&self) {
+        let Some(open) = self.open.lock().unwrap().take() else { return };
+        // Whoever listens hears of it by a last connection, and then there is none.
+        while TcpStream::connect(self.address).is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        open.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
 
     /// Carries out what was accepted, and brings the answer.

@@ -48,8 +48,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Amends-Reply-To of the command: this listens for it, on this machine and a free port. For
 /// services that run elsewhere say --listen and --reply-url.
 ///
-/// Ends with 0 when every rule that was tried was kept, with 1 when one is broken, and with 2 when
-/// nothing can be said: a service that is not there, a file or data that will not do.
+/// Ends with 0 when every rule that was tried was kept, with 1 when one is broken or a service stops
+/// answering, and with 2 when nothing can be said: a service that is not there, a file or data that
+/// will not do.
 #[derive(Args, Debug)]
 pub struct Rehearse {
     /// The definition

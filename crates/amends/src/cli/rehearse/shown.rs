@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write as _, stderr};
 
 use super::super::columns::below;
 use super::super::shown::paint;
-use crate::rehearse::{Broken, Cell, Report, Rule};
+use crate::rehearse::{Broken, Cell, Report, Rule, Shown as Exchange, Stopped};
 
 /// Under a broken rule's head.
 const INDENT: usize = 4;
@@ -28,6 +28,9 @@ pub fn words(report: &Report, width: Option<usize>, colour: bool) -> String {
     for (n, broken) in (1..).zip(&report.broken) {
         text += &of_broken(n, broken, width, colour);
     }
+    for stopped in &report.stopped {
+        text += &of_stopped(stopped, report.not_played, width, colour);
+    }
     for unfinished in &report.unfinished {
         let words = format!("{}: {}", unfinished.drill, unfinished.why);
         let _ = write!(text, "\n{} the saga did not end\n", paint("!", "33", colour));
@@ -39,10 +42,12 @@ pub fn words(report: &Report, width: Option<usize>, colour: bool) -> String {
 fn summary(report: &Report, colour: bool) -> String {
     let seconds = report.took.as_secs_f32();
     let drills = plural(report.drills, "scenario");
-    let verdict = match (report.broken.len(), report.unfinished.len()) {
-        (0, 0) => paint("every rule that was tried was kept", "32", colour),
-        (0, n) => paint(&format!("{} did not end", plural(n, "saga")), "33", colour),
-        (n, _) => paint(&format!("{} broken", plural(n, "promise")), "31", colour),
+    let of = (report.broken.len(), report.stopped.len(), report.unfinished.len());
+    let verdict = match of {
+        (0, 0, 0) => paint("every rule that was tried was kept", "32", colour),
+        (0, 0, n) => paint(&format!("{} did not end", plural(n, "saga")), "33", colour),
+        (0, n, _) => paint(&format!("{} stopped answering", plural(n, "service")), "31", colour),
+        (n, _, _) => paint(&format!("{} broken", plural(n, "promise")), "31", colour),
     };
     format!("{verdict}: {} in {drills} and {seconds:.1} s\n", report.saga_type)
 }
@@ -138,26 +143,56 @@ fn untried(report: &Report, width: usize, colour: bool) -> String {
 fn of_broken(n: usize, broken: &Broken, width: usize, colour: bool) -> String {
     let rule = broken.rule.words();
     let head = format!("{n}. {}: {}", broken.service, rule.short);
-    let mut text = format!("\n{} {}\n", paint("✗", "1;31", colour), paint(&head, "1", colour));
-    let mut line = |label: &str, words: &str| {
-        let below = below(words, INDENT + LABEL_CHARS, Some(width));
-        let label = paint(&format!("{label:LABEL_CHARS$}"), "36", colour);
-        let _ = write!(text, "{:INDENT$}{label}{}", "", below.trim_start());
-    };
+    let mut text = head_of(&head, colour);
+    let mut line = |label: &str, words: &str| text += &labelled(label, words, width, colour);
     line("the rule", &format!("{} ({})", rule.rule, rule.place));
     line("the scenario", &broken.drill);
     line("what was seen", &broken.what);
-    for shown in &broken.exchanges {
-        line("", &format!("{}  {}", shown.request, shown.key));
-        line("", &format!("  {}", shown.body));
-        line("", &format!("← {}", shown.answer));
-        for callback in &shown.callbacks {
-            line("", &format!("→ {callback}"));
-        }
-    }
+    broken.exchanges.iter().flat_map(lines_of).for_each(|words| line("", &words));
     line("in production", rule.consequence);
     line("the fix", rule.fix);
     text
+}
+
+fn of_stopped(stopped: &Stopped, not_played: usize, width: usize, colour: bool) -> String {
+    let mut text = head_of(&format!("{} stopped answering", stopped.service), colour);
+    let mut line = |label: &str, words: &str| text += &labelled(label, words, width, colour);
+    line("the scenario", &stopped.scenario);
+    line("what was seen", &format!("it cannot be reached any more: {}", stopped.why));
+    if !stopped.unanswered.is_empty() {
+        line("", "what it left without an answer, one of which may have made it stop:");
+    }
+    for (scenario, shown) in &stopped.unanswered {
+        line("", &format!("in {scenario}"));
+        lines_of(shown).iter().for_each(|words| line("", words));
+    }
+    if not_played > 0 {
+        line("not played", &format!("{}, with this service gone", plural(not_played, "scenario")));
+    }
+    line("in production", Stopped::CONSEQUENCE);
+    line("the fix", Stopped::FIX);
+    text
+}
+
+fn head_of(head: &str, colour: bool) -> String {
+    format!("\n{} {}\n", paint("✗", "1;31", colour), paint(head, "1", colour))
+}
+
+fn labelled(label: &str, words: &str, width: usize, colour: bool) -> String {
+    let below = below(words, INDENT + LABEL_CHARS, Some(width));
+    let label = paint(&format!("{label:LABEL_CHARS$}"), "36", colour);
+    format!("{:INDENT$}{label}{}", "", below.trim_start())
+}
+
+/// What was asked, what was said, and what came by callback.
+fn lines_of(exchange: &Exchange) -> Vec<String> {
+    let mut lines = vec![
+        format!("{}  {}", exchange.request, exchange.key),
+        format!("  {}", exchange.body),
+        format!("← {}", exchange.answer),
+    ];
+    lines.extend(exchange.callbacks.iter().map(|callback| format!("→ {callback}")));
+    lines
 }
 
 /// Shows on a terminal how far it is; nothing anywhere else. What was shown is gone when it is

@@ -1,0 +1,232 @@
+//! Verdicts are counted by rule and service, and what is worth showing is kept: the first exchange that
+//! breaks a rule, the sagas that did not end, the participants that stopped answering.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use amends_core::definition::{Definition, Fence};
+
+use super::drill::Fault;
+use super::exchange::Exchange;
+use super::judge::judge;
+use super::report::{Broken, Cell, Report, Shown, Unfinished};
+use super::rule::Rule;
+use super::sample::Sample;
+use super::scene::{Play, Played};
+use super::stopped::{self, Stopped};
+
+/// Why a rule was not tried whose scenario came.
+const UNANSWERED: &str = "what it has accepted was not answered";
+
+/// Why a rule was not tried whose scenario did not come any more.
+const STOPPED: &str = "a service stopped answering before this was tried";
+
+/// What is said outside of any saga has no scenario.
+const OUTSIDE: &str = "outside of any saga";
+
+/// What all that was asked and said comes to.
+pub struct Tally {
+    saga_type: String,
+    services: Vec<String>,
+    fences: BTreeMap<String, Option<Fence>>,
+    undone: BTreeMap<String, bool>,
+    actions: BTreeMap<String, String>,
+    of_service: BTreeMap<String, Vec<Option<Fence>>>,
+    counts: BTreeMap<(Rule, String), (usize, usize)>,
+    broken: Vec<Broken>,
+    unfinished: Vec<Unfinished>,
+    unmade: Vec<String>,
+    stopped: Vec<Stopped>,
+}
+
+/// The services of a definition, in its order.
+pub fn services(definition: &Definition) -> Vec<String> {
+    let steps = definition.steps().iter();
+    let mut services: Vec<String> = Vec::new();
+    for command in steps.flat_map(|step| [step.action(), step.compensation()]).flatten() {
+        if !services.contains(&command.service.to_string()) {
+            services.push(command.service.to_string());
+        }
+    }
+    services
+}
+
+impl Tally {
+    /// Of what was said outside of any saga, and of the drills in their order.
+    pub fn of(play: &Play, probed: &[Exchange], played: &[Played]) -> Self {
+        let mut tally = Self::new(play);
+        let named = played.iter().map(|played| (played.drill.to_string(), &played.log[..]));
+        let logs: Vec<_> = named.chain([(OUTSIDE.to_owned(), probed)]).collect();
+        tally.stopped = Stopped::of(&logs);
+        tally.hold(probed, OUTSIDE);
+        for played in played {
+            tally.add(played);
+        }
+        tally
+    }
+
+    /// Does it name nothing that a participant has done?
+    pub fn is_silent(&self) -> bool {
+        self.broken.is_empty() && self.stopped.is_empty()
+    }
+
+    fn new(play: &Play) -> Self {
+        let definition = &play.compiled.definition;
+        let mut tally = Self {
+            saga_type: definition.saga_type().to_string(),
+            services: services(definition),
+            fences: BTreeMap::new(),
+            undone: BTreeMap::new(),
+            actions: BTreeMap::new(),
+            of_service: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            broken: Vec::new(),
+            unfinished: Vec::new(),
+            unmade: Vec::new(),
+            stopped: Vec::new(),
+        };
+        for at in definition.indices() {
+            let step = definition.step(at);
+            let fence = play.fence(at);
+            tally.fences.insert(step.name.to_string(), fence);
+            if let Some(action) = step.action() {
+                tally.actions.insert(step.name.to_string(), action.service.to_string());
+            }
+            if let Some(command) = step.compensation() {
+                let service = command.service.to_string();
+                tally.of_service.entry(service.clone()).or_default().push(fence);
+                tally.undone.insert(service, true);
+            }
+        }
+        tally
+    }
+
+    fn add(&mut self, played: &Played) {
+        let broken_before = self.broken_count();
+        let drill = played.drill.to_string();
+        self.hold(&played.log, &drill);
+        match &played.unfinished {
+            // Without any fault the data is to blame, or what was seen to be broken.
+            _ if played.drill.fault == Fault::None => {}
+            Some(why) => {
+                let is_explained =
+                    self.broken_count() > broken_before || stopped::at(&played.log).is_some();
+                if !is_explained {
+                    self.unfinished.push(Unfinished { drill, why: why.clone() });
+                }
+            }
+            None if !played.made => self.unmade.push(drill),
+            None => {}
+        }
+    }
+
+    fn broken_count(&self) -> usize {
+        self.counts.values().map(|(_, broken)| broken).sum()
+    }
+
+    fn hold(&mut self, log: &[Exchange], drill: &str) {
+        let fences = &self.fences;
+        let fence = |said: &Exchange| {
+            let step = said.step.split_once('.').map_or(said.step.as_str(), |(step, _)| step);
+            fences.get(step).copied().flatten()
+        };
+        for verdict in judge(log, &fence) {
+            let said = &log[verdict.at];
+            // What it has left without an answer by stopping breaks no rule by itself.
+            if said.is_left() && self.stopped.iter().any(|gone| gone.service == said.service) {
+                continue;
+            }
+            let count = self.counts.entry((verdict.rule, said.service.clone())).or_default();
+            count.0 += 1;
+            let Some(what) = verdict.broken else { continue };
+            count.1 += 1;
+            if count.1 > 1 {
+                continue;
+            }
+            let exchanges = verdict.against.into_iter().chain([verdict.at]);
+            self.broken.push(Broken {
+                rule: verdict.rule,
+                service: said.service.clone(),
+                drill: drill.to_owned(),
+                what,
+                exchanges: exchanges.map(|at| Shown::of(&log[at])).collect(),
+            });
+        }
+    }
+
+    /// The report, after so many drills, where so many more could not be played.
+    pub fn report(
+        self,
+        sample: &Sample,
+        drills: usize,
+        not_played: usize,
+        took: Duration,
+    ) -> Report {
+        let mut cells = BTreeMap::new();
+        for service in &self.services {
+            for rule in Rule::ALL {
+                let cell = match self.counts.get(&(rule, service.clone())) {
+                    Some(&(of, 0)) => Cell::Kept(of),
+                    Some(&(of, broken)) => Cell::Broken(broken, of),
+                    None => Cell::NotTried(self.why_not_tried(rule, service, sample)),
+                };
+                cells.insert((rule, service.clone()), cell);
+            }
+        }
+        let mut broken = self.broken;
+        broken.sort_by_key(|broken| {
+            (broken.rule, self.services.iter().position(|s| *s == broken.service))
+        });
+        Report {
+            saga_type: self.saga_type,
+            services: self.services,
+            cells,
+            broken,
+            unfinished: self.unfinished,
+            unmade: self.unmade,
+            stopped: self.stopped,
+            drills,
+            not_played,
+            took,
+        }
+    }
+
+    fn why_not_tried(&self, rule: Rule, service: &str, sample: &Sample) -> &'static str {
+        let has_undo = self.undone.contains_key(service);
+        let fences = self.of_service.get(service).map_or(&[] as &[_], Vec::as_slice);
+        let some = |wanted: Fence| fences.contains(&Some(wanted));
+        let unanswered = self.counts.get(&(Rule::Accepted, service.to_owned()));
+        let unanswered = unanswered.is_some_and(|&(_, broken)| broken > 0);
+        match rule {
+            Rule::Accepted => "it answered everything in the exchange",
+            Rule::Refusal => match self
+                .actions
+                .iter()
+                .any(|(step, of)| of == service && sample.has_refused(step))
+            {
+                true if unanswered => UNANSWERED,
+                true => "the data given with --refused was not refused by it",
+                false => "no data that it refuses is known: give it with --refused STEP=JSON",
+            },
+            Rule::Undo
+            | Rule::BlindUndo
+            | Rule::UndoRepeat
+            | Rule::UndoAtOnce
+            | Rule::UndoFirst
+            | Rule::AfterUndo
+            | Rule::Tombstone
+            | Rule::SecondRound
+                if !has_undo =>
+            {
+                "nothing of it is undone"
+            }
+            Rule::Tombstone if !some(Fence::Barrier) => {
+                "its fence is not `barrier`, so it does not promise this"
+            }
+            _ if !self.stopped.is_empty() => STOPPED,
+            _ if unanswered && rule != Rule::SecondRound => UNANSWERED,
+            Rule::SecondRound => "no action was done after its undo",
+            _ => "no scenario of this came so far",
+        }
+    }
+}
