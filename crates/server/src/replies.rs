@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use amends_engine::{Receipt, ReplyIn};
-use amends_wire::signature::{Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
-use amends_wire::{CommandId, Headers, Reply, ReplyError, TokenKey};
+use amends_wire::signature::{Secret, Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
+use amends_wire::{CommandId, Headers, Reply, ReplyError, TokenKey, hide_in};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -117,11 +117,12 @@ pub fn reply_of(headers: &HeaderMap, body: &Bytes) -> Answer<Reply> {
 
 async fn take(
     app: &App,
-    reply: Reply,
+    mut reply: Reply,
     token: Option<CommandId>,
     services: Option<Vec<String>>,
-    raw: Bytes,
+    mut raw: Bytes,
 ) -> Answer<Response> {
+    without_secrets(app, &mut reply, token.as_ref(), &mut raw);
     let source = if token.is_some() { "callback by token" } else { "callback" };
     let reply = ReplyIn { reply, token, services, source: source.to_owned(), raw };
     let receipt = match app.handle.reply(reply).await? {
@@ -129,6 +130,39 @@ async fn take(
         Receipt::Orphan => ReceiptWord::Orphan,
     };
     Ok(received(receipt))
+}
+
+/// Takes out of a failure what its participant quotes of its credentials: the address that it may
+/// answer to, and the secrets that commands are signed with (S24). A result is data, and left as it is.
+fn without_secrets(app: &App, reply: &mut Reply, token: Option<&CommandId>, raw: &mut Bytes) {
+    let Some(error) = &mut reply.error else { return };
+    let said = || {
+        Some(CommandId {
+            saga_id: reply.saga_id?,
+            step_name: reply.step_name.clone()?,
+            direction: reply.kind.direction(),
+            round: reply.round.unwrap_or(1),
+        })
+    };
+    let address =
+        token.cloned().or_else(said).and_then(|of| Some(app.token_key.as_ref()?.issue(&of)));
+    let secrets = secrets(app).into_iter().flat_map(|(_, secrets)| secrets);
+    let secrets: Vec<String> =
+        secrets.map(|secret| secret.text().to_owned()).chain(address).collect();
+    let hide = |text: &mut String| secrets.iter().for_each(|secret| hide_in(text, secret));
+    error.conceal(hide);
+    let mut whole = String::from_utf8_lossy(raw).into_owned();
+    hide(&mut whole);
+    *raw = whole.into();
+}
+
+/// The secrets of every service that has some, as each definition describes it.
+fn secrets(app: &App) -> Vec<(String, Vec<Secret>)> {
+    let definitions = app.handle.definitions();
+    let bindings = definitions.iter().flat_map(|deployed| &deployed.compiled.bindings.0);
+    let secrets =
+        bindings.map(|(service, binding)| (service.clone(), app.secrets.secrets(service, binding)));
+    secrets.filter(|(_, secrets)| !secrets.is_empty()).collect()
 }
 
 /// A reply is taken care of.
@@ -168,18 +202,12 @@ fn signed(app: &App, headers: &HeaderMap, body: &[u8]) -> Answer<Vec<String>> {
     let now_unix_s = now().0 / 1_000;
     let mut services: Vec<String> = Vec::new();
     let mut why = None;
-    let definitions = app.handle.definitions();
-    let bindings = definitions.iter().flat_map(|deployed| &deployed.compiled.bindings.0);
-    for (service, binding) in bindings {
-        if services.contains(service) {
-            continue;
-        }
-        let secrets = app.secrets.secrets(service, binding);
-        if secrets.is_empty() {
+    for (service, secrets) in secrets(app) {
+        if services.contains(&service) {
             continue;
         }
         match signed.verify(&secrets, body, now_unix_s) {
-            Ok(()) => services.push(service.clone()),
+            Ok(()) => services.push(service),
             Err(error) => why = Some(error),
         }
     }

@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use amends_transport::{Closing, Exchanges, KEPT_OPEN_MAX, Outgoing, Replies, Transport};
+use amends_wire::signature::Secret;
 use amends_wire::{
-    Answer, Exchange, Fault, Headers, Outcome, REPLY_BYTES_MAX, Rules, breach, classify,
+    Answer, Exchange, Headers, Outcome, REPLY_BYTES_MAX, Rules, breach, classify, hide_in,
 };
 use bytes::{Bytes, BytesMut};
 use http::header::HeaderMap;
@@ -266,13 +267,7 @@ fn start_of(bytes: Option<&[u8]>) -> &[u8] {
     &bytes[..bytes.len().min(amends_wire::NOTE_BODY_BYTES_MAX)]
 }
 
-/// What stands for a secret in an error text.
-const HIDDEN: &str = "[secret]";
-
-/// A secret shorter than this is not looked for: it would be found in every text.
-const SECRET_CHARS_MIN: usize = 6;
-
-/// What was secret in a request.
+/// What was secret in a request, and what it was signed with: the participant has that, too.
 fn secrets<'a>(bound: &'a Bound, outgoing: &'a Outgoing) -> impl Iterator<Item = &'a str> {
     let sent = bound.headers.values().filter_map(|value| value.to_str().ok());
     let reply_to = outgoing.reply_to.as_deref();
@@ -282,7 +277,7 @@ fn secrets<'a>(bound: &'a Bound, outgoing: &'a Outgoing) -> impl Iterator<Item =
         .chain(token)
         // A scheme's name is public, what follows it is not.
         .map(|secret| secret.rsplit(' ').next().unwrap_or(secret))
-        .filter(|secret| secret.len() >= SECRET_CHARS_MIN)
+        .chain(bound.service.secrets.iter().map(Secret::text))
 }
 
 /// Participants echo what they were sent, error pages above all: what was secret in the request
@@ -291,18 +286,12 @@ fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> 
     let hide = |text: &mut String| {
         secrets(bound, outgoing).for_each(|secret| hide_in(text, secret));
     };
-    let hide_fault = |fault: &mut Fault| {
-        hide(&mut fault.message);
-        if let Some(code) = &mut fault.code {
-            hide(code);
-        }
-    };
     match &mut outcome {
         Outcome::Refused { error }
         | Outcome::Transient { error, .. }
-        | Outcome::NotSent { error } => hide_fault(error),
+        | Outcome::NotSent { error } => error.conceal(hide),
         Outcome::Unknown { error, contract } => {
-            hide_fault(error);
+            error.conceal(hide);
             if let Some(note) = contract {
                 hide(note);
             }
@@ -310,38 +299,4 @@ fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> 
         _ => {}
     }
     outcome
-}
-
-/// Hides a secret, also where the text was cut off in the middle of it.
-fn hide_in(text: &mut String, secret: &str) {
-    if text.contains(secret) {
-        *text = text.replace(secret, HIDDEN);
-    }
-    let cut = (SECRET_CHARS_MIN..secret.len())
-        .rev()
-        .filter(|&end| secret.is_char_boundary(end))
-        .find(|&end| text.ends_with(&secret[..end]));
-    if let Some(end) = cut {
-        text.truncate(text.len() - end);
-        text.push_str(HIDDEN);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_is_hidden_whole_or_cut_off() {
-        for (text, hidden) in [
-            ("a hunter2-hunter2 b", "a [secret] b"),
-            ("a hunter2-hun", "a [secret]"),
-            ("a hunt", "a hunt"),
-            ("nothing", "nothing"),
-        ] {
-            let mut text = text.to_owned();
-            hide_in(&mut text, "hunter2-hunter2");
-            assert_eq!(text, hidden);
-        }
-    }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod command;
+mod concealment;
 pub mod envelope;
 pub mod json;
 mod outcome;
@@ -20,6 +21,7 @@ pub use command::{
     ActionOutcome, BadCommandId, CommandBody, CommandBodyError, CommandId, Direction, SagaId, Undo,
     idempotency_key,
 };
+pub use concealment::hide_in;
 pub use outcome::{
     FAULT_CODE_BYTES_MAX, FAULT_MESSAGE_BYTES_MAX, FailureCodes, Fault, IN_PROGRESS, Outcome,
 };

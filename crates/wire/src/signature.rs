@@ -20,9 +20,15 @@ pub const TOLERANCE_SECS: u64 = 5 * 60;
 /// How many signatures of a header are looked at: a rotation has two, an attacker thousands.
 const SIGNATURES_MAX: usize = 16;
 
+/// What stands before a secret that is written in base64.
+const ENCODED: &str = "whsec_";
+
 /// A secret shared with a participant.
 #[derive(Clone)]
-pub struct Secret(Hmac<Sha256>);
+pub struct Secret {
+    key: Hmac<Sha256>,
+    text: Box<str>,
+}
 
 /// A secret is never shown.
 impl fmt::Debug for Secret {
@@ -56,18 +62,27 @@ pub enum SignatureError {
 impl Secret {
     /// `whsec_` and base64, or any other text, which is then taken as it is.
     pub fn new(text: &str) -> Result<Self, SignatureError> {
-        let decoded = match text.strip_prefix("whsec_") {
+        let decoded = match text.strip_prefix(ENCODED) {
             Some(encoded) => BASE64.decode(encoded).map_err(|_| SignatureError::BadSecret)?,
             None => text.as_bytes().to_vec(),
         };
         if decoded.is_empty() {
             return Err(SignatureError::EmptySecret);
         }
-        <Hmac<Sha256>>::new_from_slice(&decoded).map(Self).map_err(|_| SignatureError::BadSecret)
+        let key = <Hmac<Sha256>>::new_from_slice(&decoded);
+        let key = key.map_err(|_| SignatureError::BadSecret)?;
+        let text = text.strip_prefix(ENCODED).unwrap_or(text).trim_end_matches('=').into();
+        Ok(Self { key, text })
+    }
+
+    /// What is secret of its text, to look for where it must not be: without what says that it is a
+    /// secret, and without padding.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     fn mac(&self, id: &str, timestamp: u64, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
+        let mut mac = self.key.clone();
         mac.update(id.as_bytes());
         mac.update(b".");
         mac.update(timestamp.to_string().as_bytes());

@@ -135,4 +135,18 @@ pub(super) const SUITES: &[Suite] = &[
         over: "every saga of a released folder",
         mistakes: "another version than the pinned one; another hash",
     },
+    Suite {
+        law: "S24",
+        file: "crates/amends/tests/command_line/secrets.rs",
+        test: "no_secret_comes_out_of_a_server_that_logs_all_in_json",
+        over: "the log at trace, metrics, events, every answer, the data folder",
+        mistakes: "",
+    },
+    Suite {
+        law: "S24",
+        file: "crates/amends/tests/command_line/secrets.rs",
+        test: "no_secret_comes_out_of_a_server_that_logs_all_as_text",
+        over: "the same, with the log as text",
+        mistakes: "",
+    },
 ];

@@ -6,6 +6,7 @@ mod endings;
 mod errors;
 mod forms;
 mod order;
+mod secrets;
 mod server;
 mod verify;
 mod watching;

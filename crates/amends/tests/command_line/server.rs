@@ -37,8 +37,14 @@ impl Server {
 
     /// The same with more options.
     pub fn start_with(data: &Path, definition: &Path, more: &[&str]) -> Self {
+        Self::start_in(&[], data, definition, more)
+    }
+
+    /// The same with more in the environment.
+    pub fn start_in(env: &[(&str, &str)], data: &Path, definition: &Path, more: &[&str]) -> Self {
         let log = data.with_extension("log");
         let mut process = amends()
+            .envs(env.iter().copied())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .arg("--definitions")
@@ -68,6 +74,11 @@ impl Server {
             assert!(began.elapsed() < WITHIN, "the server does not say {words:?}: {log}");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     /// Runs a command against it.
