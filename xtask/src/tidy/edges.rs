@@ -48,6 +48,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("amends-fuzz", ANY),
     ("amends-sim", ANY),
     ("amends-bench", ANY),
+    // Servers of others for tests: only tests know it.
+    ("amends-testbed", &[]),
     ("xtask", &[]),
 ];
 

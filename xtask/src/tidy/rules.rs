@@ -40,6 +40,7 @@ const ROOT: &[&str] = &[
     "rust-toolchain.toml",
     "rustfmt.toml",
     "sim",
+    "testbed",
     "ui",
     "xtask",
 ];

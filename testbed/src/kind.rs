@@ -1,0 +1,44 @@
+//! The kinds of server, each with a room that says how it is set up, started and asked whether it
+//! is ready.
+
+mod mariadb;
+mod postgres;
+
+use std::path::Path;
+
+pub use mariadb::mariadb;
+pub use postgres::postgres;
+
+use crate::program::Program;
+
+/// Makes a kind.
+pub type Make = fn() -> Box<dyn Kind>;
+
+/// The kinds, by the name that the command line has for each.
+pub const BY_NAME: &[(&str, Make)] = &[("mariadb", mariadb), ("postgres", postgres)];
+
+/// A kind of server.
+pub trait Kind: Send + Sync {
+    /// Its name, as the command line has it.
+    fn name(&self) -> &'static str;
+
+    /// The user that it runs as where the tests run as root, if the machine has that user.
+    fn user(&self) -> &'static str;
+
+    /// What is run once, in a new folder.
+    fn set_up(&self, folder: &Path) -> anyhow::Result<Program>;
+
+    /// The server.
+    fn serve(&self, folder: &Path, port: u16) -> anyhow::Result<Program>;
+
+    /// Does it take work?
+    fn is_ready(&self, folder: &Path, port: u16) -> bool;
+
+    /// Where it is reached: a database of its own, without a password.
+    fn url(&self, port: u16) -> String;
+
+    /// The variable that tells the URL to a program: `AMENDS_TEST_POSTGRES_URL`.
+    fn variable(&self) -> String {
+        format!("AMENDS_TEST_{}_URL", self.name().to_uppercase())
+    }
+}
