@@ -56,6 +56,19 @@ fn what_is_misspelt_is_told_what_there_is() {
 }
 
 #[test]
+fn an_address_or_a_patience_that_cannot_be_meant_is_refused_with_what_can() {
+    let with = |more: &[&'static str]| [&["--data", DATA], more].concat();
+    let twice =
+        ["--against", "Honest=http://127.0.0.1:9", "--against", "Honest=http://127.0.0.1:8"];
+    refused(&with(&twice), &["says twice where Honest is: at 127.0.0.1:9, and at 127.0.0.1:8"]);
+    let ftp = ["--against", "Honest=ftp://x"];
+    refused(&with(&ftp), &["Honest is no http:// or https:// URL", "Honest=http://127.0.0.1:PORT"]);
+    let against = ["--against", "http://127.0.0.1:9", "--patience"];
+    refused(&with(&[&against[..], &["400ms"]].concat()), &["at least 500ms"]);
+    refused(&with(&[&against[..], &["2m"]].concat()), &["at most 1m"]);
+}
+
+#[test]
 fn only_what_was_asked_for_is_played() {
     let (code, report) = rehearse(Fence::Barrier, Breaks::Tombstone, &["--only", "first,late"]);
     assert_eq!((code, &report["scenarios"]), (0, &serde_json::json!(2)));

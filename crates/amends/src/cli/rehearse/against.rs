@@ -33,9 +33,17 @@ impl Against {
         let mut all = None;
         let mut said = BTreeMap::new();
         for against in &self.against {
-            match against.split_once('=').filter(|(name, _)| !name.contains([':', '/'])) {
-                Some((service, url)) => drop(said.insert(service.trim(), url.trim())),
-                None => all = Some(against.trim()),
+            let named = against.split_once('=').filter(|(name, _)| !name.contains([':', '/']));
+            let (of, url, before) = match named {
+                Some((service, url)) => {
+                    (service.trim(), url.trim(), said.insert(service.trim(), url.trim()))
+                }
+                None => ("every service not named", against.trim(), all.replace(against.trim())),
+            };
+            if let Some(before) = before {
+                let (one, other) = (place(before), place(url));
+                let what = format!("--against says twice where {of} is: at {one}, and at {other}");
+                return Err(usage(what).hint("say it once; commands are really sent there"));
             }
         }
         let steps = compiled.definition.steps().iter();
@@ -76,10 +84,12 @@ impl Against {
     /// shown: the rest may be a secret in the wrong place.
     fn may_be_sent_to(&self, service: &str, url: &str) -> Result<(), Failure> {
         let uri: Option<Uri> = url.parse().ok();
+        let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
         let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
         let Some(host) = host else {
             let what = format!("the address of {service} is no http:// or https:// URL");
-            return Err(Failure::new(Exit::Usage, what));
+            return Err(Failure::new(Exit::Usage, what)
+                .hint(format!("--against {service}=http://127.0.0.1:PORT, say")));
         };
         let here = host.eq_ignore_ascii_case("localhost")
             || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -91,6 +101,16 @@ impl Against {
         Err(Failure::new(Exit::Usage, what).hint(format!(
             "if {host} is a test system, where orders and payments are not real: --allow-host {host}"
         )))
+    }
+}
+
+/// Of an address what may be shown.
+fn place(url: &str) -> String {
+    let uri: Option<Uri> = url.parse().ok();
+    match uri.as_ref().and_then(|uri| Some((uri.host()?, uri.port_u16()))) {
+        Some((host, Some(port))) => format!("{host}:{port}"),
+        Some((host, None)) => host.to_owned(),
+        None => "what is no URL".to_owned(),
     }
 }
 
@@ -124,6 +144,25 @@ mod tests {
         assert!(error.contains("where X is on the test system is not said"), "{error}");
         let error = against(&[one, "Z=http://127.0.0.1:8"], false, &[]).expect_err("no Z");
         assert!(error.contains("no service Z; it has X, Y"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_is_said_twice_is_not_chosen_from() {
+        let twice =
+            ["X=http://user:pw@localhost:7/a", "X=http://localhost:8", "http://localhost:9"];
+        let error = against(&twice, false, &[]).expect_err("which one?");
+        assert!(error.contains("twice where X is: at localhost:7, and at localhost:8"), "{error}");
+        let twice = ["http://localhost:7", "http://localhost:8"];
+        let error = against(&twice, false, &[]).expect_err("which one?");
+        assert!(error.contains("every service not named is: at localhost:7"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_is_no_web_address_is_called_that() {
+        for url in ["X=ftp://shop.example", "X=shop.example:80", "X=kafka://127.0.0.1:9092"] {
+            let error = against(&[url, "http://localhost:9"], false, &[]).expect_err(url);
+            assert_eq!(error, "the address of X is no http:// or https:// URL");
+        }
     }
 
     #[test]

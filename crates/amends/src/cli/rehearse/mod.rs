@@ -77,8 +77,9 @@ pub struct Rehearse {
     #[arg(long, value_name = "STEP|FAULT", value_delimiter = ',')]
     only: Vec<String>,
     /// How long a service may take for an answer, and after a 202 again for its callback, or there
-    /// as long as the step's accepted_timeout where that is longer; at most a minute
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = input::duration)]
+    /// as long as the step's accepted_timeout where that is longer, but a minute at most; from
+    /// 500ms to 1m
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = patience)]
     patience: Duration,
     #[command(flatten)]
     listening: Listening,
@@ -108,8 +109,7 @@ impl Rehearse {
         let signals = signals(&self.signal, definition)?;
         let services = self.against.services(&compiled)?;
         let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
-        let patience = self.patience.clamp(PATIENCE_MIN, PATIENCE_MAX);
-        let patience = Patience::new(definition, patience);
+        let patience = Patience::new(definition, self.patience);
         let data = self.data.as_deref().map(|said| input::json("--data", said)).transpose()?;
         let data = data.map(|text| client::read::<Value>(&text)).transpose()?;
         let refused = named("--refused", &self.refused)?;
@@ -153,6 +153,20 @@ fn finish(session: &Session, report: Result<Report, Unrehearsed>) -> Outcome {
         _ => session.output.one(&json, words)?,
     }
     if report.all_kept() { Ok(()) } else { Err(Failure::silent(Exit::Error)) }
+}
+
+/// A duration that tells of a service and that a person waits for.
+fn patience(text: &str) -> Result<Duration, String> {
+    let said = input::duration(text)?;
+    if said < PATIENCE_MIN {
+        return Err("at least 500ms: less would tell of this machine, not of the service".into());
+    }
+    if said > PATIENCE_MAX {
+        return Err(
+            "at most 1m: a rehearsal waits so long at every answer that does not come".into()
+        );
+    }
+    Ok(said)
 }
 
 /// Which drills are wanted: of the steps named, if any is, and with the faults named, if any is.
