@@ -159,6 +159,11 @@ impl Exchange {
         matches!(self.outcome, Outcome::Completed { undone: Some(true), .. })
     }
 
+    /// Did it acknowledge an undo without saying whether there was something to undo?
+    pub fn says_not_whether(&self) -> bool {
+        matches!(self.outcome, Outcome::Completed { undone: None, .. })
+    }
+
     /// Did it say that it cannot do it now?
     pub fn not_now(&self) -> bool {
         matches!(self.outcome, Outcome::Transient { .. })

@@ -1,4 +1,6 @@
 //! From what was asked and said to verdicts: pure, and the only place that knows what keeps a rule.
+//!
+//! Answers are all that is seen. What a participant has done, or undone, it is believed.
 
 use amends_core::definition::Fence;
 
@@ -14,8 +16,25 @@ pub struct Verdict {
     pub at: usize,
     /// The exchange that it is held against, where there is one.
     pub against: Option<usize>,
-    /// Why it is broken; none where it was kept.
-    pub broken: Option<String>,
+    /// What it says.
+    pub finding: Finding,
+}
+
+/// Whether a rule was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It was.
+    Kept,
+    /// Its circumstance came, and the answer leaves open whether it was kept.
+    Unsaid,
+    /// It was not, and why.
+    Broken(String),
+}
+
+impl From<Option<String>> for Finding {
+    fn from(broken: Option<String>) -> Self {
+        broken.map_or(Self::Kept, Self::Broken)
+    }
 }
 
 /// Every verdict over a drill's log.
@@ -32,10 +51,10 @@ fn verdicts(log: &[Exchange], at: usize, fence: Option<Fence>) -> Vec<Verdict> {
         rule: Rule::Accepted,
         at,
         against: (0..at).rev().find(|&i| log[i].key == said.key && log[i].ends()),
-        broken: is_breach(said).then(|| unanswered(said)),
+        finding: is_breach(said).then(|| unanswered(said)).into(),
     });
     // What was never answered says nothing of any other rule.
-    let answered = accepted.as_ref().is_none_or(|verdict| verdict.broken.is_none());
+    let answered = accepted.as_ref().is_none_or(|verdict| verdict.finding == Finding::Kept);
     let of_answer = || verdict(log, at, fence).into_iter().chain(second_word(said, at));
     accepted.into_iter().chain(answered.then(of_answer).into_iter().flatten()).collect()
 }
@@ -63,7 +82,7 @@ fn second_word(said: &Exchange, at: usize) -> Option<Verdict> {
         rule,
         at,
         against: None,
-        broken: Some("a callback says something else than its first answer".to_owned()),
+        finding: Finding::Broken("a callback says something else than its first answer".to_owned()),
     })
 }
 
@@ -96,8 +115,9 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
         })
     };
     let acknowledged_later = || log[at + 1..].iter().any(|e| e.key == said.key && e.acknowledged());
-    let ruling =
-        |rule, against, broken: Option<String>| Some(Verdict { rule, at, against, broken });
+    let ruling = |rule, against, broken: Option<String>| {
+        Some(Verdict { rule, at, against, finding: broken.into() })
+    };
     let is_silent = said.seen.is_none() && is_breach(said);
     if is_silent && log[at + 1..].iter().any(|e| e.key == said.key && e.ends()) {
         return None; // an answer may be lost, and it was given when it was asked for again
@@ -162,6 +182,11 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
             let broken = match () {
                 () if said.found_nothing() && action.is_some() => {
                     Some("it says that there was nothing to undo, and it had done it".into())
+                }
+                // Without the result the engine counts on no more than what is said: a success that
+                // it hears of later is undone in a second round unless this one has undone it.
+                () if rule == Rule::BlindUndo && said.says_not_whether() => {
+                    return Some(Verdict { rule, at, against: action, finding: Finding::Unsaid });
                 }
                 () if said.acknowledged() => None,
                 () if acknowledged_later() => return None,

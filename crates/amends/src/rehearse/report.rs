@@ -43,7 +43,7 @@ pub enum Cell {
     Kept(usize),
     /// It broke it, so often of so many times.
     Broken(usize, usize),
-    /// It was not tried, and why.
+    /// It was not tried, or nothing was to be seen of it, and why.
     NotTried(&'static str),
 }
 

@@ -14,9 +14,9 @@ pub enum Rule {
     AtOnce,
     /// A refusal stays.
     Refusal,
-    /// What was done is undone.
+    /// The undo of what was done is acknowledged.
     Undo,
-    /// Also by an undo that carries no result.
+    /// What was done is undone also by an undo that carries no result.
     BlindUndo,
     /// A repeated undo is acknowledged again.
     UndoRepeat,
@@ -26,7 +26,7 @@ pub enum Rule {
     UndoFirst,
     /// After an undo that came first the action is refused.
     Tombstone,
-    /// A second round undoes what the first did not find.
+    /// A second round, for what the first did not find, is acknowledged.
     SecondRound,
     /// An action repeated after its undo is not done anew.
     AfterUndo,
@@ -129,7 +129,7 @@ impl Rule {
             },
             Self::Undo => Words {
                 id: "undo",
-                short: "undoes what it did",
+                short: "acknowledges its undo",
                 rule: "the undo of a completed step is acknowledged, and not as nothing to undo",
                 place: "section 5, compensation; S1",
                 consequence: "the rollback stops here: the undo becomes a dead letter that a \
@@ -140,7 +140,8 @@ impl Rule {
             Self::BlindUndo => Words {
                 id: "blind_undo",
                 short: "undoes without the result",
-                rule: "an undo that carries no original_result undoes what ran all the same",
+                rule: "an undo that carries no original_result undoes what ran all the same, and \
+                       says so: {\"undone\": true}",
                 place: "section 5, late success; S13",
                 consequence: "where the answer of the action was lost nobody knows its result: \
                               the undo finds nothing, and the effect stays",
@@ -189,8 +190,9 @@ impl Rule {
             },
             Self::SecondRound => Words {
                 id: "second_round",
-                short: "a second round undoes",
-                rule: "an undo with a new key (…/compensation/2) undoes what ran after the first",
+                short: "acknowledges a second round",
+                rule: "an undo with a new key (…/compensation/2), for what ran after the first, is \
+                       acknowledged, and not as nothing to undo",
                 place: "section 5, late success; S13",
                 consequence: "an action that was done after its undo is never undone",
                 fix: "store answers under the idempotency key, not under (saga_id, step_name): a \

@@ -1,14 +1,14 @@
 //! Verdicts are counted by rule and service, and what is worth showing is kept: the first exchange that
 //! breaks a rule, the sagas that did not end, the participants that stopped answering.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use amends_core::definition::{Definition, Fence};
 
 use super::drill::Fault;
 use super::exchange::Exchange;
-use super::judge::judge;
+use super::judge::{Finding, judge};
 use super::report::{Broken, Cell, Report, Shown, Unfinished};
 use super::rule::Rule;
 use super::sample::Sample;
@@ -17,6 +17,9 @@ use super::stopped::{self, Stopped};
 
 /// Why a rule was not tried whose scenario came.
 const UNANSWERED: &str = "what it has accepted was not answered";
+
+/// Why a rule was not seen to be kept whose scenario came.
+const UNSAID: &str = "its acknowledgement does not say `undone`, so what it undid is not known";
 
 /// Why a rule was not tried whose scenario did not come any more.
 const STOPPED: &str = "a service stopped answering before this was tried";
@@ -33,6 +36,7 @@ pub struct Tally {
     actions: BTreeMap<String, String>,
     of_service: BTreeMap<String, Vec<Option<Fence>>>,
     counts: BTreeMap<(Rule, String), (usize, usize)>,
+    unsaid: BTreeSet<(Rule, String)>,
     broken: Vec<Broken>,
     unfinished: Vec<Unfinished>,
     unmade: Vec<String>,
@@ -80,6 +84,7 @@ impl Tally {
             actions: BTreeMap::new(),
             of_service: BTreeMap::new(),
             counts: BTreeMap::new(),
+            unsaid: BTreeSet::new(),
             broken: Vec::new(),
             unfinished: Vec::new(),
             unmade: Vec::new(),
@@ -136,9 +141,14 @@ impl Tally {
             if said.is_left() && self.stopped.iter().any(|gone| gone.service == said.service) {
                 continue;
             }
-            let count = self.counts.entry((verdict.rule, said.service.clone())).or_default();
+            let of = (verdict.rule, said.service.clone());
+            if verdict.finding == Finding::Unsaid {
+                self.unsaid.insert(of);
+                continue;
+            }
+            let count = self.counts.entry(of).or_default();
             count.0 += 1;
-            let Some(what) = verdict.broken else { continue };
+            let Finding::Broken(what) = verdict.finding else { continue };
             count.1 += 1;
             if count.1 > 1 {
                 continue;
@@ -198,6 +208,7 @@ impl Tally {
         let unanswered = self.counts.get(&(Rule::Accepted, service.to_owned()));
         let unanswered = unanswered.is_some_and(|&(_, broken)| broken > 0);
         match rule {
+            _ if self.unsaid.contains(&(rule, service.to_owned())) => UNSAID,
             Rule::Accepted => "it answered everything in the exchange",
             Rule::Refusal => match self
                 .actions

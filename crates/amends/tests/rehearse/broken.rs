@@ -42,6 +42,22 @@ fn kept(fence: Fence, tried: &[&str]) {
     }
 }
 
+#[test]
+fn an_undo_without_the_result_that_does_not_say_what_it_undid_is_no_proof_of_anything() {
+    for fence in [Fence::Barrier, Fence::Settle] {
+        let (code, report) = rehearse(fence, Breaks::Unsaid, &["--only", "second"]);
+        assert_eq!((code, broken(&report)), (0, vec![]), "{report:#}");
+        let rules = report["services"][1]["rules"].as_array().unwrap();
+        let of = |name: &str| rules.iter().find(|rule| rule["rule"] == name).unwrap();
+        assert_eq!(of("blind_undo")["verdict"], "not_tried");
+        assert!(of("blind_undo")["why"].as_str().unwrap().contains("does not say `undone`"));
+        // With the result an acknowledgement is all that the engine asks for.
+        for acknowledged in ["undo", "undo_repeat", "undo_first"] {
+            assert_eq!(of(acknowledged)["verdict"], "kept", "{report:#}");
+        }
+    }
+}
+
 pub const EVERYWHERE: [&str; 12] = [
     "answers",
     "repeat",

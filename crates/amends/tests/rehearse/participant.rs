@@ -29,6 +29,8 @@ pub enum Breaks {
     AfterUndo,
     UnknownCommand,
     Garbage,
+    /// No rule: it acknowledges undos without a word on what it has undone.
+    Unsaid,
     /// No rule: its process ends at the first command.
     StopsAtOnce,
     /// Its process ends at a repeated action; `UnknownCommand` is broken before that.
@@ -286,7 +288,10 @@ impl Desk {
         let mut books = self.books.lock().unwrap();
         *books.copies.entry(key.clone()).or_default() += 1;
         self.arrived.notify_all();
-        let nothing = || (200, json!({"undone": false}));
+        let nothing = || match self.breaks {
+            Breaks::Unsaid => (200, json!({})),
+            _ => (200, json!({"undone": false})),
+        };
         if self.breaks == Breaks::UndoAtOnce && !books.answers.contains_key(&key) {
             books = self.wait_for_twin(books, &key);
             let second = books.answers.contains_key(&key);
@@ -310,7 +315,10 @@ impl Desk {
             Breaks::UndoFirst if !ran => return (422, failure("NOT_FOUND")),
             _ if ran => {
                 books.undone.insert(step.clone());
-                (200, json!({"undone": true}))
+                (
+                    200,
+                    if self.breaks == Breaks::Unsaid { json!({}) } else { json!({"undone": true}) },
+                )
             }
             Breaks::Tombstone => nothing(),
             _ => {

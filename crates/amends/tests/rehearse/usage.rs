@@ -118,7 +118,7 @@ fn the_table_fits_a_line_of_eighty_and_says_why_a_rule_was_not_tried() {
     let table: Vec<&str> = words.lines().take(16).collect();
     assert!(table.iter().all(|line| line.chars().count() <= 80), "{words}");
     assert!(
-        words.contains("· a second round undoes: no action was done after its undo"),
+        words.contains("· acknowledges a second round: no action was done after its undo"),
         "{words}"
     );
     assert!(words.contains("every rule that was tried was kept: Pair in"), "{words}");
