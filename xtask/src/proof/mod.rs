@@ -71,7 +71,7 @@ impl Evidence {
         let mut rows = self.rows;
         for suite in SUITES {
             let text = fs::read_to_string(root.join(suite.file)).context(suite.file)?;
-            let there = text.contains(&format!("fn {}", suite.test));
+            let there = is_a_test(&text, suite.test);
             ensure!(there, "{} has no test {}", suite.file, suite.test);
             rows.push(Row::tested(suite));
         }
@@ -88,7 +88,38 @@ impl Evidence {
     }
 }
 
+/// Is there a test of this name in the file?
+fn is_a_test(text: &str, name: &str) -> bool {
+    let function = format!("fn {name}(");
+    let Some((before, _)) = text.split_once(&function) else { return false };
+    let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+    ["#[test]", "::test]", "::test("].iter().any(|attribute| attributes.contains(attribute))
+}
+
 /// The stages that must run before the page can be written.
 pub(crate) fn speakers() -> Vec<&'static str> {
     SPEAKERS.iter().map(|(stage, ..)| *stage).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_that_is_written_by_hand_names_a_test_that_is_there_and_a_law() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in a folder");
+        for suite in SUITES {
+            let text = fs::read_to_string(root.join(suite.file)).expect(suite.file);
+            assert!(is_a_test(&text, suite.test), "{} has no test {}", suite.file, suite.test);
+            assert!(LAWS.iter().any(|(law, _)| *law == suite.law), "there is no {}", suite.law);
+            assert!(!suite.over.is_empty(), "{}: over how much?", suite.test);
+        }
+    }
+
+    #[test]
+    fn a_function_that_is_no_test_shows_nothing() {
+        let text = "fn help() {}\n\n#[test]\nfn shows() {}\n\n#[tokio::test]\nasync fn too() {}\n";
+        let found = ["help", "shows", "too", "show"].map(|name| is_a_test(text, name));
+        assert_eq!(found, [false, true, true, false]);
+    }
 }

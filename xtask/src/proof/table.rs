@@ -39,8 +39,8 @@ and `cargo xtask mistakes`, which builds the others in, is no part of a test run
   of the quick part, which every test run explores.
 - *simulator*: the engine on simulated time, store, network and participants,
   [simulation.md](simulation.md); as many seeds as every test run plays.
-- Tests are named by file and function. `cargo xtask mistakes` builds those mistakes into a copy of
-  the source, of which the row names the file.
+- Tests are named by file and function. A row that says `cargo xtask mistakes` names the file in a copy
+  of which that command makes the mistake; the row alone does not show that it is caught.
 - What takes longer than a test run is listed in [releasing.md](releasing.md).
 
 ";
@@ -75,7 +75,7 @@ impl Row {
             law: mistake.law.to_owned(),
             checked_by: format!("`{}`, `{}`", mistake.test_file, mistake.test),
             over: Over::Words("1 test".to_owned()),
-            mistakes: format!("{} (`{}`)", mistake.name, mistake.file),
+            mistakes: format!("{} (`{}`, by `cargo xtask mistakes`)", mistake.name, mistake.file),
         }
     }
 
@@ -89,14 +89,22 @@ impl Row {
         format!("| {} | {by} | {over} | {mistakes} |", self.law)
     }
 
-    /// The row without its number, and the number.
+    /// The row without its number, and the number. What is told in words has none, and is compared
+    /// whole.
     fn parts(text: &str) -> (String, u64) {
         let columns: Vec<&str> = text.split(" | ").collect();
-        let count = columns.get(2).and_then(|over| over.rsplit_once(' '));
-        let count = count.and_then(|(count, _)| count.replace(' ', "").parse().ok());
-        let rest = columns.iter().enumerate().filter(|(at, _)| *at != 2).map(|(_, text)| *text);
-        (rest.collect::<Vec<_>>().join(" | "), count.unwrap_or(0))
+        let over = columns.get(2).copied().unwrap_or_default();
+        let Some((count, unit)) = numbered(over) else { return (text.to_owned(), 0) };
+        let unnumbered =
+            columns.iter().enumerate().map(|(at, text)| if at == 2 { unit } else { text });
+        (unnumbered.collect::<Vec<_>>().join(" | "), count)
     }
+}
+
+/// The number and the unit of `12 345 states`.
+fn numbered(over: &str) -> Option<(u64, &str)> {
+    let (count, unit) = over.rsplit_once(' ')?;
+    Some((count.replace(' ', "").parse().ok()?, unit))
 }
 
 /// The page: a table for each law.
@@ -169,6 +177,19 @@ mod tests {
         assert!(differences(&page, &rows(12_345_677))[0].starts_with("fell from 12345678"));
         assert!(differences(&page, &[])[0].starts_with("gone: | S1"));
         assert!(differences("", &rows(1))[0].starts_with("new: | S1"));
+    }
+
+    #[test]
+    fn words_and_units_of_how_much_was_checked_are_part_of_the_row() {
+        let suite =
+            |over| Row::tested(&Suite { law: "S4", file: "f.rs", test: "t", over, mistakes: "m" });
+        let page = page(&[suite("every saga of a folder")]);
+        assert_eq!(differences(&page, &[suite("every saga of a folder")]), [""; 0]);
+        let changed = differences(&page, &[suite("one saga of a folder")]);
+        assert!(changed[0].starts_with("gone: | S4") && changed[1].starts_with("new: | S4"));
+        let page = super::page(&rows(7));
+        let runs = Row::said("S1: words\tevery state\t7\tone; another", "explorer", "runs");
+        assert_eq!(differences(&page, &[runs.expect("it is a row")]).len(), 2);
     }
 
     #[test]
