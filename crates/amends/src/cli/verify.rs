@@ -15,8 +15,8 @@ use crate::verify::{self, Shown, Supposition, Task};
 /// Try a definition in every order: what is proved, how it can end, and what a person decides
 ///
 /// The engine's own machine is taken through every order of what may happen to this saga: first
-/// with no fault, then with any one, any two, and so on, within a time. Messages are lost, late and
-/// cut off, services refuse, postpone and stay silent, amends crashes, somebody cancels. Printed
+/// with no fault, then with any one, any two, and so on, within a time and about 1 GiB of memory
+/// (an estimate, by the number and sizes of the states). Messages are lost, late and cut off, services refuse, postpone and stay silent, amends crashes, somebody cancels. Printed
 /// is how far that came, which laws hold, how the saga can end, and for each thing that only a
 /// person could decide the shortest story to it, with the fix.
 ///

@@ -8,7 +8,8 @@ use amends_explore::verify::story::{Fate, Line, Message, Story};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Counterexample, Finding, Report, SEVERITY, Supposition, advice, laws, place, rule, word,
+    Counterexample, Finding, Report, SEVERITY, Supposition, advice, is_of_the_whole, laws, place,
+    rule, word,
 };
 
 /// The whole report as JSON text.
@@ -26,7 +27,11 @@ pub fn json(report: &Report, checked: &Checked, saga_type: &str) -> String {
         .collect();
     let law = |law: Law| {
         let (id, words) = rule(law);
-        json!({ "id": id, "words": words })
+        let broken = report.counterexample.as_ref().is_some_and(|found| found.law == law);
+        let seen = report.whole_levels() > 0 || !is_of_the_whole(law);
+        // Null: it was not looked at.
+        let holds = if broken { Some(false) } else { seen.then_some(true) };
+        json!({ "id": id, "words": words, "holds": holds })
     };
     let laws: Vec<Value> = laws().map(law).collect();
     json!({

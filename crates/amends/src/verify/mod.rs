@@ -28,7 +28,9 @@ pub use json::json;
 pub use suppose::{Supposition, help};
 pub use words::{Shown, end_of, words};
 
-/// What a laptop has to spare for half a minute, and a runner in CI too: some millions of states.
+/// What a laptop has to spare for half a minute, and a runner in CI too: some millions of states. It is
+/// reckoned from the number and the sizes of what is kept, and no more than an estimate: the
+/// allocator's own and what a step of the search takes for a moment come on top.
 const BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// How long, and how much at once.
@@ -60,6 +62,13 @@ pub struct Report {
     pub told: BTreeMap<&'static str, BTreeSet<String>>,
     /// A law that is broken.
     pub counterexample: Option<Counterexample>,
+}
+
+impl Report {
+    /// How many levels were tried to their end.
+    pub fn whole_levels(&self) -> usize {
+        self.found.levels.iter().filter(|level| level.complete).count()
+    }
 }
 
 /// Something that only a person can decide.
@@ -233,6 +242,11 @@ impl Subject<'_> {
 /// The laws that are looked at. Nobody pauses here, so that nothing is said of a pause.
 fn laws() -> impl Iterator<Item = Law> {
     Law::ALL.iter().copied().filter(|law| *law != Law::Pause)
+}
+
+/// Can it be seen only when every state of a level is known? What is reachable, and what is left.
+fn is_of_the_whole(law: Law) -> bool {
+    rule(law).0.starts_with('L')
 }
 
 /// The number of a law, and what it says.

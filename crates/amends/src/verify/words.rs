@@ -8,7 +8,7 @@ use amends_explore::verify::story::Story;
 use super::diagram::diagram;
 use super::json::end_word;
 use super::mermaid::mermaid;
-use super::{Counterexample, Finding, Report, SEVERITY, advice, laws, rule};
+use super::{Counterexample, Finding, Report, SEVERITY, advice, is_of_the_whole, laws, rule};
 
 /// How it is shown.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub fn words(report: &Report, checked: &Checked, saga_type: &str, shown: &Shown)
         return text + &paper.verdict(report, saga_type);
     }
     text.push('\n');
-    text += &paper.laws();
+    text += &paper.laws(report);
     text.push('\n');
     text += &paper.ends(report);
     text += &paper.told(report);
@@ -116,16 +116,24 @@ impl Paper<'_> {
                 let within = seconds(report.task.within.as_secs());
                 format!("not all: {within} were up (--within {longer} goes on)")
             }
-            Some(Cut::Memory) => "not all: their memory was used up, 1 GiB".to_owned(),
+            Some(Cut::Memory) => "not all: they take about 1 GiB, which is the limit".to_owned(),
             None => "up to a broken law".to_owned(),
         }
     }
 
-    fn laws(&self) -> String {
+    fn laws(&self, report: &Report) -> String {
         let mut text = self.head("In each of these states all laws hold:");
-        for law in laws() {
+        let (whole, cut) = (report.whole_levels() > 0, report.found.cut.is_some());
+        for law in laws().filter(|law| whole || !is_of_the_whole(*law)) {
             let (id, words) = rule(law);
-            text += &format!("  {id:<4} {words}\n");
+            let of = if cut && is_of_the_whole(law) { ", where all were tried" } else { "" };
+            text += &format!("  {id:<4} {words}{of}\n");
+        }
+        if !whole {
+            let ids = laws().filter(|law| is_of_the_whole(*law)).map(|law| rule(law).0);
+            let ids = ids.collect::<Vec<_>>().join(", ");
+            let words = format!("Not looked at, because no level was tried to its end: {ids}.");
+            text += &self.paragraph(&words);
         }
         text
     }

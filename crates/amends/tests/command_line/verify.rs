@@ -211,6 +211,37 @@ fn twelve_steps_are_told_as_far_as_the_time_went() {
 }
 
 #[test]
+fn what_was_not_tried_to_its_end_proves_nothing_of_what_comes_in_the_end() {
+    let abreast: String = (0..6)
+        .map(|i| format!("      - {{ name: s{i}, action: A.Do{i}, compensation: A.Undo{i} }}\n"))
+        .collect();
+    let written = saga(&format!("  - parallel:\n{abreast}"), "", "barrier");
+    let none = |more: &[&str]| {
+        amends()
+            .arg("verify")
+            .arg(&written.path)
+            .args(["--within", "0s"])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let told = String::from_utf8(none(&[]).stdout).unwrap();
+    assert!(
+        told.contains("Not looked at, because no level was tried to its end: L1, L3."),
+        "{told}"
+    );
+    assert!(told.contains("  S1 ") && !told.contains("  L1 "), "{told}");
+    let report: Value = serde_json::from_slice(&none(&["-o", "json"]).stdout).unwrap();
+    let holds = |report: &Value, id: &str| {
+        let laws = report["laws"].as_array().unwrap();
+        laws.iter().find(|law| law["id"] == id).unwrap()["holds"].clone()
+    };
+    assert_eq!((holds(&report, "S1"), holds(&report, "L1")), (Value::Bool(true), Value::Null));
+    let whole = self::report(&saga(TWO, "settle", "barrier").path, &["--faults", "0"], 0);
+    assert_eq!(holds(&whole, "L3"), Value::Bool(true));
+}
+
+#[test]
 fn a_report_fits_a_terminal_and_tells_what_is_asked_for() {
     let order = example("order/order.yaml");
     let args =
