@@ -91,12 +91,37 @@ fn lines(heads: &[&str], rows: &[Vec<String>], widths: &[usize], room: Option<us
 /// Words below what they are about, after `indent` blanks, in as many lines as they take.
 pub fn below(words: &str, indent: usize, room: Option<usize>) -> String {
     let Some(room) = room else { return format!("{:indent$}{words}\n", "") };
-    let mut text = String::new();
+    let mut lines = folded(words, indent, room);
+    if let Some(last) = lines.last_mut() {
+        *last = cut(last, Some(room));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Words after a label of so many characters, which is left to the caller; a line that is too long is
+/// folded, a word that is too long stands whole.
+pub fn after(label: usize, words: &str, room: Option<usize>) -> String {
+    let Some(room) = room else { return words.to_owned() };
+    let mut lines = Vec::new();
+    for (at, line) in words.lines().enumerate() {
+        let before = if at == 0 { label } else { 0 };
+        match before + line.chars().count() <= room {
+            true => lines.push(line.to_owned()),
+            false => lines.extend(folded(line, label, room)),
+        }
+    }
+    let text = lines.join("\n");
+    let first = text.trim_start_matches(' ');
+    first.to_owned()
+}
+
+fn folded(words: &str, indent: usize, room: usize) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut line = String::new();
     for word in words.split_whitespace() {
         let chars = indent + line.chars().count() + 1 + word.chars().count();
         if !line.is_empty() && chars > room {
-            text += &format!("{:indent$}{line}\n", "");
+            lines.push(format!("{:indent$}{line}", ""));
             line.clear();
         }
         if !line.is_empty() {
@@ -104,7 +129,8 @@ pub fn below(words: &str, indent: usize, room: Option<usize>) -> String {
         }
         line.push_str(word);
     }
-    text + &cut(&format!("{:indent$}{line}", ""), Some(room)) + "\n"
+    lines.push(format!("{:indent$}{line}", ""));
+    lines
 }
 
 /// How much of these ids tells them apart. It is what a person types.
@@ -155,6 +181,17 @@ mod tests {
         ]);
         let expected = "ID  STATE\n1   failed\n    why: the carrier does\n    not find 1 Nowhere\n    Lane\n2   completed\n";
         assert_eq!(table(&["ID", "STATE", "WHY"], &rows, Some(25)), expected);
+    }
+
+    #[test]
+    fn words_after_a_label_are_folded_under_their_beginning() {
+        let words = "the services are far away\nnot this";
+        assert_eq!(after(7, words, None), words);
+        assert_eq!(after(7, words, Some(80)), words);
+        let folded = "the services\n       are far away\nnot this";
+        assert_eq!(after(7, words, Some(19)), folded);
+        let address = "http://127.0.0.1:7101/a/long/path";
+        assert_eq!(after(7, address, Some(19)), address, "what is copied from a terminal is whole");
     }
 
     #[test]

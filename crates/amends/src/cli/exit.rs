@@ -85,7 +85,8 @@ impl Failure {
     /// Says it on stderr.
     pub fn report(self) -> ExitCode {
         if !self.what.is_empty() {
-            shown::say(format_args!("{} {}", shown::error_word(), self.what));
+            let what = shown::after_word(&self.what);
+            shown::say(format_args!("{} {what}", shown::error_word()));
         }
         if let Some(next) = self.next {
             shown::hint(next);

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use clap::{ColorChoice, ValueEnum};
 
+use super::columns;
+
 /// When colour is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
@@ -82,7 +84,13 @@ pub fn hint_word() -> String {
 
 /// Says on stderr what to do next.
 pub fn hint(next: impl Display) {
-    say(format_args!("{} {next}", hint_word()));
+    say(format_args!("{} {}", hint_word(), after_word(&next.to_string())));
+}
+
+/// What stands after `error:` or ` next:`, in lines that fit the terminal.
+pub fn after_word(words: &str) -> String {
+    const WORD_CHARS: usize = "error: ".len();
+    columns::after(WORD_CHARS, words, columns::width_of(&stderr()))
 }
 
 /// The text in an ANSI style, where colour is wanted.
