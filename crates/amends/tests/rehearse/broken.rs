@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::participant::{Breaks, Fence};
-use crate::rehearse;
+use crate::{each, rehearse};
 
 /// The rules found broken, by service.
 pub fn broken(report: &Value) -> Vec<(String, String)> {
@@ -44,7 +44,7 @@ fn kept(fence: Fence, tried: &[&str]) {
 
 #[test]
 fn an_undo_without_the_result_that_does_not_say_what_it_undid_is_no_proof_of_anything() {
-    for fence in [Fence::Barrier, Fence::Settle] {
+    each(&[Fence::Barrier, Fence::Settle], |&fence| {
         let (code, report) = rehearse(fence, Breaks::Unsaid, &["--only", "second"]);
         assert_eq!((code, broken(&report)), (0, vec![]), "{report:#}");
         let rules = report["services"][1]["rules"].as_array().unwrap();
@@ -55,7 +55,7 @@ fn an_undo_without_the_result_that_does_not_say_what_it_undid_is_no_proof_of_any
         for acknowledged in ["undo", "undo_repeat", "undo_first"] {
             assert_eq!(of(acknowledged)["verdict"], "kept", "{report:#}");
         }
-    }
+    });
 }
 
 pub const EVERYWHERE: [&str; 12] = [
@@ -83,80 +83,27 @@ fn a_participant_that_settles_and_keeps_every_rule_passes() {
     kept(Fence::Settle, &[&EVERYWHERE[..], &["second_round"]].concat());
 }
 
-#[test]
-fn an_answer_that_is_no_answer_is_found() {
-    check(Fence::Barrier, Breaks::Answers, &[], "answers");
-}
-
-#[test]
-fn a_second_effect_at_a_repeat_is_found() {
-    check(Fence::Barrier, Breaks::Repeat, &[], "repeat");
-}
-
 /// Only the faults that could be taken for this one: this participant is slow.
 pub const ALIKE: [&str; 2] = ["--only", "second,at_once,crash_after,duplicate"];
 
 #[test]
-fn a_second_effect_of_two_copies_at_once_is_found() {
-    check(Fence::Barrier, Breaks::AtOnce, &ALIKE, "at_once");
-}
-
-#[test]
-fn a_refusal_that_does_not_stay_is_found() {
-    check(Fence::Barrier, Breaks::Refusal, &[], "refusal");
-}
-
-#[test]
-fn an_undo_that_finds_nothing_of_what_it_did_is_found() {
-    check(Fence::Barrier, Breaks::Undo, &[], "undo");
-}
-
-#[test]
-fn an_undo_that_is_refused_is_found() {
-    check(Fence::Barrier, Breaks::UndoByRefusing, &[], "undo");
-}
-
-#[test]
-fn an_undo_that_needs_the_result_is_found() {
-    check(Fence::Barrier, Breaks::BlindUndo, &[], "blind_undo");
-}
-
-#[test]
-fn an_undo_that_answers_a_repeat_otherwise_is_found() {
-    check(Fence::Barrier, Breaks::UndoRepeat, &[], "undo_repeat");
-}
-
-#[test]
-fn an_undo_that_cannot_tell_two_copies_at_once_is_found() {
-    check(Fence::Barrier, Breaks::UndoAtOnce, &ALIKE, "undo_at_once");
-}
-
-#[test]
-fn an_undo_of_nothing_that_fails_is_found() {
-    check(Fence::Barrier, Breaks::UndoFirst, &[], "undo_first");
-}
-
-#[test]
-fn a_missing_tombstone_is_found() {
-    check(Fence::Barrier, Breaks::Tombstone, &[], "tombstone");
-}
-
-#[test]
-fn a_second_round_that_gets_the_answer_of_the_first_is_found() {
-    check(Fence::Settle, Breaks::SecondRound, &[], "second_round");
-}
-
-#[test]
-fn an_action_that_is_done_anew_after_its_undo_is_found() {
-    check(Fence::Barrier, Breaks::AfterUndo, &[], "after_undo");
-}
-
-#[test]
-fn a_success_for_an_unknown_command_is_found() {
-    check(Fence::Barrier, Breaks::UnknownCommand, &[], "unknown_command");
-}
-
-#[test]
-fn a_server_error_for_a_body_that_is_none_is_found() {
-    check(Fence::Barrier, Breaks::Garbage, &[], "garbage");
+fn each_rule_that_is_broken_is_found_alone() {
+    let cases = [
+        (Fence::Barrier, Breaks::Answers, &[][..], "answers"),
+        (Fence::Barrier, Breaks::Repeat, &[][..], "repeat"),
+        (Fence::Barrier, Breaks::AtOnce, &ALIKE[..], "at_once"),
+        (Fence::Barrier, Breaks::Refusal, &[][..], "refusal"),
+        (Fence::Barrier, Breaks::Undo, &[][..], "undo"),
+        (Fence::Barrier, Breaks::UndoByRefusing, &[][..], "undo"),
+        (Fence::Barrier, Breaks::BlindUndo, &[][..], "blind_undo"),
+        (Fence::Barrier, Breaks::UndoRepeat, &[][..], "undo_repeat"),
+        (Fence::Barrier, Breaks::UndoAtOnce, &ALIKE[..], "undo_at_once"),
+        (Fence::Barrier, Breaks::UndoFirst, &[][..], "undo_first"),
+        (Fence::Barrier, Breaks::Tombstone, &[][..], "tombstone"),
+        (Fence::Settle, Breaks::SecondRound, &[][..], "second_round"),
+        (Fence::Barrier, Breaks::AfterUndo, &[][..], "after_undo"),
+        (Fence::Barrier, Breaks::UnknownCommand, &[][..], "unknown_command"),
+        (Fence::Barrier, Breaks::Garbage, &[][..], "garbage"),
+    ];
+    each(&cases, |&(fence, breaks, more, rule)| check(fence, breaks, more, rule));
 }

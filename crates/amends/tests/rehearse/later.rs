@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::broken::{ALIKE, EVERYWHERE, broken};
 use crate::manner::Manner;
 use crate::participant::{Breaks, Fence, Participant};
-use crate::{output, rehearse_in, written};
+use crate::{each, output, rehearse_in, written};
 
 /// A service keeps every rule, of which these were tried.
 #[track_caller]
@@ -38,9 +38,9 @@ fn with_barrier() -> Vec<&'static str> {
 
 #[test]
 fn a_service_that_answers_all_by_callback_passes() {
-    kept(Manner::Callback, Fence::Barrier, &with_barrier());
     let settles = [&EVERYWHERE[..], &["accepted", "second_round"]].concat();
-    kept(Manner::Callback, Fence::Settle, &settles);
+    let cases = [(Fence::Barrier, with_barrier()), (Fence::Settle, settles)];
+    each(&cases, |(fence, tried)| kept(Manner::Callback, *fence, tried));
 }
 
 #[test]
@@ -50,9 +50,12 @@ fn a_service_that_answers_its_undos_alone_by_callback_passes() {
 
 #[test]
 fn callbacks_that_come_twice_or_before_the_202_or_beside_the_answer_are_understood() {
-    kept(Manner::Twice, Fence::Barrier, &with_barrier());
-    kept(Manner::Early, Fence::Barrier, &with_barrier());
-    kept(Manner::Both, Fence::Barrier, &[&EVERYWHERE[..], &["tombstone"]].concat());
+    let cases = [
+        (Manner::Twice, with_barrier()),
+        (Manner::Early, with_barrier()),
+        (Manner::Both, [&EVERYWHERE[..], &["tombstone"]].concat()),
+    ];
+    each(&cases, |(manner, tried)| kept(*manner, Fence::Barrier, tried));
 }
 
 #[test]
@@ -119,9 +122,8 @@ fn a_service_that_accepts_a_repeat_and_does_not_answer_it_is_found() {
 
 #[test]
 fn a_callback_that_is_no_reply_is_shown_with_what_is_wrong() {
-    for (manner, breaks) in
-        [(Manner::Nameless, Breaks::Nothing), (Manner::Callback, Breaks::Answers)]
-    {
+    let cases = [(Manner::Nameless, Breaks::Nothing), (Manner::Callback, Breaks::Answers)];
+    each(&cases, |&(manner, breaks)| {
         let broken = found(manner, Fence::Barrier, breaks, &SHORT, "accepted");
         let what = broken["what"].as_str().unwrap();
         assert!(what.contains("its callback was refused: the reply's type is Done"), "{what}");
@@ -130,7 +132,7 @@ fn a_callback_that_is_no_reply_is_shown_with_what_is_wrong() {
         let hidden = r#""address":"[secret]","by_token":"[secret]""#;
         assert!(shown.contains(hidden), "{shown}");
         assert!(shown.contains("(refused: the reply's type is Done"), "{shown}");
-    }
+    });
 }
 
 #[test]
@@ -144,7 +146,8 @@ fn a_second_callback_that_says_another_thing_is_found() {
 
 #[test]
 fn each_rule_that_is_broken_by_callback_is_found_alone() {
-    for (breaks, rule) in [
+    let settled = (Fence::Settle, Breaks::SecondRound, "second_round");
+    let cases: Vec<_> = [
         (Breaks::Repeat, "repeat"),
         (Breaks::Refusal, "refusal"),
         (Breaks::Undo, "undo"),
@@ -156,10 +159,14 @@ fn each_rule_that_is_broken_by_callback_is_found_alone() {
         (Breaks::AfterUndo, "after_undo"),
         (Breaks::UnknownCommand, "unknown_command"),
         (Breaks::Garbage, "garbage"),
-    ] {
-        found(Manner::Callback, Fence::Barrier, breaks, &[], rule);
-    }
-    found(Manner::Callback, Fence::Settle, Breaks::SecondRound, &[], "second_round");
+    ]
+    .map(|(breaks, rule)| (Fence::Barrier, breaks, rule))
+    .into_iter()
+    .chain([settled])
+    .collect();
+    each(&cases, |&(fence, breaks, rule)| {
+        found(Manner::Callback, fence, breaks, &[], rule);
+    });
 }
 
 #[test]

@@ -44,6 +44,15 @@ pub fn amends() -> Command {
     command
 }
 
+/// Checks each at the same time: a rehearsal waits more than it works.
+pub fn each<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| check(case));
+        }
+    });
+}
+
 /// The definition, in a file of its own.
 pub fn written(folder: &Path, fence: Fence) -> PathBuf {
     let path = folder.join("pair.yaml");
