@@ -15,6 +15,12 @@ use crate::stages::{By, STAGES, Stage};
 use crate::summary::{Counter, Counts, End, Row, table};
 use crate::tidy;
 
+/// How many tests of a program run at the same time, to Rust's own harness.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
+/// More than there are processors: the long tests wait, for a deadline or a server, and do not work.
+const TEST_THREADS_UNSAID: &str = "6";
+
 /// Runs the named stages, or all: did every one of them end well?
 pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
     for name in wanted {
@@ -98,6 +104,9 @@ fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<En
 /// lines that are rows of a table.
 fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<(End, Vec<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
+    if std::env::var_os(TEST_THREADS).is_none() {
+        command.env(TEST_THREADS, TEST_THREADS_UNSAID);
+    }
     let mut child = command
         .current_dir(root)
         .stdin(Stdio::null())
