@@ -37,6 +37,7 @@ const ROOT: &[&str] = &[
     "folders",
     "fuzz",
     "packaging",
+    "python",
     "rust-toolchain.toml",
     "rustfmt.toml",
     "sim",

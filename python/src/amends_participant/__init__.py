@@ -1,0 +1,44 @@
+"""The participant kit of amends: a service whose commands are carried out once, whatever comes
+twice, late or in the wrong order.
+
+    participant = Participant("InventoryService", Sqlite("inventory.db"), create_tables=True)
+
+    @participant.action("ReserveItems")
+    async def reserve_items(order: Order, db: SqliteHandle) -> Reserved: ...
+
+    @participant.compensation("ReleaseReservation")
+    async def release_reservation(order: Order, result: Reserved, db: SqliteHandle): ...
+"""
+
+from .about import LOG_FIELDS, About, current
+from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
+from .command import NotACommand, Sending
+from .database import Database, Transaction
+from .database.sqlite import Sqlite, SqliteHandle
+from .endings import Refused
+from .handlers import compensation
+from .http.server import serve_http
+from .participant import Participant
+
+__all__ = [
+    "LOG_FIELDS",
+    "About",
+    "Answer",
+    "Breach",
+    "Completed",
+    "Database",
+    "NotACommand",
+    "Participant",
+    "Refused",
+    "RefusedWith",
+    "Sending",
+    "Sqlite",
+    "SqliteHandle",
+    "Transaction",
+    "Transient",
+    "UndoAnswered",
+    "Unknown",
+    "compensation",
+    "current",
+    "serve_http",
+]

@@ -1,0 +1,75 @@
+"""What a participant may answer, whatever carries the answer.
+
+One class for each row of the table in docs/guard.md. Results and errors are JSON texts, so that a
+stored answer is repeated byte for byte.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Union
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The action is done."""
+
+    result: str
+
+
+@dataclass(frozen=True)
+class RefusedWith:
+    """A definite "no" of the business, without effect."""
+
+    error: str
+
+    @classmethod
+    def of(cls, code: str, message: str) -> RefusedWith:
+        """From its two parts."""
+        return cls(to_json({"code": code, "message": message}))
+
+    @property
+    def code(self) -> str:
+        """The refusal's code."""
+        return str(json.loads(self.error)["code"])
+
+
+@dataclass(frozen=True)
+class UndoAnswered:
+    """The compensation is done; `undone` says whether there was something to undo."""
+
+    undone: bool
+
+
+@dataclass(frozen=True)
+class Transient:
+    """Not now: all was rolled back, or nothing was begun. To be asked again."""
+
+    code: str
+    message: str
+    retry_after_s: int | None = None
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Nobody knows: the commit's answer was lost. To be asked again, and the row will tell."""
+
+    message: str
+    code: str = "OUTCOME_UNKNOWN"
+
+
+@dataclass(frozen=True)
+class Breach:
+    """The sender broke the contract; nothing was done."""
+
+    code: str
+    message: str
+
+
+Answer = Union[Completed, RefusedWith, UndoAnswered, Transient, Unknown, Breach]
+
+
+def to_json(value: Any) -> str:
+    """JSON text as it is stored and sent: without spaces, in ASCII, and never `NaN`."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

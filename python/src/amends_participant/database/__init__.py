@@ -1,0 +1,86 @@
+"""The service's own database, as far as the guard needs it.
+
+An adapter says how a transaction begins, how a statement runs in it, and how it ends. What the
+statements are is the guard's affair. `Sqlite` is here without any dependency; `Postgres` needs
+the extra `psycopg`, `Alchemy` the extra `sqlalchemy`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..guard.sql import Dialect
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a statement gave."""
+
+    rows: Sequence[Sequence[Any]]
+    changed: int
+    last_id: int
+
+
+class Transaction(ABC):
+    """One open transaction. Exactly one of `commit` and `rollback` ends it; each gives the
+    connection back, also when it fails."""
+
+    @property
+    @abstractmethod
+    def handle(self) -> Any:
+        """What a handler is given as `db`."""
+
+    @abstractmethod
+    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        """Runs one statement of the kit."""
+
+    async def settle(self) -> None:
+        """Called between the handler and the answer: whatever the handler has left undone goes to
+        the database now. Raises when the handler has ended the transaction itself."""
+        return None
+
+    @abstractmethod
+    async def commit(self) -> None:
+        """Makes it durable. An error leaves open whether it is."""
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Undoes all of it. Never raises: a connection that is lost has rolled back."""
+
+
+class Database(ABC):
+    """Where transactions are had."""
+
+    dialect: Dialect
+
+    @abstractmethod
+    async def begin(self) -> Transaction:
+        """A new transaction, as soon as there is a connection."""
+
+    async def open(self) -> None:
+        """Called once before the first command."""
+        return None
+
+    async def close(self) -> None:
+        """Gives back what `open` and `begin` have made; a pool or an engine that was handed in
+        stays its owner's to close."""
+        return None
+
+    async def create_tables(self) -> None:
+        """Creates the kit's tables where they are not there."""
+        transaction = await self.begin()
+        try:
+            for sql in self.dialect.create:
+                await transaction.statement(sql, {})
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+
+
+class TransactionEnded(Exception):
+    """A handler has committed or rolled back. The transaction is the guard's: what the handler
+    does and the answer must be durable together. Leave both to the guard."""

@@ -1,0 +1,131 @@
+"""Any of the three databases through SQLAlchemy 2: an engine for its connections, or a session
+maker for sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Union
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    AsyncTransaction,
+    async_sessionmaker,
+)
+
+from ..guard.sql import MARIADB, MYSQL, POSTGRES, SQLITE, Dialect
+from . import Database, Returned, Transaction, TransactionEnded
+
+
+class Alchemy(Database):
+    """Transactions of an engine. With an `AsyncEngine` a handler gets an `AsyncConnection`; with an
+    `async_sessionmaker` it gets an `AsyncSession` in the same transaction. The engine stays
+    yours to dispose of."""
+
+    def __init__(self, source: Union[AsyncEngine, async_sessionmaker[Any]]) -> None:
+        self._sessions: async_sessionmaker[Any] | None = None
+        if isinstance(source, async_sessionmaker):
+            self._sessions, engine = source, source.kw.get("bind")
+        else:
+            engine = source
+        if not isinstance(engine, AsyncEngine):
+            raise TypeError("the session maker is bound to no AsyncEngine")
+        if _commits_by_itself(engine):
+            raise ValueError("the engine is set to AUTOCOMMIT: the guard needs transactions")
+        self._engine = engine
+        self.dialect = _dialect_of(engine)
+
+    async def open(self) -> None:
+        """Connects once: which of MySQL and MariaDB it is, the server says."""
+        async with self._engine.connect():
+            self.dialect = _dialect_of(self._engine)
+
+    async def begin(self) -> AlchemyTransaction:
+        connection = await self._engine.connect()
+        try:
+            transaction = await connection.begin()
+        except BaseException:
+            await connection.close()
+            raise
+        session = None
+        if self._sessions is not None:
+            # A handler's session.commit() flushes and leaves the commit to the guard.
+            session = self._sessions(bind=connection, join_transaction_mode="rollback_only")
+        return AlchemyTransaction(connection, transaction, session)
+
+
+class AlchemyTransaction(Transaction):
+    """What a handler gets of it is the session, or the connection where there is none."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        transaction: AsyncTransaction,
+        session: AsyncSession | None,
+    ) -> None:
+        self._connection, self._transaction, self._session = connection, transaction, session
+
+    @property
+    def handle(self) -> AsyncSession | AsyncConnection:
+        return self._connection if self._session is None else self._session
+
+    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        result = await self._connection.execute(_text(sql), parameters)
+        if result.returns_rows:
+            return Returned([tuple(row) for row in result.all()], result.rowcount, 0)
+        # Not every driver has one, and only MySQL's is asked for.
+        last_id = result.lastrowid if self._connection.dialect.name == "mysql" else 0
+        return Returned([], result.rowcount, last_id or 0)
+
+    async def settle(self) -> None:
+        if self._session is not None:
+            await self._session.flush()
+        if not self._transaction.is_active:
+            raise TransactionEnded
+
+    async def commit(self) -> None:
+        try:
+            await self._transaction.commit()
+        finally:
+            await self._close()
+
+    async def rollback(self) -> None:
+        try:
+            await self._transaction.rollback()
+        except Exception:
+            await self._connection.invalidate()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
+            if self._session is not None:
+                await self._session.close()
+        finally:
+            await self._connection.close()
+
+
+def _dialect_of(engine: AsyncEngine) -> Dialect:
+    name = engine.dialect.name
+    if name in ("mysql", "mariadb"):
+        return MARIADB if getattr(engine.dialect, "is_mariadb", False) else MYSQL
+    for dialect in (POSTGRES, SQLITE):
+        if dialect.name == name:
+            return dialect
+    raise ValueError(f"the guard speaks to PostgreSQL, MySQL, MariaDB and SQLite, not to {name}")
+
+
+def _commits_by_itself(engine: AsyncEngine) -> bool:
+    levels = (
+        engine.sync_engine.get_execution_options().get("isolation_level"),
+        getattr(engine.dialect, "_on_connect_isolation_level", None),
+    )
+    return "AUTOCOMMIT" in levels
+
+
+@lru_cache(maxsize=64)
+def _text(sql: str) -> TextClause:
+    return text(sql)

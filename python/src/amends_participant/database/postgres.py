@@ -1,0 +1,111 @@
+"""PostgreSQL through psycopg 3: a pool of connections, or a single one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Union
+
+from psycopg import AsyncConnection, AsyncTransaction
+from psycopg_pool import AsyncConnectionPool
+
+from ..guard.sql import POSTGRES
+from . import Database, Returned, Transaction, TransactionEnded
+
+Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+
+class Postgres(Database):
+    """Transactions from a pool, or one after the other on one connection. Both stay yours: a pool
+    that is not yet open is opened, and neither is closed."""
+
+    dialect = POSTGRES
+
+    def __init__(self, source: Union[Pool, AsyncConnection[Any]]) -> None:
+        self._source: Pool | _One
+        self._source = _One(source) if isinstance(source, AsyncConnection) else source
+
+    async def open(self) -> None:
+        if isinstance(self._source, AsyncConnectionPool) and self._source.closed:
+            await self._source.open()
+
+    async def begin(self) -> PostgresTransaction:
+        connection = await self._source.getconn()
+        try:
+            # Within it psycopg refuses a handler's own commit and rollback.
+            transaction = AsyncTransaction(connection)
+            await transaction.__aenter__()
+        except BaseException:
+            await self._source.putconn(connection)
+            raise
+        return PostgresTransaction(self._source, connection, transaction)
+
+
+class PostgresTransaction(Transaction):
+    """What a handler gets of it is the connection."""
+
+    def __init__(
+        self, source: Pool | _One, connection: AsyncConnection[Any], transaction: AsyncTransaction
+    ) -> None:
+        self._source, self._connection, self._transaction = source, connection, transaction
+
+    @property
+    def handle(self) -> AsyncConnection[Any]:
+        return self._connection
+
+    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        async with self._connection.cursor() as cursor:
+            # Our own texts, in which only parameters begin with a colon.
+            await cursor.execute(_with_percents(sql).encode(), parameters or None)
+            rows = await cursor.fetchall() if cursor.description else []
+            return Returned([tuple(_values(row)) for row in rows], cursor.rowcount, 0)
+
+    async def settle(self) -> None:
+        if self._transaction.status is not AsyncTransaction.Status.ACTIVE:
+            raise TransactionEnded
+
+    async def commit(self) -> None:
+        try:
+            await self._transaction.__aexit__(None, None, None)
+        finally:
+            await self._source.putconn(self._connection)
+
+    async def rollback(self) -> None:
+        end = _RollBack()
+        try:
+            await self._transaction.__aexit__(type(end), end, None)
+        except Exception:
+            # The server rolls back what was on it; the pool makes a new one.
+            await self._connection.close()
+        finally:
+            await self._source.putconn(self._connection)
+
+
+class _RollBack(Exception):
+    """What an open transaction is left with."""
+
+
+class _One:
+    """One connection, to one transaction at a time."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self._connection, self._turn = connection, asyncio.Lock()
+
+    async def getconn(self) -> AsyncConnection[Any]:
+        await self._turn.acquire()
+        return self._connection
+
+    async def putconn(self, _: AsyncConnection[Any]) -> None:
+        self._turn.release()
+
+
+def _values(row: Any) -> Any:
+    """A connection may have a row factory of its owner's."""
+    return row.values() if isinstance(row, Mapping) else row
+
+
+@lru_cache(maxsize=64)
+def _with_percents(sql: str) -> str:
+    return re.sub(r":(\w+)", r"%(\1)s", sql)

@@ -1,0 +1,193 @@
+"""SQLite with nothing but the standard library: one connection, in a thread of its own.
+
+SQLite has one writer at a time, and so has this: a transaction waits for the one before it. A
+handler that waits for something else meanwhile holds up all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike, fspath
+from typing import Any, TypeVar, Union
+
+from ..guard.sql import SQLITE
+from . import Database, Returned, Transaction, TransactionEnded
+
+BUSY_TIMEOUT_S = 5.0
+"""How long another process may hold the file before a command is told to come again: below the
+10 s that an attempt has by default."""
+
+VERSION_MIN = (3, 35, 0)
+"""The first with RETURNING."""
+
+Parameters = Union[Sequence[Any], Mapping[str, Any]]
+_T = TypeVar("_T")
+
+
+class Sqlite(Database):
+    """A database file. `schema` is run at the first use, for the service's own tables."""
+
+    dialect = SQLITE
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        schema: str = "",
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+    ) -> None:
+        if sqlite3.sqlite_version_info < VERSION_MIN:
+            wanted = ".".join(map(str, VERSION_MIN))
+            raise RuntimeError(f"SQLite {wanted} is needed, this is {sqlite3.sqlite_version}")
+        self._path, self._schema = fspath(path), schema
+        self._busy_timeout_s = busy_timeout_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="amends-sqlite")
+        self._turn = asyncio.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        async with self._turn:
+            await self._opened()
+
+    async def begin(self) -> SqliteTransaction:
+        await self._turn.acquire()
+        try:
+            connection = await self._opened()
+            await self.work(lambda: connection.execute("BEGIN IMMEDIATE"))
+        except BaseException:
+            self._turn.release()
+            raise
+        return SqliteTransaction(self, connection)
+
+    async def close(self) -> None:
+        async with self._turn:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                await self.work(connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def work(self, function: Callable[[], _T]) -> _T:
+        """Runs a function in the connection's thread, with the context of the caller. What has
+        begun there is waited for, also by a caller that is cancelled: nothing else may begin on
+        the connection before it has ended."""
+        context = contextvars.copy_context()
+        future = asyncio.get_running_loop().run_in_executor(self._thread, context.run, function)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if not future.cancelled():
+                await asyncio.wait([future])
+            raise
+
+    def connection_lost(self) -> None:
+        """The next transaction makes a new one."""
+        self._connection = None
+
+    def end_turn(self) -> None:
+        """The next transaction may begin."""
+        self._turn.release()
+
+    async def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = await self.work(self._connect)
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path,
+            timeout=self._busy_timeout_s,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # What is answered has been on the disk.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            if self._schema:
+                connection.executescript(self._schema)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class SqliteHandle:
+    """What a handler is given as `db`: the open transaction, which the guard will end."""
+
+    def __init__(self, database: Sqlite, connection: sqlite3.Connection) -> None:
+        self._database, self._connection = database, connection
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> int:
+        """Runs a statement: how many rows it has changed."""
+        return (await self.returned(sql, parameters)).changed
+
+    async def fetch(self, sql: str, parameters: Parameters = ()) -> list[Any]:
+        """All rows of a query."""
+        return list((await self.returned(sql, parameters)).rows)
+
+    async def run(self, function: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Hands the connection to a plain function, which runs in the connection's thread. It may
+        do many statements in one go; it must not commit."""
+        return await self._database.work(lambda: function(self._connection))
+
+    async def returned(self, sql: str, parameters: Parameters) -> Returned:
+        """All that a statement gives."""
+
+        def run() -> Returned:
+            cursor = self._connection.execute(sql, parameters)
+            rows = cursor.fetchall()
+            return Returned(rows, cursor.rowcount, cursor.lastrowid or 0)
+
+        return await self._database.work(run)
+
+
+class SqliteTransaction(Transaction):
+    """Begun, and the only one."""
+
+    def __init__(self, database: Sqlite, connection: sqlite3.Connection) -> None:
+        self._database, self._connection = database, connection
+        self._handle = SqliteHandle(database, connection)
+
+    @property
+    def handle(self) -> SqliteHandle:
+        return self._handle
+
+    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        return await self._handle.returned(sql, parameters)
+
+    async def settle(self) -> None:
+        if not self._connection.in_transaction:
+            raise TransactionEnded
+
+    async def commit(self) -> None:
+        try:
+            await self._database.work(lambda: self._connection.execute("COMMIT"))
+        except BaseException:
+            await self._roll_back()
+            raise
+        finally:
+            self._database.end_turn()
+
+    async def rollback(self) -> None:
+        try:
+            await self._roll_back()
+        finally:
+            self._database.end_turn()
+
+    async def _roll_back(self) -> None:
+        def roll_back() -> bool:
+            try:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                self._connection.close()  # which rolls back
+                return False
+            return True
+
+        if not await self._database.work(roll_back):
+            self._database.connection_lost()

@@ -1,0 +1,211 @@
+"""One command in one transaction: claim the row, do the business, write the answer, commit.
+
+Only what comes back from here may be said. An exception means that nothing was done, except
+`CommitLost`, which means that nobody knows.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..answers import Answer, Completed, RefusedWith, UndoAnswered
+from ..command import Command
+from ..database import Database, Returned, Transaction, TransactionEnded
+from ..endings import Refused
+from .sql import Dialect
+from .table import (
+    LeaveTombstone,
+    Row,
+    Run,
+    Say,
+    State,
+    decide_action,
+    decide_compensation,
+)
+
+_log = logging.getLogger("amends_participant")
+
+Action = Callable[[Transaction], Awaitable[str]]
+"""Does an action in the transaction, and gives its result as JSON text."""
+
+Compensation = Callable[[Transaction, str], Awaitable[None]]
+"""Undoes an action, of which it gets the result as JSON text."""
+
+UNDONE_JSON = '{"undone":true}'
+NOTHING_JSON = '{"undone":false}'
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command came to."""
+
+    answer: Answer
+    is_new: bool
+    """It was written now; else it was there before."""
+
+
+class DatabaseUnavailable(Exception):
+    """No transaction could be begun."""
+
+
+class CommitLost(Exception):
+    """The commit failed, and whether it holds is open."""
+
+
+class ClaimLeftBehind(Exception):
+    """A claim without an answer was committed: a handler has committed the guard's transaction (a
+    COMMIT of its own, or a statement by which MySQL commits, such as CREATE TABLE) and died before
+    its answer. Whether it is done only a person can tell: set the row to what is true."""
+
+
+async def carry_out_action(database: Database, command: Command, action: Action) -> Done:
+    """An action under the guard."""
+
+    async def attempt(transaction: Transaction) -> tuple[Done, bool]:
+        guard = _Guard(database.dialect, transaction, command)
+        decision = decide_action(command, await guard.claim_action())
+        if isinstance(decision, Say):
+            return Done(decision.answer, is_new=False), False
+        result = await action(transaction)
+        await transaction.settle()
+        await guard.answer_action(State.COMPLETED, result)
+        return Done(Completed(result), is_new=True), True
+
+    try:
+        return await _in_transaction(database, attempt)
+    except Refused as no:
+        refusal = RefusedWith.of(no.code, no.message)
+
+    # What the handler did is rolled back by now. Another copy may have come in between.
+    async def store(transaction: Transaction) -> tuple[Done, bool]:
+        guard = _Guard(database.dialect, transaction, command)
+        decision = decide_action(command, await guard.store_refusal(refusal.error))
+        if isinstance(decision, Run):
+            raise AssertionError("a row that was just written has an answer")
+        stored = decision.answer == refusal
+        return Done(decision.answer, is_new=stored), stored
+
+    return await _in_transaction(database, store)
+
+
+async def carry_out_compensation(
+    database: Database, command: Command, compensation: Compensation
+) -> Done:
+    """A compensation under the guard."""
+
+    async def attempt(transaction: Transaction) -> tuple[Done, bool]:
+        guard = _Guard(database.dialect, transaction, command)
+        decision = decide_compensation(command, *await guard.claim_compensation())
+        if isinstance(decision, Say):
+            return Done(decision.answer, is_new=False), False
+        if isinstance(decision, LeaveTombstone):
+            await guard.answer_compensation(State.NOTHING, NOTHING_JSON)
+            return Done(UndoAnswered(undone=False), is_new=True), True
+        if decision.record_lost:
+            _log.warning(
+                "the record of this action is gone (pruned too early, or a database restored"
+                " from a backup): it is undone by the result that the command brings"
+            )
+        await compensation(transaction, decision.result)
+        await transaction.settle()
+        await guard.answer_compensation(State.UNDONE, UNDONE_JSON)
+        return Done(UndoAnswered(undone=True), is_new=True), True
+
+    return await _in_transaction(database, attempt)
+
+
+async def _in_transaction(
+    database: Database, attempt: Callable[[Transaction], Awaitable[tuple[Done, bool]]]
+) -> Done:
+    """Commits where the attempt says that something is to be kept, else rolls back."""
+    try:
+        transaction = await database.begin()
+    except Exception as e:
+        raise DatabaseUnavailable(type(e).__name__) from e
+    try:
+        done, keep = await attempt(transaction)
+    except BaseException:
+        await transaction.rollback()
+        raise
+    if not keep:
+        await transaction.rollback()
+        return done
+    try:
+        await transaction.commit()
+    except Exception as e:
+        raise CommitLost(type(e).__name__) from e
+    return done
+
+
+class _Guard:
+    """The guard's statements for one command in one transaction."""
+
+    def __init__(self, dialect: Dialect, transaction: Transaction, command: Command) -> None:
+        self._dialect, self._transaction, self._command = dialect, transaction, command
+        self._key = {"saga_id": command.saga_id, "step": command.step}
+        digest = command.body_sha256
+        self._wrote = {
+            "round": command.round,
+            "body_sha256": digest.hex() if dialect.digests_as_hex else digest,
+        }
+        # Tells our own claim from one that was left behind.
+        self._claim = uuid.uuid4().hex
+
+    async def claim_action(self) -> Row | None:
+        """The action's row; `None` when it is new."""
+        claimed = await self._statement(self._dialect.claim_action, claim=self._claim)
+        if not self._dialect.returns_claimed:
+            if claimed.last_id == 0:
+                return None
+            claimed = await self._transaction.statement(self._dialect.read, self._key)
+        return self._row(claimed, "action")
+
+    async def claim_compensation(self) -> tuple[Row | None, Row | None]:
+        """Its own row and the action's; `None` for one that is new."""
+        claimed = await self._statement(self._dialect.claim_compensation, claim=self._claim)
+        if not self._dialect.returns_claimed:
+            claimed = await self._transaction.statement(self._dialect.read, self._key)
+        return self._row(claimed, "compensation"), self._row(claimed, "action")
+
+    async def answer_action(self, state: State, reply: str) -> None:
+        """Turns the claim into an answer."""
+        self._held(
+            await self._statement(self._dialect.answer_action, state=state.value, reply=reply)
+        )
+
+    async def answer_compensation(self, state: State, reply: str) -> None:
+        """The same, and an action's row that was new becomes a tombstone."""
+        self._held(
+            await self._statement(self._dialect.answer_compensation, state=state.value, reply=reply)
+        )
+
+    async def store_refusal(self, reply: str) -> Row | None:
+        """Stores a refusal, if there is no answer yet: the row as it stands then."""
+        stored = await self._statement(self._dialect.store_refusal, reply=reply)
+        if not self._dialect.returns_claimed:
+            stored = await self._transaction.statement(self._dialect.read, self._key)
+        return self._row(stored, "action")
+
+    async def _statement(self, sql: str, **parameters: Any) -> Returned:
+        return await self._transaction.statement(sql, {**self._key, **self._wrote, **parameters})
+
+    def _row(self, returned: Returned, direction: str) -> Row | None:
+        for found, round_, body_sha256, state, reply in returned.rows:
+            if found == direction:
+                row = Row(int(round_), bytes(body_sha256), State(state), reply)
+                if row.state is not State.CLAIMED:
+                    return row
+                if row.reply == self._claim:
+                    return None
+                raise ClaimLeftBehind
+        raise AssertionError(f"the claim of the {direction}'s row gave no row")
+
+    @staticmethod
+    def _held(returned: Returned) -> None:
+        """The claim is still there to be answered: the handler has not rolled it back."""
+        if returned.changed < 1:
+            raise TransactionEnded

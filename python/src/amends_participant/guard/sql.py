@@ -1,0 +1,190 @@
+"""The guard's statements, in the words of each database.
+
+Parameters are written `:name`; an adapter rewrites them where its driver wants something else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_KEY = "saga_id = :saga_id AND step = :step"
+_COLUMNS = "saga_id, step, direction, round, body_sha256, state, reply, written_at"
+_READ = "direction, round, body_sha256, state, reply"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What one kind of database is asked."""
+
+    name: str
+    create: tuple[str, ...]
+    """The tables of the kit, where they are not there yet."""
+    claim_action: str
+    """Inserts the row as claimed, or waits for and locks the one that is there."""
+    claim_compensation: str
+    """The same of both rows, the action's first, so that no two commands wait for each other."""
+    digests_as_hex: bool
+    """Whether a hash is given as hexadecimal text."""
+    returns_claimed: bool
+    """Whether the claims return the rows. If not, `read` does, where `last_id` says that a row
+    was there before."""
+    read: str
+    answer_action: str
+    answer_compensation: str
+    """Of the action's row only one that this transaction has claimed becomes a tombstone."""
+    store_refusal: str
+    """Stores it where there is no answer yet, or an earlier round's refusal."""
+    prune: str
+    """Deletes the rows of some old steps; whoever is at work on one has its turn first."""
+
+
+def _dialect(
+    name: str,
+    *,
+    create: tuple[str, ...],
+    now: str,
+    older: str,
+    on_conflict: str,
+    proposed: str,
+    returning: bool,
+    digest: str = ":body_sha256",
+    prune: str,
+) -> Dialect:
+    returned = f" RETURNING {_READ}" if returning else ""
+    # Without RETURNING, the id that the connection reports tells that the row was there: 1.
+    locked = "round = amends_guard.round"
+    if not returning:
+        locked += " + 0 * LAST_INSERT_ID(1)"
+
+    def claimed(direction: str) -> str:
+        return f"(:saga_id, :step, '{direction}', :round, {digest}, 'claimed', :claim, {now})"
+
+    def kept_or(column: str) -> str:
+        # Every column but `round`, which the condition reads, and which is therefore the last.
+        return (
+            f"{column} = CASE WHEN amends_guard.state = 'refused'"
+            f" AND amends_guard.round < {proposed.format('round')}"
+            f" THEN {proposed.format(column)} ELSE amends_guard.{column} END"
+        )
+
+    kept = ", ".join(kept_or(c) for c in ("reply", "body_sha256", "written_at", "round"))
+    return Dialect(
+        name=name,
+        create=create,
+        claim_action=(
+            f"INSERT INTO amends_guard ({_COLUMNS}) VALUES {claimed('action')}"
+            f" {on_conflict} {locked}{returned}"
+        ),
+        claim_compensation=(
+            f"INSERT INTO amends_guard ({_COLUMNS})"
+            f" VALUES {claimed('action')}, {claimed('compensation')}"
+            f" {on_conflict} {locked}{returned}"
+        ),
+        digests_as_hex=digest != ":body_sha256",
+        returns_claimed=returning,
+        read=f"SELECT {_READ} FROM amends_guard WHERE {_KEY}",
+        answer_action=(
+            "UPDATE amends_guard SET state = :state, reply = :reply, round = :round,"
+            f" body_sha256 = {digest}, written_at = {now}"
+            f" WHERE {_KEY} AND direction = 'action'"
+        ),
+        answer_compensation=(
+            "UPDATE amends_guard SET"
+            " state = CASE WHEN direction = 'compensation' THEN :state ELSE 'tombstone' END,"
+            " reply = CASE WHEN direction = 'compensation' THEN :reply ELSE NULL END,"
+            f" round = :round, body_sha256 = {digest}, written_at = {now}"
+            f" WHERE {_KEY} AND (direction = 'compensation' OR state = 'claimed')"
+        ),
+        store_refusal=(
+            f"INSERT INTO amends_guard ({_COLUMNS})"
+            f" VALUES (:saga_id, :step, 'action', :round, {digest}, 'refused', :reply, {now})"
+            f" {on_conflict} {kept}{returned}"
+        ),
+        prune=prune.format(old_steps=_OLD_STEPS.format(older=older)),
+    )
+
+
+# Steps with an old row and no younger one: both rows of a step go together.
+_OLD_STEPS = (
+    "SELECT old.saga_id, old.step FROM amends_guard AS old WHERE old.written_at < {older}"
+    " AND NOT EXISTS (SELECT 1 FROM amends_guard AS young WHERE young.saga_id = old.saga_id"
+    " AND young.step = old.step AND young.written_at >= {older}) LIMIT :steps"
+)
+
+_POSTGRES_CREATE = (
+    # Two services that start at once do not both create: IF NOT EXISTS alone is not enough.
+    "SELECT pg_advisory_xact_lock(4702394921427289928)",
+    "CREATE TABLE IF NOT EXISTS amends_guard ("
+    " saga_id text NOT NULL, step text NOT NULL, direction text NOT NULL,"
+    " round integer NOT NULL, body_sha256 bytea NOT NULL, state text NOT NULL, reply text,"
+    " written_at timestamptz NOT NULL,"
+    " PRIMARY KEY (saga_id, step, direction))",
+    "CREATE INDEX IF NOT EXISTS amends_guard_written_at ON amends_guard (written_at)",
+)
+
+_ASCII = "CHARACTER SET ascii COLLATE ascii_bin"
+_TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+_MYSQL_CREATE = (
+    "CREATE TABLE IF NOT EXISTS amends_guard ("
+    f" saga_id varchar(36) {_ASCII} NOT NULL, step varchar(80) {_TEXT} NOT NULL,"
+    f" direction varchar(12) {_ASCII} NOT NULL,"
+    f" round integer NOT NULL, body_sha256 varbinary(32) NOT NULL,"
+    f" state varchar(16) {_ASCII} NOT NULL, reply longtext {_TEXT},"
+    " written_at timestamp(6) NOT NULL DEFAULT current_timestamp(6),"
+    " PRIMARY KEY (saga_id, step, direction),"
+    " INDEX amends_guard_written_at (written_at)) ENGINE = InnoDB",
+)
+
+_SQLITE_CREATE = (
+    "CREATE TABLE IF NOT EXISTS amends_guard ("
+    " saga_id TEXT NOT NULL, step TEXT NOT NULL, direction TEXT NOT NULL,"
+    " round INTEGER NOT NULL, body_sha256 BLOB NOT NULL, state TEXT NOT NULL, reply TEXT,"
+    " written_at TEXT NOT NULL,"
+    " PRIMARY KEY (saga_id, step, direction)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS amends_guard_written_at ON amends_guard (written_at)",
+)
+
+POSTGRES = _dialect(
+    "postgresql",
+    create=_POSTGRES_CREATE,
+    now="now()",
+    older="now() - :age_s * interval '1 second'",
+    on_conflict="ON CONFLICT (saga_id, step, direction) DO UPDATE SET",
+    proposed="excluded.{}",
+    returning=True,
+    prune="DELETE FROM amends_guard WHERE (saga_id, step) IN ({old_steps} FOR UPDATE SKIP LOCKED)",
+)
+
+_SQLITE_NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now'{})"
+SQLITE = _dialect(
+    "sqlite",
+    create=_SQLITE_CREATE,
+    now=_SQLITE_NOW.format(""),
+    older=_SQLITE_NOW.format(", '-' || :age_s || ' seconds'"),
+    on_conflict="ON CONFLICT (saga_id, step, direction) DO UPDATE SET",
+    proposed="excluded.{}",
+    returning=True,
+    prune="DELETE FROM amends_guard WHERE (saga_id, step) IN ({old_steps})",
+)
+
+
+def _of_mysql(name: str, *, returning: bool) -> Dialect:
+    return _dialect(
+        name,
+        create=_MYSQL_CREATE,
+        now="current_timestamp(6)",
+        older="current_timestamp(6) - INTERVAL :age_s SECOND",
+        on_conflict="ON DUPLICATE KEY UPDATE",
+        proposed="VALUES({})",
+        returning=returning,
+        # Not every driver for asyncio takes bytes: aiomysql does not with PyMySQL 1.2.
+        digest="UNHEX(:body_sha256)",
+        prune=(
+            "DELETE g FROM amends_guard AS g JOIN ({old_steps}) AS o"
+            " ON g.saga_id = o.saga_id AND g.step = o.step"
+        ),
+    )
+
+
+MARIADB = _of_mysql("mariadb", returning=True)
+MYSQL = _of_mysql("mysql", returning=False)

@@ -1,0 +1,2 @@
+"""The participant protocol over HTTP: an ASGI application, signatures, and a small server for
+development."""

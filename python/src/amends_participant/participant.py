@@ -1,0 +1,206 @@
+"""A participant: a service's name, its database, and a handler for each of its commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .about import About, at_work, carry_in_log_records
+from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
+from .command import UNSAID, Command, Direction, NotACommand, Sending, read_command
+from .database import Database, Transaction
+from .endings import BadData, Refused
+from .guard.carry_out import (
+    ClaimLeftBehind,
+    CommitLost,
+    DatabaseUnavailable,
+    Done,
+    carry_out_action,
+    carry_out_compensation,
+)
+from .guard.table import ALREADY_UNDONE
+from .handlers import F, Handler, handlers_of
+from .http.asgi import Asgi
+
+AT_WORK_MAX = 64
+"""How many commands are carried out at the same moment: the engine opens up to 64 requests at once
+to a service."""
+
+BUSY_RETRY_AFTER_S = 1
+"""When to come again if there are as many at work."""
+
+_log = logging.getLogger("amends_participant")
+
+
+class Participant:
+    """Carries out the commands of a service, each once.
+
+    `create_tables` makes the kit's tables in the database at the first use, where they are not
+    there; leave it out where a migration does that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        database: Database,
+        *,
+        create_tables: bool = False,
+        at_work_max: int = AT_WORK_MAX,
+    ) -> None:
+        self.name, self.database = name, database
+        self._create_tables = create_tables
+        self._at_work, self._at_work_max = 0, at_work_max
+        self._handlers: dict[str, Handler] = {}
+        self._open = False
+        self._opening = asyncio.Lock()
+        carry_in_log_records()
+
+    @classmethod
+    def of(cls, service: object, database: Database, **options: Any) -> Participant:
+        """From an object with methods `handle_<command in snake case>`, named as its class."""
+        participant = cls(type(service).__name__, database, **options)
+        for handler in handlers_of(service):
+            participant._add(handler)
+        return participant
+
+    def action(self, command: str) -> Callable[[F], F]:
+        """Registers the handler of an action."""
+        return self._registers(command, "action")
+
+    def compensation(self, command: str) -> Callable[[F], F]:
+        """Registers the handler of a compensation."""
+        return self._registers(command, "compensation")
+
+    @property
+    def commands(self) -> frozenset[str]:
+        """The names of all commands that have a handler."""
+        return frozenset(self._handlers)
+
+    async def open(self) -> None:
+        """Makes the database ready. Done at the first command, if not before."""
+        async with self._opening:
+            if not self._open:
+                await self.database.open()
+                if self._create_tables:
+                    await self.database.create_tables()
+                self._open = True
+
+    async def close(self) -> None:
+        """Gives the database's connections back."""
+        async with self._opening:
+            self._open = False
+            await self.database.close()
+
+    def asgi(self, *, secrets: Sequence[str] = ()) -> Asgi:
+        """The application that answers over HTTP."""
+        return Asgi(self, secrets)
+
+    async def carry_out(
+        self, body: bytes, sending: Sending = UNSAID, *, path: str | None = None
+    ) -> Answer:
+        """Carries out the command in a body: only what comes back may be said.
+
+        `path` is the command's name as the transport knows it, where it does.
+        """
+        try:
+            command = read_command(body)
+            handler = self._handler_of(command, path)
+        except NotACommand as e:
+            _log.warning("contract breach NOT_A_COMMAND: %s", e)
+            return Breach("NOT_A_COMMAND", str(e))
+        with at_work(About.of(command, sending)):
+            if self._at_work >= self._at_work_max:
+                _log.warning("transient BUSY: %d commands are at work", self._at_work)
+                return Transient("BUSY", "too many commands at work", BUSY_RETRY_AFTER_S)
+            self._at_work += 1
+            try:
+                return await self._guarded(command, handler, sending)
+            finally:
+                self._at_work -= 1
+
+    async def _guarded(self, command: Command, handler: Handler, sending: Sending) -> Answer:
+        """Each ending is logged once, here: its class, and no data."""
+        try:
+            if not self._open:
+                await self._opened()
+            done = await self._done(command, handler, About.of(command, sending))
+        except (CommitLost, ClaimLeftBehind) as e:
+            _log.error("unknown OUTCOME_UNKNOWN: %s", type(e).__name__, exc_info=True)
+            return Unknown(type(e).__name__)
+        except DatabaseUnavailable as e:
+            _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
+            return Transient("DATABASE_UNAVAILABLE", str(e))
+        except BadData as e:
+            _log.warning("contract breach BAD_DATA: %s", e)
+            return Breach("BAD_DATA", str(e))
+        except Exception as e:
+            _log.warning("transient FAILED: %s", type(e).__name__, exc_info=True)
+            return Transient("FAILED", type(e).__name__)
+        _log.log(*_ending(done))
+        return done.answer
+
+    async def _opened(self) -> None:
+        try:
+            await self.open()
+        except Exception as e:
+            raise DatabaseUnavailable(type(e).__name__) from e
+
+    async def _done(self, command: Command, handler: Handler, about: About) -> Done:
+        def given(transaction: Transaction) -> dict[str, Any]:
+            return {"db": transaction.handle, "about": about}
+
+        if command.direction == "compensation":
+
+            async def undo(transaction: Transaction, result: str) -> None:
+                await handler.undo(command, result, **given(transaction))
+
+            return await carry_out_compensation(self.database, command, undo)
+
+        async def act(transaction: Transaction) -> str:
+            try:
+                return await handler.act(command, **given(transaction))
+            except BadData as e:
+                raise Refused("BAD_DATA", str(e)) from None
+
+        return await carry_out_action(self.database, command, act)
+
+    def _handler_of(self, command: Command, path: str | None) -> Handler:
+        if command.service != self.name:
+            raise NotACommand(f"the command is another service's, this is {self.name}")
+        if path is not None and path != command.name:
+            raise NotACommand("the body's command is not the path's")
+        handler = self._handlers.get(command.name)
+        if handler is None:
+            raise NotACommand(f"{self.name} has no such command")
+        if handler.direction != command.direction:
+            raise NotACommand(f"{handler.command} is no {command.direction} here")
+        return handler
+
+    def _registers(self, command: str, direction: Direction) -> Callable[[F], F]:
+        def register(function: F) -> F:
+            self._add(Handler(function, direction, command))
+            return function
+
+        return register
+
+    def _add(self, handler: Handler) -> None:
+        if handler.command in self._handlers:
+            raise ValueError(f"{handler.command} has a handler already")
+        self._handlers[handler.command] = handler
+
+
+def _ending(done: Done) -> tuple[int, str]:
+    """The level and the text by which an ending stands in the log."""
+    again = "" if done.is_new else " (as answered before)"
+    answer = done.answer
+    if isinstance(answer, Completed):
+        return logging.INFO, f"completed{again}"
+    if isinstance(answer, RefusedWith):
+        if answer.code == ALREADY_UNDONE:
+            return logging.INFO, f"refused {ALREADY_UNDONE}"
+        return logging.INFO, f"refused {answer.code}{again}"
+    if isinstance(answer, UndoAnswered):
+        return logging.INFO, ("undone" if answer.undone else "nothing to undo") + again
+    return logging.WARNING, f"contract breach {answer.code}"

@@ -1,0 +1,178 @@
+"""The database goes away: before a command, while its handler works, and at the commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends_participant import Participant, Sqlite, Transient, Unknown
+from amends_participant.testing import command_body
+from conftest import MARIADB, POSTGRES, Shop, make, open_shop, server
+from test_guard import NOTHING, SOLD, sell, take_back
+from wire import Wire
+
+# One connection of its owner's is not made anew when it is lost.
+SERVED = [kind for kind in (*POSTGRES, *MARIADB) if kind != "psycopg connection"]
+
+
+@asynccontextmanager
+async def wired(kind: str, folder: Path) -> AsyncIterator[tuple[Shop, Wire]]:
+    at = server("POSTGRES" if kind in POSTGRES else "MARIADB")
+    user, _, rest = at.partition("@")
+    address, _, database = rest.partition("/")
+    host, _, port = address.partition(":")
+    wire = Wire(host, int(port))
+    async with (
+        wire.open() as near,
+        make(kind, folder, f"{user}@127.0.0.1:{near}/{database}") as stage,
+    ):
+        yield await open_shop(stage), wire
+
+
+@pytest.fixture(params=SERVED)
+async def far(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Shop, Wire]]:
+    async with wired(request.param, tmp_path) as made:
+        yield made
+
+
+def endings(caplog: pytest.LogCaptureFixture, saga: str) -> list[str]:
+    """The kit's lines about a saga, without what follows the colon."""
+    records = [record for record in caplog.records if record.name == "amends_participant"]
+    assert all(record.saga_id == saga for record in records)  # type: ignore[attr-defined]
+    return [record.getMessage().partition(":")[0] for record in records]
+
+
+async def test_before(far: tuple[Shop, Wire], saga: str, caplog: pytest.LogCaptureFixture) -> None:
+    shop, wire = far
+    caplog.set_level("INFO", "amends_participant")
+    wire.cut()
+    answer = await sell(shop, saga)
+    assert isinstance(answer, Transient)
+    # A connection that looked open is found lost at the first statement.
+    assert answer.code in ("DATABASE_UNAVAILABLE", "FAILED")
+    assert shop.ran == []
+    wire.mend()
+    assert await _when_it_is_back(shop, saga) == SOLD
+    assert endings(caplog, saga)[0] == f"transient {answer.code}"
+    assert endings(caplog, saga)[-1] == "completed"
+    assert await shop.standing() == 1
+
+
+async def test_during(far: tuple[Shop, Wire], saga: str) -> None:
+    shop, wire = far
+
+    @shop.participant.action("SellAndFall")
+    async def sell_and_fall(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, f"INSERT INTO {shop.table} (saga_id) VALUES ('{saga}')")
+        wire.cut()
+
+    body = command_body("Shop.SellAndFall", {}, saga_id=saga)
+    assert isinstance(await shop.participant.carry_out(body), Transient)
+    wire.mend()
+    assert await _when_it_is_back(shop, saga) == SOLD
+    assert await shop.standing() == 1
+
+
+@pytest.mark.parametrize("is_heard", [False, True], ids=["not heard", "heard"])
+async def test_at_the_commit(
+    far: tuple[Shop, Wire], saga: str, is_heard: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop, wire = far
+    caplog.set_level("INFO", "amends_participant")
+    wire.cut_at, wire.pass_it_on = b"COMMIT", is_heard
+    assert isinstance(await sell(shop, saga), Unknown)
+    assert endings(caplog, saga) == ["unknown OUTCOME_UNKNOWN"]
+    wire.mend()
+    assert await _when_it_is_back(shop, saga) == SOLD
+    assert await shop.standing() == 1
+    assert shop.ran == (["sell"] if is_heard else ["sell", "sell"])
+    wire.cut_at, wire.pass_it_on = b"COMMIT", is_heard
+    assert isinstance(await take_back(shop, saga), Unknown)
+    wire.mend()
+    await _when_it_is_back(shop, saga)
+    assert (await take_back(shop, saga)) != NOTHING
+    assert await shop.standing() == 0
+
+
+async def _when_it_is_back(shop: Shop, saga: str) -> object:
+    """A pool may need a try to find its connections lost."""
+    answer = await sell(shop, saga)
+    for _ in range(20):
+        if not isinstance(answer, Transient):
+            break
+        answer = await sell(shop, saga)
+    return answer
+
+
+async def test_no_server_at_all(tmp_path: Path, saga: str) -> None:
+    async with make("alchemy asyncpg", tmp_path, "amends@127.0.0.1:1/postgres") as stage:
+        participant = Participant("Shop", stage.database, create_tables=True)
+
+        @participant.action("Sell")
+        async def sell(command: dict[str, Any]) -> None: ...
+
+        answer = await participant.carry_out(command_body("Shop.Sell", {}, saga_id=saga))
+        assert answer == Transient("DATABASE_UNAVAILABLE", "ConnectionRefusedError")
+
+
+async def test_a_file_that_cannot_be_opened_and_one_that_comes_later(
+    tmp_path: Path, saga: str
+) -> None:
+    folder = tmp_path / "later"
+    participant = Participant("Shop", Sqlite(folder / "service.db"), create_tables=True)
+
+    @participant.action("Sell")
+    async def sell(command: dict[str, Any]) -> str:
+        return "sold"
+
+    body = command_body("Shop.Sell", {}, saga_id=saga)
+    unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError")
+    assert await participant.carry_out(body) == unavailable
+    folder.mkdir()
+    assert not isinstance(await participant.carry_out(body), Transient)
+    await participant.close()
+
+
+async def test_a_file_that_another_process_holds(tmp_path: Path, saga: str) -> None:
+    path = tmp_path / "service.db"
+    database = Sqlite(path, busy_timeout_s=0.01)
+    participant = Participant("Shop", database, create_tables=True)
+
+    @participant.action("Sell")
+    async def sell(command: dict[str, Any]) -> str:
+        return "sold"
+
+    await participant.open()
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    body = command_body("Shop.Sell", {}, saga_id=saga)
+    unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError")
+    assert await participant.carry_out(body) == unavailable
+    holder.execute("COMMIT")
+    holder.close()
+    assert not isinstance(await participant.carry_out(body), Transient)
+    await participant.close()
+
+
+async def test_a_commit_that_the_file_refuses(small_shop: Shop, saga: str) -> None:
+    """A constraint that is looked at when all is done. It is known to have been rolled back, and
+    told as unknown all the same: whether it holds is asked of the row, not of the error."""
+    shop = small_shop
+    await shop.stage.run("CREATE TABLE parent (id INTEGER PRIMARY KEY)")
+    await shop.stage.run(
+        "CREATE TABLE child (parent REFERENCES parent DEFERRABLE INITIALLY DEFERRED)"
+    )
+
+    @shop.participant.action("Orphan")
+    async def orphan(command: dict[str, Any], db: Any) -> None:
+        await db.execute("INSERT INTO child VALUES (7)")
+
+    body = command_body("Shop.Orphan", {}, saga_id=saga)
+    assert await shop.participant.carry_out(body) == Unknown("CommitLost")
+    assert await shop.guard(saga) == {}
+    assert await shop.stage.rows("SELECT * FROM child") == []

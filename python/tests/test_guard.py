@@ -1,0 +1,348 @@
+"""The guard on every database: what is answered, what is stored, what has run, and by how many
+statements."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends_participant import (
+    Answer,
+    Breach,
+    Completed,
+    Database,
+    Participant,
+    RefusedWith,
+    Transaction,
+    Transient,
+    UndoAnswered,
+    Unknown,
+)
+from amends_participant.database import Returned
+from amends_participant.testing import command_body
+from conftest import Shop, Stage, make, open_shop
+
+SOLD = Completed('{"sold":"kettle"}')
+UNDONE, NOTHING = UndoAnswered(undone=True), UndoAnswered(undone=False)
+ALREADY_UNDONE = RefusedWith.of("ALREADY_UNDONE", "this step was undone before it ran")
+
+
+async def sell(shop: Shop, saga: str, round: int = 1, **data: Any) -> Answer:
+    data = {"item": "kettle", **data}
+    return await shop.participant.carry_out(
+        command_body("Shop.Sell", data, saga_id=saga, round=round)
+    )
+
+
+async def take_back(shop: Shop, saga: str, round: int = 1, **more: Any) -> Answer:
+    data = {"item": "kettle", **more.pop("data", {})}
+    return await shop.participant.carry_out(
+        command_body(
+            "Shop.TakeBack", data, saga_id=saga, round=round, direction="compensation", **more
+        )
+    )
+
+
+async def test_an_action_is_done_once_and_its_result_said_again(shop: Shop, saga: str) -> None:
+    assert await sell(shop, saga) == SOLD
+    assert await sell(shop, saga) == SOLD
+    assert await sell(shop, saga, round=2) == SOLD
+    assert await sell(shop, saga, round=2, item="cup") == SOLD
+    assert shop.ran == ["sell"]
+    assert await shop.standing() == 1
+    assert await shop.guard(saga) == {"action": ("completed", 1)}
+
+
+async def test_what_is_stored_is_what_the_page_says(shop: Shop, saga: str) -> None:
+    await sell(shop, saga)
+    await take_back(shop, saga)
+    sql = "SELECT saga_id, step, direction, body_sha256, reply FROM amends_guard"
+    rows = await shop.stage.rows(f"{sql} WHERE saga_id = '{saga}' ORDER BY direction")
+    body = command_body("Shop.Sell", {"item": "kettle"}, saga_id=saga)
+    undo = command_body("Shop.TakeBack", {"item": "kettle"}, saga_id=saga, direction="compensation")
+    assert rows == [
+        (saga, "step", "action", hashlib.sha256(body).digest(), '{"sold":"kettle"}'),
+        (saga, "step", "compensation", hashlib.sha256(undo).digest(), '{"undone":true}'),
+    ]
+
+
+async def test_a_refusal_has_no_effect_and_is_asked_anew_by_a_later_round(
+    shop: Shop, saga: str
+) -> None:
+    no = RefusedWith.of("SOLD_OUT", "as the data wants it")
+    assert await sell(shop, saga, refuse="SOLD_OUT") == no
+    assert await sell(shop, saga, refuse="SOLD_OUT") == no
+    assert shop.ran == ["sell"]
+    assert await shop.standing() == 0
+    assert await shop.guard(saga) == {"action": ("refused", 1)}
+    other = RefusedWith.of("STILL_SOLD_OUT", "as the data wants it")
+    assert await sell(shop, saga, round=2, refuse="STILL_SOLD_OUT") == other
+    assert await shop.guard(saga) == {"action": ("refused", 2)}
+    assert await sell(shop, saga, refuse="SOLD_OUT") == other
+    assert await sell(shop, saga, round=3) == SOLD
+    assert await shop.guard(saga) == {"action": ("completed", 3)}
+    assert await shop.standing() == 1
+
+
+async def test_an_error_rolls_back_and_stores_nothing(shop: Shop, saga: str) -> None:
+    assert await sell(shop, saga, fail="the till is jammed") == Transient("FAILED", "RuntimeError")
+    assert await shop.standing() == 0
+    assert await shop.guard(saga) == {}
+    assert await sell(shop, saga) == SOLD
+    failed = await take_back(shop, saga, data={"fail": "the drawer is jammed"})
+    assert failed == Transient("FAILED", "RuntimeError")
+    assert await shop.standing() == 1
+    assert await shop.guard(saga) == {"action": ("completed", 1)}
+    assert await take_back(shop, saga) == UNDONE
+    assert await shop.standing() == 0
+
+
+async def test_an_undo_is_done_once_with_the_stored_result(shop: Shop, saga: str) -> None:
+    await sell(shop, saga, item="cup")
+    undo = await take_back(shop, saga, outcome="completed", original_result={"sold": "a lie"})
+    assert undo == UNDONE
+    for round in (1, 2, 3):
+        again = await take_back(
+            shop, saga, round, outcome="completed", original_result={"sold": "a lie"}
+        )
+        assert again == UNDONE
+    assert shop.ran == ["sell", "take back cup"]
+    assert await shop.guard(saga) == {"action": ("completed", 1), "compensation": ("undone", 1)}
+    assert await sell(shop, saga, item="cup") == Completed('{"sold":"cup"}')
+    assert await shop.standing() == 0
+
+
+async def test_an_undo_before_its_action_leaves_a_tombstone(shop: Shop, saga: str) -> None:
+    assert await take_back(shop, saga) == NOTHING
+    assert await take_back(shop, saga) == NOTHING
+    assert await shop.guard(saga) == {"action": ("tombstone", 1), "compensation": ("nothing", 1)}
+    assert await sell(shop, saga) == ALREADY_UNDONE
+    assert await sell(shop, saga, round=2) == ALREADY_UNDONE
+    assert await take_back(shop, saga, round=2) == NOTHING
+    assert await shop.guard(saga) == {"action": ("tombstone", 1), "compensation": ("nothing", 2)}
+    assert await take_back(shop, saga) == NOTHING
+    # What the command says of a result is not believed where there is a tombstone.
+    told = await take_back(
+        shop, saga, round=3, outcome="completed", original_result={"sold": "cup"}
+    )
+    assert told == NOTHING
+    assert shop.ran == []
+    reply = await shop.stage.rows(
+        f"SELECT reply FROM amends_guard WHERE saga_id = '{saga}' AND direction = 'action'"
+    )
+    assert reply == [(None,)]
+
+
+async def test_a_refused_action_has_nothing_to_undo(shop: Shop, saga: str) -> None:
+    await sell(shop, saga, refuse="SOLD_OUT")
+    assert await take_back(shop, saga) == NOTHING
+    assert await shop.guard(saga) == {"action": ("refused", 1), "compensation": ("nothing", 1)}
+    # A later round of the action asks anew; then there is something to undo, for a later round.
+    assert await sell(shop, saga, round=2) == SOLD
+    assert await take_back(shop, saga) == NOTHING
+    assert await take_back(shop, saga, round=2) == UNDONE
+    assert await shop.standing() == 0
+
+
+async def test_an_undo_whose_record_is_gone_believes_the_command_and_warns(
+    shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    undo = await take_back(shop, saga, outcome="completed", original_result={"sold": "cup"})
+    assert undo == UNDONE
+    assert shop.ran == ["take back cup"]
+    assert await shop.guard(saga) == {"action": ("tombstone", 1), "compensation": ("undone", 1)}
+    assert await sell(shop, saga) == ALREADY_UNDONE
+    (warning,) = [r for r in caplog.records if "record of this action is gone" in r.message]
+    assert warning.levelno == logging.WARNING
+    assert warning.saga_id == saga  # type: ignore[attr-defined]
+
+
+async def test_the_same_round_with_other_bytes_changes_nothing(shop: Shop, saga: str) -> None:
+    reused = Breach("KEY_REUSED", "this idempotency key came before with another body")
+    await sell(shop, saga)
+    assert await sell(shop, saga, item="cup") == reused
+    await take_back(shop, saga)
+    assert await take_back(shop, saga, data={"item": "cup"}) == reused
+    assert await shop.guard(saga) == {"action": ("completed", 1), "compensation": ("undone", 1)}
+    assert shop.ran == ["sell", "take back kettle"]
+
+
+async def test_a_step_is_compared_byte_for_byte(shop: Shop, saga: str) -> None:
+    steps = ["reserve", "Reserve", "réserve", "reserve.1", "reserve.10"]
+    for step in steps:
+        body = command_body("Shop.Sell", {"item": step}, saga_id=saga, step=step)
+        assert isinstance(await shop.participant.carry_out(body), Completed)
+    assert shop.ran == ["sell"] * len(steps)
+
+
+async def test_what_json_can_say_is_kept_as_it_is(shop: Shop, saga: str) -> None:
+    item = "\0 zero, 🫖 é ' \" \\ :colon %s %(p)s"
+    first = await sell(shop, saga, item=item)
+    assert isinstance(first, Completed)
+    assert await sell(shop, saga, item=item) == first
+    await take_back(shop, saga, data={"item": item})
+    assert shop.ran == ["sell", f"take back {item}"]
+
+
+async def test_many_copies_at_once_run_once(shop: Shop, saga: str) -> None:
+    answers = await asyncio.gather(*(sell(shop, saga) for _ in range(8)))
+    while any(isinstance(answer, Transient) for answer in answers):
+        answers = [await sell(shop, saga) for _ in answers]
+    assert answers == [SOLD] * 8
+    assert await shop.standing() == 1
+
+
+async def test_an_undo_waits_for_the_action_at_work(stage: Stage, saga: str) -> None:
+    """The action holds its row; the undo that comes meanwhile sees what it came to."""
+    shop = await open_shop(stage)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @shop.participant.action("SellSlowly")
+    async def sell_slowly(command: dict[str, Any], db: Any) -> dict[str, Any]:
+        insert = f"INSERT INTO {shop.table} (saga_id) VALUES ('{command['saga_id']}')"
+        await stage.write(db, insert)
+        begun.set()
+        await go_on.wait()
+        return {"sold": "kettle"}
+
+    body = command_body("Shop.SellSlowly", {}, saga_id=saga)
+    action = asyncio.create_task(shop.participant.carry_out(body))
+    await begun.wait()
+    undo = asyncio.create_task(take_back(shop, saga))
+    await asyncio.sleep(0.05)
+    assert not undo.done()
+    go_on.set()
+    assert await action == SOLD
+    assert await undo == UNDONE
+    assert await shop.standing() == 0
+
+
+class Counting(Database):
+    """Counts the guard's statements."""
+
+    def __init__(self, database: Database) -> None:
+        self.database, self.dialect, self.count = database, database.dialect, 0
+
+    async def begin(self) -> Transaction:
+        return CountingTransaction(self, await self.database.begin())
+
+
+class CountingTransaction(Transaction):
+    def __init__(self, counting: Counting, transaction: Transaction) -> None:
+        self.counting, self.transaction = counting, transaction
+
+    @property
+    def handle(self) -> Any:
+        return self.transaction.handle
+
+    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        self.counting.count += 1
+        return await self.transaction.statement(sql, parameters)
+
+    async def settle(self) -> None:
+        await self.transaction.settle()
+
+    async def commit(self) -> None:
+        await self.transaction.commit()
+
+    async def rollback(self) -> None:
+        await self.transaction.rollback()
+
+
+async def test_a_command_costs_two_statements_of_the_guard_at_most(shop: Shop) -> None:
+    """Where there is no RETURNING, in MySQL, a compensation and a refusal cost three."""
+    counting = Counting(shop.participant.database)
+    shop.participant.database = counting
+    third = 0 if counting.dialect.returns_claimed else 1
+
+    async def cost(answer: Any, expected: object) -> int:
+        counting.count = 0
+        assert await answer == expected
+        return counting.count
+
+    one, other, third_saga = (str(uuid.uuid4()) for _ in range(3))
+    assert await cost(sell(shop, one), SOLD) == 2
+    assert await cost(sell(shop, one), SOLD) == 1 + third
+    assert await cost(take_back(shop, one), UNDONE) == 2 + third
+    assert await cost(take_back(shop, one), UNDONE) == 1 + third
+    assert await cost(take_back(shop, other), NOTHING) == 2 + third
+    assert await cost(sell(shop, other), ALREADY_UNDONE) == 1 + third
+    no = RefusedWith.of("NO", "as the data wants it")
+    assert await cost(sell(shop, third_saga, refuse="NO"), no) == 2 + third
+    assert await cost(sell(shop, third_saga, refuse="NO"), no) == 1 + third
+
+
+async def test_a_handler_that_ends_the_transaction_is_told_so(
+    shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where an adapter can prevent it, it does; where it cannot, it finds it."""
+
+    @shop.participant.action("Meddle")
+    async def meddle(command: dict[str, Any], db: Any) -> None:
+        insert = f"INSERT INTO {shop.table} (saga_id) VALUES ('{command['saga_id']}')"
+        await shop.stage.write(db, insert)
+        if hasattr(db, "rollback"):
+            await db.rollback()
+        else:
+            await shop.stage.write(db, "ROLLBACK")
+
+    body = command_body("Shop.Meddle", {}, saga_id=saga)
+    answer = await shop.participant.carry_out(body)
+    assert isinstance(answer, Transient), answer
+    assert await shop.standing() == 0
+    assert await shop.guard(saga) == {}
+    assert await sell(shop, saga) == SOLD
+
+
+async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
+    shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a handler leaves it that commits behind the guard's back, and dies."""
+    await sell(shop, saga)
+    await shop.stage.run(
+        f"UPDATE amends_guard SET state = 'claimed', reply = 'x' WHERE saga_id = '{saga}'"
+    )
+    assert await sell(shop, saga) == Unknown("ClaimLeftBehind")
+    assert await take_back(shop, saga) == Unknown("ClaimLeftBehind")
+    assert shop.ran == ["sell"]
+
+
+async def test_the_tables_may_be_created_by_many_at_once(stage: Stage) -> None:
+    participants = [Participant("Shop", stage.database, create_tables=True) for _ in range(4)]
+    await asyncio.gather(*(participant.open() for participant in participants))
+
+
+async def test_two_services_on_one_database_carry_out_a_storm_once(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Every command at both, all at once, each again until it is answered: whichever of them came
+    first, nothing stands in the end, and no step was done more often than undone."""
+    async with make(stage.kind, tmp_path) as second:
+        shops = [await open_shop(stage), await open_shop(second)]
+        shops[1].table = shops[0].table
+
+        async def until_answered(
+            send: Callable[..., Awaitable[Answer]], shop: Shop, saga: str
+        ) -> Answer:
+            answer = await send(shop, saga)
+            while isinstance(answer, Transient):
+                answer = await send(shop, saga)
+            return answer
+
+        async def storm(saga: str) -> None:
+            sends = [(send, shop) for send in (sell, take_back, sell) for shop in shops]
+            answers = await asyncio.gather(*(until_answered(s, shop, saga) for s, shop in sends))
+            undos = [answer for answer in answers if isinstance(answer, UndoAnswered)]
+            assert undos[0] == undos[1]
+            actions = [answer for answer in answers if not isinstance(answer, UndoAnswered)]
+            assert actions == [SOLD if undos[0].undone else ALREADY_UNDONE] * 4
+
+        await asyncio.gather(*(storm(str(uuid.uuid4())) for _ in range(8)))
+        assert await shops[0].standing() == 0
