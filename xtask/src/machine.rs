@@ -8,23 +8,60 @@ use anyhow::{Context, ensure};
 /// A program that some stage calls.
 struct Tool {
     program: &'static str,
+    /// What tells that it is there, where that is not the program on the path.
+    shown_by: Option<fn() -> bool>,
     debian_package: &'static str,
     why: &'static str,
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { program: "cc", debian_package: "gcc", why: "SQLite is compiled from its source" },
-    Tool { program: "c++", debian_package: "g++", why: "libFuzzer is compiled from its source" },
-    Tool { program: "git", debian_package: "git", why: "tidy asks it which files there are" },
+    Tool {
+        program: "cc",
+        shown_by: None,
+        debian_package: "gcc",
+        why: "SQLite is compiled from its source",
+    },
+    Tool {
+        program: "c++",
+        shown_by: None,
+        debian_package: "g++",
+        why: "libFuzzer is compiled from its source",
+    },
+    Tool {
+        program: "git",
+        shown_by: None,
+        debian_package: "git",
+        why: "tidy asks it which files there are",
+    },
     Tool {
         program: "faketime",
+        shown_by: None,
         debian_package: "faketime",
         why: "the server's clock jumps in the chaos tests",
     },
     Tool {
         program: "python3",
+        shown_by: None,
         debian_package: "python3",
         why: "participants are tested in Python",
+    },
+    Tool {
+        program: "python3 -m venv",
+        shown_by: Some(has_venv),
+        debian_package: "python3-venv",
+        why: "the participant kit for Python is tested in an environment of its own",
+    },
+    Tool {
+        program: "postgres",
+        shown_by: Some(has_postgres),
+        debian_package: "postgresql",
+        why: "the participant kits are tested on it",
+    },
+    Tool {
+        program: "mariadbd",
+        shown_by: Some(has_mariadb),
+        debian_package: "mariadb-server",
+        why: "the participant kits are tested on it",
     },
 ];
 
@@ -49,11 +86,11 @@ pub(crate) fn prepare() -> Vec<String> {
             missing.push(format!("{program}: run `rustup component add {component}`"));
         }
     }
-    let absent: Vec<&Tool> = TOOLS.iter().filter(|tool| !on_path(tool.program)).collect();
+    let absent: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.is_there()).collect();
     if !absent.is_empty() {
         install(&absent);
     }
-    for Tool { program, debian_package, why } in absent.iter().filter(|t| !on_path(t.program)) {
+    for Tool { program, debian_package, why, .. } in absent.iter().filter(|t| !t.is_there()) {
         let way = format!("as root run `apt-get install {debian_package}`");
         missing.push(format!("{program} ({why}): {way}, or install it as your system does"));
     }
@@ -120,6 +157,28 @@ fn install(tools: &[&Tool]) {
             .args(names)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     );
+}
+
+impl Tool {
+    fn is_there(&self) -> bool {
+        self.shown_by.map_or_else(|| on_path(self.program), |shown| shown())
+    }
+}
+
+/// Debian leaves out of Python what fills an environment.
+fn has_venv() -> bool {
+    succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]))
+}
+
+/// Debian keeps each version in a folder of its own, and none of its servers in the path.
+fn has_postgres() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    on_path("initdb") || versions.map(|v| v.path().join("bin/initdb")).any(|p| p.is_file())
+}
+
+/// Only root has Debian's place for servers in the path.
+fn has_mariadb() -> bool {
+    on_path("mariadbd") || Path::new("/usr/sbin/mariadbd").is_file()
 }
 
 fn is_root() -> bool {

@@ -11,6 +11,7 @@ mod machine;
 mod mistakes;
 mod mutants;
 mod proof;
+mod python;
 mod run;
 mod stages;
 mod summary;

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, ensure};
 
 use crate::machine;
 use crate::proof::{self, Evidence};
+use crate::python;
 use crate::stages::{By, STAGES, Stage};
 use crate::summary::{Counter, Counts, End, Row, table};
 use crate::tidy;
@@ -85,6 +86,15 @@ fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<En
             Ok(end)
         }
         By::Program([]) => Err(anyhow!("the stage names no program")),
+        By::Python => {
+            let mut all = Counts::default();
+            for mut command in python::commands(root)? {
+                if let (End::Ran(counts), _) = program_run(root, &mut command)? {
+                    all += counts;
+                }
+            }
+            Ok(End::Ran(all))
+        }
         By::Tidy => Ok(End::Ran(Counter::default().counts(tidy::print(root)?))),
         By::Deny(arguments) => {
             let deny = machine::cargo_deny(root)?;
@@ -100,15 +110,17 @@ fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<En
     }
 }
 
-/// Runs a program: what it prints is shown as it comes, and its tests are counted. Also gives the
+/// Runs a program, at the root unless it says where: what it prints is shown as it comes, and its tests are counted. Also gives the
 /// lines that are rows of a table.
 fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<(End, Vec<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
     if std::env::var_os(TEST_THREADS).is_none() {
         command.env(TEST_THREADS, TEST_THREADS_UNSAID);
     }
+    if command.get_current_dir().is_none() {
+        command.current_dir(root);
+    }
     let mut child = command
-        .current_dir(root)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -16,6 +16,8 @@ pub(crate) enum By {
     Program(&'static [&'static str]),
     /// Our own tidy rules.
     Tidy,
+    /// Python in an environment of its own, beside real databases.
+    Python,
     /// cargo-deny, installed when it is not there.
     Deny(&'static [&'static str]),
     /// cargo-deny on what needs the advisory database.
@@ -86,15 +88,8 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "python",
-        what: "the example participants in Python",
-        by: Program(&[
-            "python3",
-            "-m",
-            "unittest",
-            "discover",
-            "--start-directory",
-            "examples/order/participants",
-        ]),
+        what: "the participant kit for Python on real databases, and the example participants",
+        by: By::Python,
     },
     Stage {
         name: "dependencies",

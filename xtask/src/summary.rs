@@ -18,10 +18,11 @@ impl AddAssign for Counts {
     }
 }
 
-/// Counts the tests in the lines that cargo's and Python's test programs end with.
+/// Counts the tests in the lines that the test programs of cargo and Python end with.
 #[derive(Default)]
 pub(crate) struct Counter {
     cargo: Counts,
+    pytest: Counts,
     python_ran: u64,
     python_failed: u64,
 }
@@ -36,6 +37,8 @@ impl Counter {
         } else if let Some(rest) = line.strip_prefix("FAILED (") {
             let bad = ["failures=", "errors=", "unexpected successes="];
             self.python_failed += bad.iter().map(|what| number_after(rest, what)).sum::<u64>();
+        } else if let Some(counts) = of_pytest(line) {
+            self.pytest += counts;
         }
     }
 
@@ -43,6 +46,7 @@ impl Counter {
     /// failed has a failure even when no test says so (it did not compile, say).
     pub(crate) fn counts(&self, ended_well: bool) -> Counts {
         let mut counts = self.cargo;
+        counts += self.pytest;
         // A Python test may fail for several of its parts.
         let failed = self.python_failed.min(self.python_ran);
         counts += Counts { passed: self.python_ran - failed, failed };
@@ -54,6 +58,29 @@ impl Counter {
         }
         counts
     }
+}
+
+/// `1 failed, 45 passed in 3.21s`, which pytest ends with when it is quiet. What it has left out has
+/// proved nothing.
+fn of_pytest(line: &str) -> Option<Counts> {
+    let (parts, took) = line.split_once(" in ")?;
+    if !took.trim_end().ends_with(['s', ')']) {
+        return None;
+    }
+    let mut counts = Counts::default();
+    for part in parts.split(", ") {
+        let (number, what) = part.split_once(' ')?;
+        let number: u64 = number.parse().ok()?;
+        match what {
+            "passed" => counts.passed += number,
+            "failed" | "error" | "errors" | "skipped" | "xfailed" | "xpassed" => {
+                counts.failed += number;
+            }
+            "warning" | "warnings" | "deselected" => {}
+            _ => return None,
+        }
+    }
+    Some(counts)
 }
 
 fn number_before(text: &str, what: &str) -> u64 {
@@ -130,6 +157,15 @@ mod tests {
         let bad = "FAILED (failures=1, errors=2)";
         assert_eq!(count(&["Ran 16 tests in 3.4s", "", bad], false), (13, 3));
         assert_eq!(count(&["Ran 1 test in 3.4s", "", bad], false), (0, 1));
+    }
+
+    #[test]
+    fn the_tests_of_pytest_are_counted_and_what_it_left_out_is_a_failure() {
+        assert_eq!(count(&["..... [100%]", "346 passed in 9.61s"], true), (346, 0));
+        assert_eq!(count(&["346 passed, 2 warnings in 69.61s (0:01:09)"], true), (346, 0));
+        assert_eq!(count(&["2 failed, 3 passed, 1 error in 0.10s"], false), (3, 3));
+        assert_eq!(count(&["3 passed, 4 skipped in 0.10s"], true), (3, 4));
+        assert_eq!(count(&["2 rooms, 3 passed in 0.10s"], true), (1, 0));
     }
 
     #[test]

@@ -1,0 +1,81 @@
+//! Python: the participant kit and the example participants, in an environment of their own under
+//! `target`, beside real databases.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+
+/// What the environment holds, a version each.
+const REQUIREMENTS: &str = "python/requirements-test.txt";
+
+/// A part of the stage: where it runs, and what the environment's Python is to do there.
+struct Part {
+    folder: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// In this order; the first needs no database and is over in seconds.
+const PARTS: &[Part] = &[
+    Part { folder: "python", arguments: &["-m", "ruff", "check", "."] },
+    Part { folder: "python", arguments: &["-m", "ruff", "format", "--check", "."] },
+    Part { folder: "python", arguments: &["-m", "mypy"] },
+];
+
+/// The kit's tests, which find the servers by their variables.
+const KIT: &[&str] = &["-m", "pytest", "-q"];
+
+/// The example participants, each in a process of its own: with the machine's own Python, because
+/// nothing is to be installed for them.
+const EXAMPLES: &[&str] =
+    &["-m", "unittest", "discover", "--start-directory", "examples/order/participants"];
+
+/// All that the stage runs.
+pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
+    let python = environment(root)?;
+    let mut commands: Vec<Command> =
+        PARTS.iter().map(|part| of(&python, &root.join(part.folder), part.arguments)).collect();
+    // The testbed is a program of this workspace: cargo knows where it is.
+    let mut kit = Command::new("cargo");
+    kit.args(["run", "--locked", "--quiet", "--package", "amends-testbed", "--manifest-path"])
+        .arg(root.join("Cargo.toml"))
+        .args(["--", "postgres", "mariadb", "--"])
+        .arg(&python)
+        .args(KIT)
+        .current_dir(root.join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    commands.push(kit);
+    commands.push(of(Path::new("python3"), root, EXAMPLES));
+    Ok(commands)
+}
+
+fn of(python: &Path, folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(python);
+    command.args(arguments).current_dir(folder).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// The environment's Python: made once, and again when what it holds has changed.
+fn environment(root: &Path) -> anyhow::Result<PathBuf> {
+    let wanted = std::fs::read_to_string(root.join(REQUIREMENTS)).context(REQUIREMENTS)?;
+    let folder = root.join("target").join("python");
+    let python = folder.join("bin").join("python");
+    let holds = folder.join("requirements-test.txt");
+    if python.exists() && std::fs::read_to_string(&holds).is_ok_and(|held| held == wanted) {
+        return Ok(python);
+    }
+    println!("making an environment for Python in {}, once", folder.display());
+    done(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "make")?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    done(install.arg(root.join(REQUIREMENTS)), "fill")?;
+    // Written last: an environment that was left half full is made anew.
+    std::fs::write(&holds, wanted).with_context(|| holds.display().to_string())?;
+    Ok(python)
+}
+
+fn done(command: &mut Command, what: &str) -> anyhow::Result<()> {
+    let status = command.status().context("python3 cannot be run")?;
+    ensure!(status.success(), "Python cannot {what} the environment; see above");
+    Ok(())
+}
