@@ -19,6 +19,7 @@ from .endings import Refused
 from .handlers import compensation
 from .http.server import serve_http
 from .participant import Participant
+from .retention import Retention
 
 __all__ = [
     "LOG_FIELDS",
@@ -31,6 +32,7 @@ __all__ = [
     "Participant",
     "Refused",
     "RefusedWith",
+    "Retention",
     "Sending",
     "Sqlite",
     "SqliteHandle",

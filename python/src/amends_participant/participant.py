@@ -23,6 +23,7 @@ from .guard.carry_out import (
 from .guard.table import ALREADY_UNDONE
 from .handlers import F, Handler, handlers_of
 from .http.asgi import Asgi
+from .retention import Retention, prune
 
 AT_WORK_MAX = 64
 """How many commands are carried out at the same moment: the engine opens up to 64 requests at once
@@ -119,6 +120,12 @@ class Participant:
                 return await self._guarded(command, handler, sending)
             finally:
                 self._at_work -= 1
+
+    async def prune(self, retention: Retention) -> int:
+        """Deletes the guard's rows that are older than a retention: how many. To be called now and
+        then, once a day say; several services of one database may do it at once."""
+        await self.open()
+        return await prune(self.database, retention)
 
     async def _guarded(self, command: Command, handler: Handler, sending: Sending) -> Answer:
         """Each ending is logged once, here: its class, and no data."""

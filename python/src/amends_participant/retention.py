@@ -1,0 +1,54 @@
+"""How long the guard's rows are kept, and their going."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .database import Database
+
+STEPS_MAX = 500
+"""Steps that go in one transaction, two rows each: a command that waits for one waits no longer
+than that takes."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """A row may go when no command of its saga can come any more. The guard cannot know when a saga
+    is closed, so it goes by age: the sum of the three."""
+
+    longest: timedelta
+    """The longest that a saga may take from this service's action to its compensation: its
+    deadline, or the sum of its steps' deadlines, with the waiting for people in it. There is no
+    default, so that nobody prunes what a saga of three weeks still needs."""
+    late_window: timedelta = timedelta(hours=24)
+    """The engine's, as it is set there."""
+    broker_retention: timedelta = timedelta(0)
+    """How long the broker may keep a command; none over HTTP."""
+
+    def __post_init__(self) -> None:
+        for name in ("longest", "late_window", "broker_retention"):
+            if getattr(self, name) < timedelta(0):
+                raise ValueError(f"{name} is below zero")
+
+    @property
+    def age(self) -> timedelta:
+        """How old a step's younger row must be."""
+        return self.late_window + self.longest + self.broker_retention
+
+
+async def prune(database: Database, retention: Retention) -> int:
+    """Deletes what is old, some hundred steps at a time: how many rows."""
+    gone = 0
+    parameters = {"age_s": retention.age.total_seconds(), "steps": STEPS_MAX}
+    while True:
+        transaction = await database.begin()
+        try:
+            returned = await transaction.statement(database.dialect.prune, parameters)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await transaction.commit()
+        if returned.changed < 1:
+            return gone
+        gone += returned.changed
