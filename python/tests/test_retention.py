@@ -16,8 +16,8 @@ from test_guard import SOLD, UNDONE, sell, take_back
 AGED = {
     "sqlite": "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-{} seconds')",
     "postgresql": "now() - interval '{} seconds'",
-    "mariadb": "current_timestamp(6) - interval {} second",
-    "mysql": "current_timestamp(6) - interval {} second",
+    "mariadb": "utc_timestamp(6) - interval {} second",
+    "mysql": "utc_timestamp(6) - interval {} second",
 }
 
 HOUR = timedelta(hours=1)

@@ -87,6 +87,18 @@ UNDONE, NOTHING = State.UNDONE, State.NOTHING
         ("tombstone", action(), row(TOMBSTONE, undo()), Say(ALREADY_UNDONE)),
         ("tombstone, a later round", action(2), row(TOMBSTONE, undo()), Say(ALREADY_UNDONE)),
         (
+            "refused and undone, a later round",
+            action(2),
+            row(TOMBSTONE, action(), STORED_NO, same_bytes=False),
+            Say(RefusedWith(STORED_NO)),
+        ),
+        (
+            "refused and undone, same round, other bytes",
+            action(),
+            row(TOMBSTONE, action(), STORED_NO, same_bytes=False),
+            Say(KEY_REUSED),
+        ),
+        (
             "completed, same round, other bytes",
             action(),
             row(COMPLETED, action(), STORED, same_bytes=False),

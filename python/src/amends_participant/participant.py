@@ -107,11 +107,13 @@ class Participant:
         """
         try:
             command = read_command(body)
-            handler = self._handler_of(command, path)
         except NotACommand as e:
-            _log.warning("contract breach NOT_A_COMMAND: %s", e)
-            return Breach("NOT_A_COMMAND", str(e))
+            return _breach(e)
         with at_work(About.of(command, sending)):
+            try:
+                handler = self._handler_of(command, path)
+            except NotACommand as e:
+                return _breach(e)
             if self._at_work >= self._at_work_max:
                 _log.warning("transient BUSY: %d commands are at work", self._at_work)
                 return Transient("BUSY", "too many commands at work", BUSY_RETRY_AFTER_S)
@@ -196,6 +198,11 @@ class Participant:
         if handler.command in self._handlers:
             raise ValueError(f"{handler.command} has a handler already")
         self._handlers[handler.command] = handler
+
+
+def _breach(error: NotACommand) -> Breach:
+    _log.warning("contract breach NOT_A_COMMAND: %s", error)
+    return Breach("NOT_A_COMMAND", str(error))
 
 
 def _ending(done: Done) -> tuple[int, str]:

@@ -22,7 +22,8 @@ class Dialect:
     claim_action: str
     """Inserts the row as claimed, or waits for and locks the one that is there."""
     claim_compensation: str
-    """The same of both rows, the action's first, so that no two commands wait for each other."""
+    """The same of both rows, always in the same order, so that no two compensations wait for each
+    other."""
     digests_as_hex: bool
     """Whether a hash is given as hexadecimal text."""
     returns_claimed: bool
@@ -31,7 +32,8 @@ class Dialect:
     read: str
     answer_action: str
     answer_compensation: str
-    """Of the action's row only one that this transaction has claimed becomes a tombstone."""
+    """The action's row becomes a tombstone where it was new, and where it is a refusal, which it
+    then keeps."""
     store_refusal: str
     """Stores it where there is no answer yet, or an earlier round's refusal."""
     prune: str
@@ -77,7 +79,7 @@ def _dialect(
         ),
         claim_compensation=(
             f"INSERT INTO amends_guard ({_COLUMNS})"
-            f" VALUES {claimed('action')}, {claimed('compensation')}"
+            f" VALUES {claimed('compensation')}, {claimed('action')}"
             f" {on_conflict} {locked}{returned}"
         ),
         digests_as_hex=digest != ":body_sha256",
@@ -88,12 +90,16 @@ def _dialect(
             f" body_sha256 = {digest}, written_at = {now}"
             f" WHERE {_KEY} AND direction = 'action'"
         ),
+        # MySQL sets one column after the other: `state`, which others read, is the last.
         answer_compensation=(
             "UPDATE amends_guard SET"
-            " state = CASE WHEN direction = 'compensation' THEN :state ELSE 'tombstone' END,"
-            " reply = CASE WHEN direction = 'compensation' THEN :reply ELSE NULL END,"
-            f" round = :round, body_sha256 = {digest}, written_at = {now}"
-            f" WHERE {_KEY} AND (direction = 'compensation' OR state = 'claimed')"
+            " reply = CASE WHEN direction = 'compensation' THEN :reply"
+            " WHEN state = 'claimed' THEN NULL ELSE reply END,"
+            " round = CASE WHEN direction = 'compensation' THEN :round ELSE round END,"
+            f" body_sha256 = CASE WHEN direction = 'compensation' THEN {digest}"
+            f" ELSE body_sha256 END, written_at = {now},"
+            " state = CASE WHEN direction = 'compensation' THEN :state ELSE 'tombstone' END"
+            f" WHERE {_KEY} AND (direction = 'compensation' OR state IN ('claimed', 'refused'))"
         ),
         store_refusal=(
             f"INSERT INTO amends_guard ({_COLUMNS})"
@@ -115,9 +121,9 @@ _POSTGRES_CREATE = (
     # Two services that start at once do not both create: IF NOT EXISTS alone is not enough.
     "SELECT pg_advisory_xact_lock(4702394921427289928)",
     "CREATE TABLE IF NOT EXISTS amends_guard ("
-    " saga_id text NOT NULL, step text NOT NULL, direction text NOT NULL,"
-    " round integer NOT NULL, body_sha256 bytea NOT NULL, state text NOT NULL, reply text,"
-    " written_at timestamptz NOT NULL,"
+    ' saga_id text COLLATE "C" NOT NULL, step text COLLATE "C" NOT NULL,'
+    ' direction text COLLATE "C" NOT NULL, round integer NOT NULL, body_sha256 bytea NOT NULL,'
+    ' state text COLLATE "C" NOT NULL, reply text, written_at timestamptz NOT NULL,'
     " PRIMARY KEY (saga_id, step, direction))",
     "CREATE INDEX IF NOT EXISTS amends_guard_written_at ON amends_guard (written_at)",
 )
@@ -126,11 +132,10 @@ _ASCII = "CHARACTER SET ascii COLLATE ascii_bin"
 _TEXT = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 _MYSQL_CREATE = (
     "CREATE TABLE IF NOT EXISTS amends_guard ("
-    f" saga_id varchar(36) {_ASCII} NOT NULL, step varchar(80) {_TEXT} NOT NULL,"
-    f" direction varchar(12) {_ASCII} NOT NULL,"
-    f" round integer NOT NULL, body_sha256 varbinary(32) NOT NULL,"
-    f" state varchar(16) {_ASCII} NOT NULL, reply longtext {_TEXT},"
-    " written_at timestamp(6) NOT NULL DEFAULT current_timestamp(6),"
+    f" saga_id char(36) {_ASCII} NOT NULL, step varchar(80) {_TEXT} NOT NULL,"
+    f" direction varchar(12) {_ASCII} NOT NULL, round int NOT NULL,"
+    f" body_sha256 binary(32) NOT NULL, state varchar(9) {_ASCII} NOT NULL,"
+    f" reply longtext {_TEXT}, written_at datetime(6) NOT NULL,"
     " PRIMARY KEY (saga_id, step, direction),"
     " INDEX amends_guard_written_at (written_at)) ENGINE = InnoDB",
 )
@@ -172,8 +177,8 @@ def _of_mysql(name: str, *, returning: bool) -> Dialect:
     return _dialect(
         name,
         create=_MYSQL_CREATE,
-        now="current_timestamp(6)",
-        older="current_timestamp(6) - INTERVAL :age_s SECOND",
+        now="utc_timestamp(6)",
+        older="utc_timestamp(6) - INTERVAL :age_s SECOND",
         on_conflict="ON DUPLICATE KEY UPDATE",
         proposed="VALUES({})",
         returning=returning,

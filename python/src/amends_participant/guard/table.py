@@ -61,20 +61,23 @@ class Undo:
 
 @dataclass(frozen=True)
 class LeaveTombstone:
-    """There is nothing to undo; that is written down, so that the action never runs."""
+    """There is nothing to undo; that is written down, so that the action never runs, also where it
+    was refused: a later round of it may still be on its way."""
 
 
 def decide_action(command: Command, row: Row | None) -> Run | Say:
     """An action that has claimed its row; `None` when the row is new."""
     if row is None:
         return Run()
-    if row.state is State.TOMBSTONE:
+    if row.state is State.TOMBSTONE and row.reply is None:
         return Say(RefusedWith.of(ALREADY_UNDONE, "this step was undone before it ran"))
     if _reused(command, row):
         return Say(key_reused())
     if row.state is State.COMPLETED:
         return Say(Completed(_stored(row)))
-    if row.round >= command.round:
+    # A tombstone that holds a refusal was one when its compensation came. A later round may still
+    # have been on its way then, and it must not run any more.
+    if row.state is State.TOMBSTONE or row.round >= command.round:
         return Say(RefusedWith(_stored(row)))
     return Run()
 

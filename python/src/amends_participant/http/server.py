@@ -26,6 +26,9 @@ CONNECTIONS_MAX = 256
 
 BACKLOG = 128
 
+TURNS_UNTIL_READ = 10
+"""From a socket with bytes in it to the task that waits for them: four turns or less."""
+
 App = Callable[[Scope, Receive, Send], Any]
 
 _REASONS = {
@@ -65,9 +68,13 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Takes no more requests, answers those at work, and ends the application's lifespan."""
-        self._stopping = True
         if self._server is not None:
             self._server.close()
+        # What has already arrived is read, which takes the loop some turns, and then counts as at
+        # work.
+        for _ in range(TURNS_UNTIL_READ):
+            await asyncio.sleep(0)
+        self._stopping = True
         for task, at_work in list(self._tasks.items()):
             if not at_work:
                 task.cancel()
