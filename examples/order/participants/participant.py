@@ -1,4 +1,4 @@
-"""What the four example services share: HTTP in front, a SQLite ledger behind.
+"""A participant without any kit, by hand: HTTP in front, a SQLite ledger behind.
 
 A participant executes two kinds of command, an action and the compensation that undoes it. Both
 arrive as a POST with a JSON body and both may arrive twice, late, or in the wrong order. The
@@ -10,7 +10,7 @@ guard below is what makes that harmless, and it is one transaction:
 * an undo of what never ran             -> nothing is done, a tombstone is left, `undone: false`
 * anything else                         -> done, and its answer stored, or neither
 
-Only the standard library is used. The services beside this file are the part worth copying.
+Only the standard library is used. What the kit does in its place, the other services show.
 """
 
 import argparse
