@@ -110,8 +110,8 @@ fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<En
     }
 }
 
-/// Runs a program, at the root unless it says where: what it prints is shown as it comes, and its tests are counted. Also gives the
-/// lines that are rows of a table.
+/// Runs a program, at the root unless it says where: what it prints is shown as it comes, and its
+/// tests are counted. Also gives the lines that are rows of a table.
 fn program_run(root: &Path, command: &mut Command) -> anyhow::Result<(End, Vec<String>)> {
     let name = command.get_program().to_string_lossy().into_owned();
     if std::env::var_os(TEST_THREADS).is_none() {
