@@ -1,0 +1,86 @@
+//! What the databases do for the outbox and the inbox.
+
+use std::future::Future;
+use std::time::Duration;
+
+use sqlx::{Pool, Transaction};
+
+use crate::message::{Kind, Message};
+
+/// The SQL of the outbox and the inbox.
+pub trait Messages: sqlx::Database {
+    /// Whether the rows that are being relayed can be held against another relay. Where they
+    /// cannot, there is one relay.
+    const HOLDS_ROWS: bool;
+
+    /// Puts a message into the outbox.
+    fn put(
+        connection: &mut Self::Connection,
+        message: &Message,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Begins the transaction of a relay, in which each statement sees what is committed by then.
+    fn begin_relay(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = sqlx::Result<Transaction<'static, Self>>> + Send;
+
+    /// The first messages in the outbox that no other relay holds, in their order.
+    fn first(
+        connection: &mut Self::Connection,
+        messages_max: u16,
+    ) -> impl Future<Output = sqlx::Result<Vec<(i64, Message)>>> + Send;
+
+    /// Of the messages up to `last`, those before which there is none of the same saga.
+    fn heads(
+        connection: &mut Self::Connection,
+        last: i64,
+    ) -> impl Future<Output = sqlx::Result<Vec<i64>>> + Send;
+
+    /// Takes a message out.
+    fn remove(
+        connection: &mut Self::Connection,
+        id: i64,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Notes what was received: `false` if it was before.
+    fn note(
+        connection: &mut Self::Connection,
+        source: &str,
+        id: &str,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
+    /// Forgets at most `rows_max` of what was received that long ago.
+    fn forget(
+        connection: &mut Self::Connection,
+        age: Duration,
+        rows_max: u16,
+    ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}
+
+/// What a row of the outbox reads as.
+pub(super) fn message(
+    message_id: String,
+    saga_id: String,
+    kind: &str,
+    name: String,
+    attributes: &str,
+    body: String,
+) -> sqlx::Result<Message> {
+    let foreign = |what: &str| {
+        let why = format!("amends_outbox holds {what}, which this version did not write");
+        sqlx::Error::Decode(why.into())
+    };
+    Ok(Message {
+        id: message_id,
+        saga_id,
+        kind: Kind::named(kind).ok_or_else(|| foreign("a kind that is none"))?,
+        name,
+        attributes: serde_json::from_str(attributes).map_err(|_| foreign("no attributes"))?,
+        body,
+    })
+}
+
+/// As they are stored.
+pub(super) fn attributes(message: &Message) -> String {
+    serde_json::to_string(&message.attributes).unwrap_or_default()
+}

@@ -1,0 +1,217 @@
+//! MySQL and MariaDB.
+//!
+//! They have no statement that claims a row and says what is in it, so two go in one round trip,
+//! as text. Their values are written as hexadecimal literals of a said character set, or are
+//! numbers: whatever is in them, no SQL is. Nothing of a body is among them, since a slow
+//! statement may be logged. All else is prepared.
+
+mod messages;
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
+use sqlx::{AssertSqlSafe, MySql, Pool, Row as _, Transaction};
+
+use super::{Both, Claim, Database, Sealed, both, row};
+use crate::guard::{Row, State};
+
+impl Database for MySql {
+    const GUARD_SQL: &'static str = include_str!("mysql/guard.sql");
+    const OUTBOX_SQL: &'static str = include_str!("mysql/outbox.sql");
+    const INBOX_SQL: &'static str = include_str!("mysql/inbox.sql");
+}
+
+/// What rolls a whole transaction back: a deadlock, and in MariaDB a row that has changed since
+/// this transaction's snapshot.
+const CONFLICTS: [u16; 2] = [1213, 1020];
+
+impl Sealed for MySql {
+    async fn set_up(connection: &mut MySqlConnection, sql: &'static str) -> sqlx::Result<()> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+
+    async fn begin(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
+        pool.begin().await
+    }
+
+    async fn claim(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
+        let sql = claim_sql(claim, &[claim.direction]);
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        read(rows.first().ok_or(sqlx::Error::RowNotFound)?).map(|(_, row)| row)
+    }
+
+    async fn claim_both(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Both> {
+        let sql = claim_sql(claim, &["compensation", "action"]);
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        both(rows.iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    async fn answer(
+        connection: &mut MySqlConnection,
+        claim: &Claim<'_>,
+        state: State,
+        reply: &str,
+    ) -> sqlx::Result<()> {
+        let sql = "UPDATE amends_guard \
+                   SET state = ?, reply = ?, round = ?, body_sha256 = ?, \
+                   written_at = UTC_TIMESTAMP(6) \
+                   WHERE saga_id = ? AND step = ? AND direction = ?";
+        let answer = sqlx::query(sql)
+            .bind(state.as_str())
+            .bind(reply)
+            .bind(i32::from(claim.round))
+            .bind(&claim.body_sha256[..])
+            .bind(claim.saga_id)
+            .bind(claim.step)
+            .bind(claim.direction);
+        answer.execute(connection).await.map(drop)
+    }
+
+    async fn answer_both(
+        connection: &mut MySqlConnection,
+        claim: &Claim<'_>,
+        state: State,
+        reply: &str,
+    ) -> sqlx::Result<()> {
+        let sql = "UPDATE amends_guard SET \
+                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ? END, \
+                   reply = CASE direction WHEN 'action' THEN reply ELSE ? END, \
+                   round = CASE direction WHEN 'action' THEN round ELSE ? END, \
+                   body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ? END, \
+                   written_at = UTC_TIMESTAMP(6) \
+                   WHERE saga_id = ? AND step = ? \
+                   AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
+        let answer = sqlx::query(sql)
+            .bind(state.as_str())
+            .bind(reply)
+            .bind(i32::from(claim.round))
+            .bind(&claim.body_sha256[..])
+            .bind(claim.saga_id)
+            .bind(claim.step);
+        answer.execute(connection).await.map(drop)
+    }
+
+    async fn refuse(
+        connection: &mut MySqlConnection,
+        claim: &Claim<'_>,
+        reply: &str,
+        is_first: bool,
+    ) -> sqlx::Result<bool> {
+        let sql = if is_first {
+            "INSERT INTO amends_guard \
+             (body_sha256, reply, round, saga_id, step, direction, state, written_at) \
+             VALUES (?, ?, ?, ?, ?, ?, 'refused', UTC_TIMESTAMP(6))"
+        } else {
+            // From left to right: the condition looks at the row as it was.
+            "UPDATE amends_guard \
+             SET body_sha256 = ?, reply = ?, round = ?, written_at = UTC_TIMESTAMP(6) \
+             WHERE saga_id = ? AND step = ? AND direction = ? \
+             AND state = 'refused' AND round < ?"
+        };
+        let mut refusal = sqlx::query(sql)
+            .bind(&claim.body_sha256[..])
+            .bind(reply)
+            .bind(i32::from(claim.round))
+            .bind(claim.saga_id)
+            .bind(claim.step)
+            .bind(claim.direction);
+        if !is_first {
+            refusal = refusal.bind(i32::from(claim.round));
+        }
+        match refusal.execute(connection).await {
+            Ok(done) => Ok(done.rows_affected() == 1),
+            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn look(
+        connection: &mut MySqlConnection,
+        saga_id: &str,
+        step: &str,
+    ) -> sqlx::Result<Vec<(String, Row)>> {
+        let sql = "SELECT direction, round, body_sha256, state, reply FROM amends_guard \
+                   WHERE saga_id = ? AND step = ?";
+        let rows = sqlx::query(sql).bind(saga_id).bind(step).fetch_all(connection).await?;
+        rows.iter().map(read).collect()
+    }
+
+    async fn prune(
+        connection: &mut MySqlConnection,
+        age: Duration,
+        steps_max: u16,
+    ) -> sqlx::Result<u64> {
+        let sql = "DELETE g FROM amends_guard g JOIN ( \
+                     SELECT old.saga_id, old.step FROM amends_guard old \
+                     WHERE old.written_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND \
+                     AND NOT EXISTS ( \
+                       SELECT 1 FROM amends_guard young \
+                       WHERE young.saga_id = old.saga_id AND young.step = old.step \
+                       AND young.written_at >= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND) \
+                     ORDER BY old.written_at LIMIT ?) gone \
+                   ON g.saga_id = gone.saga_id AND g.step = gone.step";
+        let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        let pruned = sqlx::query(sql).bind(micros).bind(micros).bind(i64::from(steps_max));
+        Ok(pruned.execute(connection).await?.rows_affected())
+    }
+
+    fn is_conflict(error: &dyn sqlx::error::DatabaseError) -> bool {
+        let error = error.try_downcast_ref::<MySqlDatabaseError>();
+        error.is_some_and(|error| CONFLICTS.contains(&error.number()))
+    }
+}
+
+/// Claims the rows of these directions, and reads them with the lock that the claim has taken.
+fn claim_sql(claim: &Claim<'_>, directions: &[&str]) -> String {
+    let saga_id = text("ascii", claim.saga_id);
+    let step = text("utf8mb4", claim.step);
+    let sha256 = hex(claim.body_sha256);
+    let list = |entry: &dyn Fn(&str) -> String| {
+        directions.iter().map(|direction| entry(direction)).collect::<Vec<_>>().join(", ")
+    };
+    let values = list(&|direction| {
+        let direction = text("ascii", direction);
+        let round = claim.round;
+        format!("({saga_id}, {step}, {direction}, {round}, {sha256}, 'claimed', UTC_TIMESTAMP(6))")
+    });
+    let among = list(&|direction| text("ascii", direction));
+    format!(
+        "INSERT INTO amends_guard \
+         (saga_id, step, direction, round, body_sha256, state, written_at) VALUES {values} \
+         ON DUPLICATE KEY UPDATE round = amends_guard.round; \
+         SELECT direction, round, body_sha256, state, reply FROM amends_guard \
+         WHERE saga_id = {saga_id} AND step = {step} AND direction IN ({among}) FOR UPDATE"
+    )
+}
+
+/// A literal of a text, whatever is in it.
+fn text(charset: &str, text: &str) -> String {
+    format!("_{charset} {}", hex(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut literal = String::with_capacity(2 * bytes.len() + 3);
+    literal.push_str("x'");
+    for byte in bytes {
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
+fn read(found: &MySqlRow) -> sqlx::Result<(String, Row)> {
+    let row = row(found.try_get(1)?, found.try_get(2)?, found.try_get(3)?, found.try_get(4)?)?;
+    Ok((found.try_get(0)?, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_gets_out_of_its_literal() {
+        assert_eq!(text("utf8mb4", "'; --"), "_utf8mb4 x'273b202d2d'");
+        assert_eq!(text("ascii", ""), "_ascii x''");
+    }
+}

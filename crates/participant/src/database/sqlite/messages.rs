@@ -1,0 +1,82 @@
+//! The outbox and the inbox in SQLite.
+
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Pool, Row as _, Sqlite, Transaction};
+
+use crate::database::messages::{Messages, attributes, message};
+use crate::message::Message;
+
+impl Messages for Sqlite {
+    const HOLDS_ROWS: bool = false;
+
+    async fn put(connection: &mut SqliteConnection, message: &Message) -> sqlx::Result<()> {
+        let sql = "INSERT INTO amends_outbox \
+                   (message_id, saga_id, kind, name, attributes, body, written_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
+        let put = sqlx::query(sql)
+            .bind(&message.id)
+            .bind(&message.saga_id)
+            .bind(message.kind.as_str())
+            .bind(&message.name)
+            .bind(attributes(message))
+            .bind(&message.body);
+        put.execute(connection).await.map(drop)
+    }
+
+    async fn begin_relay(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
+        pool.begin().await
+    }
+
+    async fn first(
+        connection: &mut SqliteConnection,
+        messages_max: u16,
+    ) -> sqlx::Result<Vec<(i64, Message)>> {
+        let sql = "SELECT id, message_id, saga_id, kind, name, attributes, body \
+                   FROM amends_outbox ORDER BY id LIMIT ?1";
+        let first = sqlx::query(sql).bind(i64::from(messages_max));
+        first.fetch_all(connection).await?.iter().map(read).collect()
+    }
+
+    async fn heads(connection: &mut SqliteConnection, last: i64) -> sqlx::Result<Vec<i64>> {
+        let sql = "SELECT head.id FROM amends_outbox head WHERE head.id <= ?1 \
+                   AND NOT EXISTS (SELECT 1 FROM amends_outbox before \
+                                   WHERE before.saga_id = head.saga_id AND before.id < head.id)";
+        sqlx::query_scalar(sql).bind(last).fetch_all(connection).await
+    }
+
+    async fn remove(connection: &mut SqliteConnection, id: i64) -> sqlx::Result<()> {
+        let sql = "DELETE FROM amends_outbox WHERE id = ?1";
+        sqlx::query(sql).bind(id).execute(connection).await.map(drop)
+    }
+
+    async fn note(connection: &mut SqliteConnection, source: &str, id: &str) -> sqlx::Result<bool> {
+        let sql = "INSERT INTO amends_inbox (source, id, written_at) \
+                   VALUES (?1, ?2, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
+                   ON CONFLICT (source, id) DO NOTHING";
+        let noted = sqlx::query(sql).bind(source).bind(id).execute(connection).await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    async fn forget(
+        connection: &mut SqliteConnection,
+        age: Duration,
+        rows_max: u16,
+    ) -> sqlx::Result<u64> {
+        let sql = "DELETE FROM amends_inbox WHERE (source, id) IN ( \
+                     SELECT source, id FROM amends_inbox \
+                     WHERE written_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1) LIMIT ?2)";
+        let back = format!("-{:.3} seconds", age.as_secs_f64());
+        let forgotten = sqlx::query(sql).bind(back).bind(i64::from(rows_max));
+        Ok(forgotten.execute(connection).await?.rows_affected())
+    }
+}
+
+fn read(found: &SqliteRow) -> sqlx::Result<(i64, Message)> {
+    let kind: String = found.try_get(3)?;
+    let attributes: String = found.try_get(5)?;
+    let (message_id, saga_id) = (found.try_get(1)?, found.try_get(2)?);
+    let (name, body) = (found.try_get(4)?, found.try_get(6)?);
+    Ok((found.try_get(0)?, message(message_id, saga_id, &kind, name, &attributes, body)?))
+}

@@ -1,0 +1,86 @@
+//! Mistakes that a guard could have, to be built into this one, so that the tests against real
+//! databases are seen to catch each of them.
+
+use super::{Action, Asked, Compensation, Row, State};
+
+/// One mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// An action runs though its compensation came first.
+    NoTombstone,
+    /// An action runs again though it is done.
+    ResultForgotten,
+    /// A refused action is asked again by a duplicate.
+    RefusalForgotten,
+    /// A later round is told the refusal of the one before.
+    RoundIgnored,
+    /// Other bytes under the same key pass for a duplicate.
+    BytesIgnored,
+    /// A compensation runs again in its second round.
+    UndoneAgain,
+    /// That there was nothing to undo is said in every round, also when there is by now.
+    NothingForEver,
+    /// A compensation does not claim its action's row, and so does not wait for one at work.
+    UndoDoesNotWait,
+    /// A step that was refused and undone runs in a later round.
+    RefusalIsNoTombstone,
+}
+
+impl Mistake {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::NoTombstone,
+        Self::ResultForgotten,
+        Self::RefusalForgotten,
+        Self::RoundIgnored,
+        Self::BytesIgnored,
+        Self::UndoneAgain,
+        Self::NothingForEver,
+        Self::UndoDoesNotWait,
+        Self::RefusalIsNoTombstone,
+    ];
+
+    /// The table of actions with this mistake in it.
+    pub fn action(self, row: &Row, asked: Asked<'_>) -> Action {
+        let right = super::action(row, asked);
+        match (self, row.state, &right) {
+            (Self::NoTombstone, State::Tombstone, _)
+            | (Self::ResultForgotten, State::Completed, _)
+            | (Self::RefusalForgotten, State::Refused, Action::Refused(_)) => Action::Run,
+            (Self::RefusalIsNoTombstone, State::Tombstone, _)
+                if row.reply.is_some() && asked.is_later_than(row) =>
+            {
+                Action::Run
+            }
+            (Self::RoundIgnored, State::Refused, Action::Run) => {
+                Action::Refused(row.reply.clone().unwrap_or_default())
+            }
+            (Self::BytesIgnored, _, Action::KeyReused) => {
+                super::action(row, Asked { body_sha256: &row.body_sha256, ..asked })
+            }
+            _ => right,
+        }
+    }
+
+    /// The table of compensations with this mistake in it.
+    pub fn compensation(
+        self,
+        own: &Row,
+        action: &Row,
+        asked: Asked<'_>,
+        completed: bool,
+    ) -> Compensation {
+        let right = super::compensation(own, action, asked, completed);
+        match (self, own.state) {
+            (Self::UndoneAgain, State::Undone) if asked.is_later_than(own) => {
+                Compensation::Run(action.reply.clone().unwrap_or_else(super::null))
+            }
+            (Self::NothingForEver, State::Nothing) => Compensation::Again { undone: false },
+            (Self::BytesIgnored, _) if right == Compensation::KeyReused => {
+                let asked = Asked { body_sha256: &own.body_sha256, ..asked };
+                super::compensation(own, action, asked, completed)
+            }
+            _ => right,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Commands over HTTP: one path for each, mounted on axum.
+
+use std::sync::Arc;
+
+use amends_wire::Headers;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use axum::http::{Response, StatusCode};
+use axum::routing::post;
+use tracing::{error, warn};
+
+use crate::answer::Answer;
+use crate::command::{BODY_BYTES_MAX, Command};
+use crate::database::Database;
+use crate::participant::Participant;
+use crate::signed::{BadSecret, Secrets};
+
+/// A participant as a `Router`: `POST /ReserveItems`.
+///
+/// ```no_run
+/// # #[cfg(feature = "sqlite")] mod example {
+/// # use amends_participant::{Http, Participant};
+/// # async fn run(inventory: Participant<sqlx::Sqlite>) -> std::io::Result<()> {
+/// let app = axum::Router::new().nest("/commands", Http::new(inventory).router());
+/// # drop(app); Ok(()) }
+/// # }
+/// ```
+#[must_use]
+pub struct Http<D: Database> {
+    participant: Participant<D>,
+    secrets: Secrets,
+}
+
+impl<D: Database> Http<D> {
+    /// Takes commands from anyone who can reach it.
+    pub fn new(participant: Participant<D>) -> Self {
+        Self { participant, secrets: Secrets::default() }
+    }
+
+    /// Takes only commands that are signed with this secret (Standard Webhooks: `whsec_…`, or any
+    /// text), or with another one said before: while a secret is rotated, both are taken.
+    ///
+    /// # Errors
+    ///
+    /// The secret is empty, or no base64 after `whsec_`.
+    pub fn secret(mut self, secret: &str) -> Result<Self, BadSecret> {
+        self.secrets.add(secret)?;
+        Ok(self)
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new().route("/{command}", post(answer::<D>)).with_state(Arc::new(self))
+    }
+}
+
+/// In a task of its own: a client that hangs up does not break off what is at work.
+async fn answer<D: Database>(
+    State(http): State<Arc<Http<D>>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let answered = tokio::spawn(async move { http.answer(&name, request).await });
+    answered.await.unwrap_or_else(|e| {
+        error!("a command ended without an answer: {e}");
+        said(&Answer::Unknown)
+    })
+}
+
+impl<D: Database> Http<D> {
+    async fn answer(&self, name: &str, request: Request) -> Response<Body> {
+        if !self.participant.knows(name) {
+            warn!("{} has no command {name}", self.participant.service());
+            // Not JSON: of an undo that would say that there is nothing to undo.
+            let what = format!("{} has no command {name}\n", self.participant.service());
+            return text(StatusCode::NOT_FOUND, what);
+        }
+        let (head, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+            warn!("{name}: its body is over {BODY_BYTES_MAX} bytes, or broke off");
+            let what = format!("a command has at most {BODY_BYTES_MAX} bytes\n");
+            return text(StatusCode::PAYLOAD_TOO_LARGE, what);
+        };
+        let headers = Received(&head.headers);
+        if let Err(e) = self.secrets.check(&headers, &body) {
+            warn!("{name}: not signed by who we share a secret with: {e}");
+            return text(StatusCode::UNAUTHORIZED, format!("{e}\n"));
+        }
+        let command = Command::read(self.participant.service(), Some(name), &headers, &body);
+        match command {
+            Ok(command) => said(&self.participant.carry_out(&command).await),
+            Err(breach) => {
+                warn!("breach of the protocol at {name}: {breach}");
+                said(&Answer::Breach(breach))
+            }
+        }
+    }
+}
+
+/// The headers of a request.
+struct Received<'a>(&'a HeaderMap);
+
+impl Headers for Received<'_> {
+    fn value(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.get_all(name).iter();
+        let first = values.next()?;
+        if values.next().is_some() { None } else { first.to_str().ok() }
+    }
+}
+
+fn said(answer: &Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.body()));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = answer.retry_after() {
+        headers.insert(RETRY_AFTER, after.as_secs().into());
+    }
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}

@@ -1,0 +1,59 @@
+//! The participant kit: services that are idempotent by construction.
+//!
+//! A saga's engine asks services for things, and may ask twice, late, or for the undo first. A
+//! [`Participant`] makes that harmless: it keeps one table in the service's own database, written
+//! in the service's own transaction, by the rules of `docs/guard.md`. What is left to the service
+//! is a typed function in, and one of three endings out: see [`Outcome`].
+//!
+//! The features `postgres`, `mysql` (also for MariaDB) and `sqlite` bring the databases, through
+//! `sqlx`.
+
+mod about;
+mod answer;
+mod channel;
+mod command;
+mod database;
+mod ending;
+pub mod guard;
+mod handler;
+#[cfg(feature = "axum")]
+mod http;
+#[cfg(feature = "in-memory")]
+mod in_memory;
+mod inbox;
+mod message;
+mod outbox;
+mod participant;
+mod prune;
+mod run;
+mod serve;
+mod signed;
+mod tx;
+
+pub use about::About;
+#[cfg(feature = "macros")]
+pub use amends_participant_macros::participant;
+pub use answer::Answer;
+pub use channel::{Channel, ChannelError, Received, Tag};
+pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
+pub use database::Database;
+pub use ending::{Ending, Failed, Outcome, Refused, Undoing};
+pub use handler::{ActionFn, CompensationFn};
+#[cfg(feature = "axum")]
+pub use http::Http;
+#[cfg(feature = "in-memory")]
+pub use in_memory::InMemory;
+pub use inbox::INBOX_CHARS_MAX;
+pub use message::{Kind, Message};
+pub use outbox::RelayError;
+pub use participant::{AT_WORK_MAX, Builder, CONNECTION_WAIT, Participant};
+pub use prune::{LATE_WINDOW, Retention};
+pub use serve::Serving;
+pub use signed::BadSecret;
+pub use tx::{EVENT_NAME_CHARS_MAX, Tx};
+
+/// What the attribute macro writes down.
+#[doc(hidden)]
+pub mod __private {
+    pub use sqlx::Pool;
+}

@@ -1,0 +1,446 @@
+//! Carrying out a command: claim, handler, answer, commit, in one transaction; and what is said
+//! when any of it fails.
+
+use std::panic::AssertUnwindSafe;
+
+use amends_wire::Direction;
+use futures_util::FutureExt;
+use sqlx::Transaction;
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::about::About;
+use crate::answer::{Answer, refusal};
+use crate::command::Command;
+use crate::database::{Both, Claim, Database};
+use crate::ending::{Ending, Failed};
+use crate::guard::{self, ALREADY_UNDONE, Action, Asked, Compensation, Row, State};
+use crate::handler::{BAD_DATA, Unable};
+use crate::participant::Participant;
+use crate::tx::Tx;
+
+/// How often a transaction that was rolled back for the sake of another is tried. A loser of one
+/// deadlock rarely loses the next; whoever loses more is told "not now", and comes again later.
+const TRIES_MAX: u32 = 5;
+
+/// How a command came, and is answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// In the exchange that it came in.
+    Exchange,
+    /// By a message of its own.
+    Message,
+}
+
+/// How one try ended.
+enum Tried {
+    Answered(Answer),
+    /// The answer is committed, and the reply that says so.
+    Replied(Answer),
+    /// Rolled back for the sake of another transaction: the same may be tried again.
+    Conflict(String),
+}
+
+/// What went wrong in a transaction before its commit.
+enum Broken {
+    Database(sqlx::Error),
+    Handler(Failed),
+    Panicked,
+    Refused(String),
+    BadData(String),
+}
+
+impl From<sqlx::Error> for Broken {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// What a transaction that reached its end has come to.
+enum Reached {
+    /// It is committed when the answer is said.
+    Done(Answer),
+    /// Nothing was changed: it is rolled back.
+    Again(Answer),
+}
+
+impl<D: Database> Participant<D> {
+    /// Carries out a command, or says again what came of it. Never twice, whatever comes when.
+    ///
+    /// Dropped halfway it is rolled back, or, in the middle of its commit, of unknown outcome;
+    /// the same command tells later.
+    pub async fn carry_out(&self, command: &Command) -> Answer {
+        self.carry_out_by(By::Exchange, command).await.0
+    }
+
+    /// The same for a command that came by message: a new answer is written into the outbox as a
+    /// reply, in the same transaction. Is it there?
+    pub(crate) async fn carry_out_by_message(&self, command: &Command) -> (Answer, bool) {
+        self.carry_out_by(By::Message, command).await
+    }
+
+    async fn carry_out_by(&self, by: By, command: &Command) -> (Answer, bool) {
+        let about = About::of(command);
+        let span = info_span!(
+            "amends_command",
+            saga_id = about.saga_id(),
+            step = about.step(),
+            direction = command.direction().as_str(),
+            command = command.name,
+            round = about.round(),
+            attempt = about.attempt(),
+            trace_id = about.trace_id(),
+        );
+        self.within_its_room(by, command, &about).instrument(span).await
+    }
+
+    async fn within_its_room(&self, by: By, command: &Command, about: &About) -> (Answer, bool) {
+        if let Some(breach) = self.misdirected(command) {
+            return (breach, false);
+        }
+        let Ok(_room) = self.0.room.try_acquire() else {
+            warn!("not now: as many commands are at work as may be; see at_work_max and the pool");
+            return (Answer::later("BUSY", "too many commands are at work"), false);
+        };
+        for tried in 1..=TRIES_MAX {
+            match self.try_once(by, command, about).await {
+                Tried::Replied(answer) => return (answer, true),
+                Tried::Answered(answer) => return (answer, false),
+                Tried::Conflict(why) => debug!(tried, "rolled back for another's sake: {why}"),
+            }
+        }
+        warn!("not now: rolled back {TRIES_MAX} times for the sake of other transactions");
+        (Answer::transient("CONFLICT", "other transactions were in the way"), false)
+    }
+
+    /// A command that this service has not, or has in the other direction.
+    fn misdirected(&self, command: &Command) -> Option<Answer> {
+        let (here, there) = match command.direction() {
+            Direction::Action => (self.0.actions.contains_key(&command.name), "a compensation"),
+            Direction::Compensation => {
+                (self.0.compensations.contains_key(&command.name), "an action")
+            }
+        };
+        if here {
+            return None;
+        }
+        let (service, name) = (self.service(), &command.name);
+        let answer = if self.knows(name) {
+            let why =
+                format!("{name} is {there} of {service}, and came as {}", command.direction());
+            Answer::breach("WRONG_DIRECTION", why)
+        } else {
+            Answer::breach("UNKNOWN_COMMAND", format!("{service} has no command {name}"))
+        };
+        warn!("breach of the protocol: {}", answer.body());
+        Some(answer)
+    }
+
+    async fn try_once(&self, by: By, command: &Command, about: &About) -> Tried {
+        let begun = tokio::time::timeout(self.0.connection_wait, D::begin(&self.0.pool)).await;
+        let transaction = match begun {
+            Ok(Ok(transaction)) => transaction,
+            Ok(Err(e)) => return no_database(&e.to_string()),
+            Err(_) => return no_database("no connection became free in time"),
+        };
+        let mut tx = Tx::new(transaction, self.service(), command);
+        // Whatever the claim finds, a refusal has to know whether a row was there before.
+        let mut is_first = true;
+        let reached = match command.direction() {
+            Direction::Action => self.act(&mut tx, command, about, &mut is_first).await,
+            Direction::Compensation => self.undo(&mut tx, command, about).await,
+        };
+        let reached = match reached {
+            Ok(Reached::Done(answer)) if by == By::Message => {
+                let replied = tx.reply(command, &answer).await;
+                replied.map(|()| Reached::Done(answer)).map_err(Broken::Handler)
+            }
+            reached => reached,
+        };
+        match reached {
+            Ok(Reached::Done(answer)) => {
+                let has_published = tx.has_published();
+                let tried = commit(tx.into_inner(), answer).await;
+                if has_published {
+                    self.0.outbox_written.notify_one();
+                }
+                match tried {
+                    Tried::Answered(answer) if by == By::Message && is_definite(&answer) => {
+                        Tried::Replied(answer)
+                    }
+                    tried => tried,
+                }
+            }
+            Ok(Reached::Again(answer)) => {
+                roll_back(tx.into_inner()).await;
+                Tried::Answered(answer)
+            }
+            Err(Broken::Refused(reply)) => {
+                roll_back(tx.into_inner()).await;
+                self.store_refusal(command, reply, is_first).await
+            }
+            Err(broken) => {
+                let tried = broken.told::<D>();
+                roll_back(tx.into_inner()).await;
+                tried
+            }
+        }
+    }
+
+    async fn act(
+        &self,
+        tx: &mut Tx<D>,
+        command: &Command,
+        about: &About,
+        is_first: &mut bool,
+    ) -> Result<Reached, Broken> {
+        let claim = claim(command);
+        let row = D::claim(tx, &claim).await?;
+        *is_first = row.state == State::Claimed;
+        if let Some(answer) = said_of_an_action(self.action_verdict(&row, command)) {
+            return Ok(Reached::Again(answer));
+        }
+        let Some(handler) = self.0.actions.get(&command.name) else {
+            return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such action")));
+        };
+        let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
+            Ok(Ok(result)) => result,
+            Ok(Err(Ending::Refused(refused))) => {
+                info!(code = refused.code(), "refused: {}", refused.message());
+                return Err(Broken::Refused(refusal(&refused)));
+            }
+            Ok(Err(Ending::Failed(failed))) => return Err(Broken::Handler(failed)),
+            Err(_) => return Err(Broken::Panicked),
+        };
+        D::answer(tx, &claim, State::Completed, &result).await?;
+        Ok(Reached::Done(Answer::Completed(result)))
+    }
+
+    async fn undo(
+        &self,
+        tx: &mut Tx<D>,
+        command: &Command,
+        about: &About,
+    ) -> Result<Reached, Broken> {
+        let claim = claim(command);
+        let Both { own, action } = self.claim_both(tx, &claim).await?;
+        let Some(said) = &command.undo else {
+            return Ok(Reached::Again(Answer::breach("MISSING_FIELD", "it says of no outcome")));
+        };
+        let result = match self.compensation_verdict(&own, &action, command, said.completed) {
+            Compensation::Again { undone } => {
+                info!(undone, "said again");
+                return Ok(Reached::Again(Answer::Undone(undone)));
+            }
+            Compensation::KeyReused => return Ok(Reached::Again(key_reused())),
+            Compensation::Nothing => {
+                info!("there is nothing to undo; its action will not run any more");
+                D::answer_both(tx, &claim, State::Nothing, "false").await?;
+                return Ok(Reached::Done(Answer::Undone(false)));
+            }
+            Compensation::Run(result) => result,
+            Compensation::RunUnrecorded => {
+                warn!(
+                    "the record of the action is gone, and the saga says that it was completed: \
+                     it is undone by the result that the command brought. Was the guard pruned \
+                     too early, or the database restored from a backup?"
+                );
+                String::from_utf8_lossy(&said.original_result).into_owned()
+            }
+        };
+        let Some(handler) = self.0.compensations.get(&command.name) else {
+            return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such compensation")));
+        };
+        match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
+            Ok(Ok(())) => {}
+            Ok(Err(Unable::Failed(failed))) => return Err(Broken::Handler(failed)),
+            Ok(Err(Unable::BadData(why))) => return Err(Broken::BadData(why)),
+            Err(_) => return Err(Broken::Panicked),
+        }
+        D::answer_both(tx, &claim, State::Undone, "true").await?;
+        Ok(Reached::Done(Answer::Undone(true)))
+    }
+
+    /// Stores a refusal whose transaction was rolled back; says what is there by now otherwise.
+    async fn store_refusal(&self, command: &Command, reply: String, is_first: bool) -> Tried {
+        let claim = claim(command);
+        let stored = async {
+            let mut connection = self.0.pool.acquire().await?;
+            D::refuse(&mut connection, &claim, &reply, is_first).await
+        };
+        match stored.await {
+            Ok(true) => Tried::Answered(Answer::Refused(reply)),
+            // It is tried again from the start, and finds what came between.
+            Ok(false) => Tried::Conflict("another answer came before the refusal".to_owned()),
+            Err(e) => Broken::Database(e).told::<D>(),
+        }
+    }
+
+    #[cfg(not(feature = "mistakes"))]
+    fn action_verdict(&self, row: &Row, command: &Command) -> Action {
+        guard::action(row, asked(command))
+    }
+
+    #[cfg(feature = "mistakes")]
+    fn action_verdict(&self, row: &Row, command: &Command) -> Action {
+        match self.0.mistake {
+            Some(mistake) => mistake.action(row, asked(command)),
+            None => guard::action(row, asked(command)),
+        }
+    }
+
+    #[cfg(not(feature = "mistakes"))]
+    fn compensation_verdict(
+        &self,
+        own: &Row,
+        action: &Row,
+        command: &Command,
+        completed: bool,
+    ) -> Compensation {
+        guard::compensation(own, action, asked(command), completed)
+    }
+
+    #[cfg(feature = "mistakes")]
+    fn compensation_verdict(
+        &self,
+        own: &Row,
+        action: &Row,
+        command: &Command,
+        completed: bool,
+    ) -> Compensation {
+        match self.0.mistake {
+            Some(mistake) => mistake.compensation(own, action, asked(command), completed),
+            None => guard::compensation(own, action, asked(command), completed),
+        }
+    }
+
+    #[cfg(not(feature = "mistakes"))]
+    async fn claim_both(&self, tx: &mut Tx<D>, claim: &Claim<'_>) -> sqlx::Result<Both> {
+        D::claim_both(tx, claim).await
+    }
+
+    #[cfg(feature = "mistakes")]
+    async fn claim_both(&self, tx: &mut Tx<D>, claim: &Claim<'_>) -> sqlx::Result<Both> {
+        if self.0.mistake != Some(guard::Mistake::UndoDoesNotWait) {
+            return D::claim_both(tx, claim).await;
+        }
+        let own = D::claim(tx, claim).await?;
+        let rows = D::look(tx, claim.saga_id, claim.step).await?;
+        let found = rows.into_iter().find(|(direction, _)| direction == "action");
+        let fresh = Row {
+            round: claim.round,
+            body_sha256: *claim.body_sha256,
+            state: State::Claimed,
+            reply: None,
+        };
+        Ok(Both { own, action: found.map_or(fresh, |(_, row)| row) })
+    }
+}
+
+impl Broken {
+    /// What is said of it, to the sender and in the log; everything was, or will be, rolled back.
+    fn told<D: Database>(self) -> Tried {
+        let failed = match self {
+            Self::Database(sqlx::Error::Database(e)) if D::is_conflict(&*e) => {
+                return Tried::Conflict(e.to_string());
+            }
+            Self::Database(e) => return no_database(&e.to_string()),
+            Self::Handler(failed) => failed,
+            Self::Panicked => {
+                error!("not now: the handler panicked; nothing was changed");
+                return Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"));
+            }
+            Self::BadData(why) => {
+                error!("the action's result is none of the compensation's type: {why}");
+                let why = format!("the action's result is none of the compensation's type: {why}");
+                return Tried::Answered(Answer::breach(BAD_DATA, why));
+            }
+            Self::Refused(reply) => return Tried::Answered(Answer::Refused(reply)),
+        };
+        if let Some(e) = failed.database_error().filter(|e| D::is_conflict(*e)) {
+            return Tried::Conflict(e.to_string());
+        }
+        warn!("not now: the handler failed, nothing was changed: {failed}");
+        Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"))
+    }
+}
+
+/// Was it committed, by its own word?
+const fn is_definite(answer: &Answer) -> bool {
+    matches!(answer, Answer::Completed(_) | Answer::Undone(_))
+}
+
+async fn commit<D: Database>(transaction: Transaction<'static, D>, answer: Answer) -> Tried {
+    match transaction.commit().await {
+        Ok(()) => {
+            match &answer {
+                Answer::Undone(undone) => info!(undone, "compensated"),
+                _ => info!("completed"),
+            }
+            Tried::Answered(answer)
+        }
+        Err(sqlx::Error::Database(e)) if D::is_conflict(&*e) => Tried::Conflict(e.to_string()),
+        Err(sqlx::Error::Database(e)) if D::is_rolled_back(&*e) => {
+            warn!("not now: the commit was refused, nothing was changed: {e}");
+            Tried::Answered(Answer::transient("HANDLER_FAILED", "the commit was refused"))
+        }
+        Err(e) => {
+            error!("whether it was committed is not known; the next attempt tells: {e}");
+            Tried::Answered(Answer::Unknown)
+        }
+    }
+}
+
+/// An error here changes nothing: what is not committed is rolled back when the connection goes.
+async fn roll_back<D: Database>(transaction: Transaction<'static, D>) {
+    if let Err(e) = transaction.rollback().await {
+        debug!("the transaction goes with its connection: {e}");
+    }
+}
+
+fn no_database(why: &str) -> Tried {
+    error!("not now: the database cannot be used, nothing was changed: {why}");
+    Tried::Answered(Answer::later("DATABASE_UNAVAILABLE", "the service's database is away"))
+}
+
+/// The answer to an action that does not run.
+fn said_of_an_action(verdict: Action) -> Option<Answer> {
+    match verdict {
+        Action::Run => None,
+        Action::Completed(result) => {
+            info!("said again: completed");
+            Some(Answer::Completed(result))
+        }
+        Action::Refused(error) => {
+            info!("said again: refused");
+            Some(Answer::Refused(error))
+        }
+        Action::AlreadyUndone => {
+            info!("refused: its compensation came first");
+            let error = serde_json::json!({
+                "code": ALREADY_UNDONE,
+                "message": "this step was undone before it ran",
+            });
+            Some(Answer::Refused(error.to_string()))
+        }
+        Action::KeyReused => Some(key_reused()),
+    }
+}
+
+fn key_reused() -> Answer {
+    warn!("breach of the protocol: this round came before with another body");
+    Answer::breach("KEY_REUSED", "this idempotency key came before with another body")
+}
+
+fn claim(command: &Command) -> Claim<'_> {
+    Claim {
+        saga_id: &command.saga_id,
+        step: &command.id.step_name,
+        direction: command.direction().as_str(),
+        round: command.id.round,
+        body_sha256: &command.body_sha256,
+    }
+}
+
+fn asked(command: &Command) -> Asked<'_> {
+    Asked { round: command.round(), body_sha256: &command.body_sha256 }
+}

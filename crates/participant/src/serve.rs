@@ -1,0 +1,146 @@
+//! Commands by message: received, carried out, answered through the outbox, acknowledged.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tracing::{error, warn};
+
+use crate::answer::Answer;
+use crate::channel::{Channel, ChannelError, Received, Tag};
+use crate::command::{BODY_BYTES_MAX, Breach, Command};
+use crate::database::Database;
+use crate::message::{Kind, Message};
+use crate::participant::Participant;
+use crate::signed::{BadSecret, Secrets};
+
+/// After the broker could not be used, or a command could not be answered: it would come again
+/// at once otherwise.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A participant behind a broker.
+#[must_use]
+pub struct Serving<D: Database> {
+    participant: Participant<D>,
+    channel: Arc<dyn Channel>,
+    at_once: usize,
+    secrets: Secrets,
+}
+
+/// How many messages are at work at once, unless said otherwise: as many as a pool of sqlx has
+/// connections by default.
+const AT_ONCE: usize = 10;
+
+impl<D: Database> Serving<D> {
+    /// Takes the commands of this channel.
+    pub fn new(participant: Participant<D>, channel: Arc<dyn Channel>) -> Self {
+        Self { participant, channel, at_once: AT_ONCE, secrets: Secrets::default() }
+    }
+
+    /// How many messages are at work at once.
+    pub const fn at_once(mut self, at_once: usize) -> Self {
+        self.at_once = at_once;
+        self
+    }
+
+    /// Takes only messages that are signed with this secret, or with another one said before.
+    ///
+    /// # Errors
+    ///
+    /// The secret is empty, or no base64 after `whsec_`.
+    pub fn secret(mut self, secret: &str) -> Result<Self, BadSecret> {
+        self.secrets.add(secret)?;
+        Ok(self)
+    }
+
+    /// Serves until `stop`, then ends what is at work and returns. The outbox is relayed
+    /// meanwhile.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let relay = self.participant.clone();
+        let channel = Arc::clone(&self.channel);
+        let relaying = tokio::spawn(async move { relay.relay(channel).await });
+        let this = Arc::new(self);
+        let mut at_work = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            while at_work.len() >= this.at_once.max(1) {
+                at_work.join_next().await;
+            }
+            let received = tokio::select! {
+                () = &mut stop => break,
+                received = this.channel.receive() => received,
+            };
+            match received {
+                Ok(received) => {
+                    let this = Arc::clone(&this);
+                    at_work.spawn(async move { this.take(received).await });
+                }
+                Err(e) => {
+                    error!("no command can be received; it is tried again: {e}");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            while at_work.try_join_next().is_some() {}
+        }
+        while at_work.join_next().await.is_some() {}
+        // What the last ones said is said before the end, if the broker takes it.
+        while matches!(this.participant.relay_once(&*this.channel).await, Ok(1..)) {}
+        relaying.abort();
+    }
+
+    async fn take(&self, received: Received) {
+        let tag = received.tag;
+        let done = match self.read(&received) {
+            Ok(command) => self.answer(tag, &command).await,
+            Err(breach) => self.bury(tag, &breach).await,
+        };
+        if let Err(e) = done {
+            // It was not acknowledged, so it comes again, and is told the same.
+            error!("a command could not be answered; it comes again: {e}");
+            tokio::time::sleep(PAUSE).await;
+            let _ = self.channel.give_back(tag).await;
+        }
+    }
+
+    fn read(&self, received: &Received) -> Result<Command, Breach> {
+        if received.body.len() > BODY_BYTES_MAX {
+            let why = format!("a command has at most {BODY_BYTES_MAX} bytes");
+            return Err(Breach::new("TOO_LARGE", why));
+        }
+        self.secrets
+            .check(received, &received.body)
+            .map_err(|e| Breach::new("NOT_SIGNED", e.to_string()))?;
+        Command::read(self.participant.service(), None, received, &received.body)
+    }
+
+    async fn answer(&self, tag: Tag, command: &Command) -> Result<(), ChannelError> {
+        let (answer, is_in_the_outbox) = self.participant.carry_out_by_message(command).await;
+        match &answer {
+            Answer::Unknown => {
+                tokio::time::sleep(PAUSE).await;
+                return self.channel.give_back(tag).await;
+            }
+            Answer::Breach(breach) => return self.bury(tag, breach).await,
+            _ if is_in_the_outbox => {}
+            // What is not new is in the guard already: it is said before the message is done with.
+            _ => {
+                if let Some(body) = answer.reply(&command.id, command.sending.attempt) {
+                    self.channel.publish(&reply(self.participant.service(), command, body)).await?;
+                }
+            }
+        }
+        self.channel.acknowledge(tag).await
+    }
+
+    async fn bury(&self, tag: Tag, breach: &Breach) -> Result<(), ChannelError> {
+        warn!("breach of the protocol, to the dead letters: {breach}");
+        self.channel.dead_letter(tag, &breach.to_string()).await
+    }
+}
+
+/// A reply that is not in the outbox.
+fn reply(service: &str, command: &Command, body: String) -> Message {
+    crate::tx::Origin::of(service, command).message(Kind::Reply, "reply", body)
+}

@@ -1,0 +1,116 @@
+//! What the guard costs: at most two round trips to the database beyond the business's own.
+
+use amends_participant::Answer;
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{MySql, Pool, Postgres};
+
+use crate::bed::{Bed, Gate, RESULT, Saga, Tested, mariadb_url, postgres_url, refused};
+use crate::proxy::Proxy;
+
+/// Commands of a kind; what a connection does at its first time is done before they are counted.
+const COMMANDS: u64 = 10;
+
+struct Measured<D: Tested> {
+    bed: Bed<D>,
+    proxy: Proxy,
+}
+
+impl<D: Tested> Measured<D> {
+    /// Round trips of one such act, as a mean over some.
+    async fn cost<Acting: Future>(&self, mut act: impl FnMut() -> Acting) -> u64 {
+        act().await;
+        self.rested().await;
+        let before = self.proxy.round_trips();
+        for _ in 0..COMMANDS {
+            act().await;
+        }
+        self.rested().await;
+        let trips = self.proxy.round_trips() - before;
+        assert_eq!(trips % COMMANDS, 0, "{trips} round trips for {COMMANDS} acts of one kind");
+        trips / COMMANDS
+    }
+
+    /// A pool looks at a connection that is given back, a moment later.
+    async fn rested(&self) {
+        while self.bed.pool.num_idle() < self.bed.pool.size() as usize {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    async fn business(&self, saga: Saga, effect: &str, commit: bool) {
+        let mut tx = self.bed.pool.begin().await.unwrap();
+        D::enter(&mut tx, &saga.0.to_string(), "step", effect, 5).await.unwrap();
+        if commit {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+        }
+    }
+
+    async fn nothing(&self) {
+        self.bed.pool.begin().await.unwrap().rollback().await.unwrap();
+    }
+}
+
+async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
+    let bed = Bed::on(pool, None, Gate::standing_open()).await;
+    let measured = Measured { bed, proxy };
+    let Measured { bed, .. } = &measured;
+    let business = measured.cost(|| measured.business(Saga::new(), "action", true)).await;
+    let refused_business = measured.cost(|| measured.business(Saga::new(), "action", false)).await;
+    let nothing = measured.cost(|| measured.nothing()).await;
+    let connection = measured.cost(|| async { drop(bed.pool.acquire().await.unwrap()) }).await;
+
+    let action = measured.cost(|| async { bed.tell(&Saga::new().action()).await }).await;
+    assert_eq!(action - business, 2, "an action");
+
+    let saga = Saga::new();
+    bed.tell(&saga.action()).await;
+    let duplicate = measured.cost(|| async { bed.tell(&saga.action()).await }).await;
+    assert_eq!(duplicate - nothing, 1, "a duplicate of an action");
+
+    let undo = Saga::new;
+    let compensation = measured
+        .cost(|| async {
+            let undone = bed.tell(&undo().undo_of(1, Some(RESULT.as_bytes()))).await;
+            assert_eq!(undone, Answer::Undone(true));
+        })
+        .await;
+    assert_eq!(compensation - business, 2, "a compensation");
+    let tombstone = measured.cost(|| async { bed.tell(&undo().undo()).await }).await;
+    assert_eq!(tombstone - nothing, 2, "a compensation that comes first");
+
+    let refusal = measured
+        .cost(|| async {
+            let answer = bed.tell(&Saga::new().action_that("refuse")).await;
+            assert_eq!(answer, refused(1));
+        })
+        .await;
+    assert_eq!(refusal - refused_business - connection, 2, "a refusal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_round_trips_a_command_to_postgres() {
+    let url = tokio::task::spawn_blocking(postgres_url).await.unwrap();
+    let (proxy, url) = proxied(&url).await;
+    let pool = PgPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    check_cost::<Postgres>(pool, proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_round_trips_a_command_to_mariadb() {
+    let url = tokio::task::spawn_blocking(mariadb_url).await.unwrap();
+    let (proxy, url) = proxied(&url).await;
+    let pool = MySqlPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    check_cost::<MySql>(pool, proxy).await;
+}
+
+/// A proxy before the server of this URL, and the URL through it.
+pub(crate) async fn proxied(url: &str) -> (Proxy, String) {
+    let (front, database) = url.rsplit_once('/').unwrap();
+    let (front, port) = front.rsplit_once(':').unwrap();
+    let proxy = Proxy::before(port.parse().unwrap()).await;
+    let url = format!("{front}:{}/{database}", proxy.port());
+    (proxy, url)
+}

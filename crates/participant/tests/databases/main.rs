@@ -1,0 +1,11 @@
+//! The guard on real databases: one suite, held against PostgreSQL, MariaDB and SQLite.
+
+mod answers;
+mod at_once;
+mod bed;
+mod cost;
+mod faults;
+mod mistakes;
+mod proxy;
+mod pruning;
+mod rows;
