@@ -62,12 +62,18 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenS
     })
 }
 
+/// One command may be an action of one step and the compensation of another, with a handler for
+/// each; it is never twice the same of the two.
 fn must_be_new(handler: &Handler, earlier: &[Handler]) -> Result<()> {
     let name = handler.name.value();
-    match earlier.iter().find(|other| other.name.value() == name) {
+    let same = |other: &&Handler| {
+        other.name.value() == name && other.kind.is_action() == handler.kind.is_action()
+    };
+    match earlier.iter().find(same) {
         Some(other) => {
             let what = format!(
-                "{name} is the command of `{}` already: a command has one handler",
+                "{name} is the {} of `{}` already: it has one handler",
+                if handler.kind.is_action() { "action" } else { "compensation" },
                 other.function
             );
             Err(Error::new(handler.name.span(), what))

@@ -30,6 +30,12 @@ pub(crate) enum Kind {
     Compensation { undoes: LitStr },
 }
 
+impl Kind {
+    pub(crate) const fn is_action(&self) -> bool {
+        matches!(self, Self::Action { .. })
+    }
+}
+
 const ACTION: &str = "async fn name(&self, tx: &mut Tx<D>, data: T, about: &About) -> Outcome<R>";
 const COMPENSATION: &str =
     "async fn name(&self, tx: &mut Tx<D>, result: R, about: &About) -> Undoing";

@@ -174,7 +174,7 @@ impl<D: Database> Builder<D> {
     ///
     /// # Panics
     ///
-    /// The participant has a command of this name already.
+    /// The participant has an action of this name already.
     pub fn action<I, O, F>(self, name: &str, handler: F) -> Self
     where
         I: DeserializeOwned + Send + 'static,
@@ -199,17 +199,18 @@ impl<D: Database> Builder<D> {
             + Sync
             + 'static,
     {
-        self.must_be_new(name);
-        self.actions.insert(name.to_owned(), handler::action(handler));
+        let before = self.actions.insert(name.to_owned(), handler::action(handler));
+        assert!(before.is_none(), "{} has two handlers for the action {name}", self.service);
         self
     }
 
     /// Has the compensation `name` carried out by this
-    /// `async fn(&mut Tx<D>, R, &About) -> Undoing`, where `R` is what the action returned.
+    /// `async fn(&mut Tx<D>, R, &About) -> Undoing`, where `R` is what the action returned. It may
+    /// have the name of an action: a definition may have one command do one step and undo another.
     ///
     /// # Panics
     ///
-    /// As [`Builder::action`].
+    /// The participant has a compensation of this name already.
     pub fn compensation<R, F>(self, name: &str, handler: F) -> Self
     where
         R: DeserializeOwned + Send + 'static,
@@ -231,8 +232,8 @@ impl<D: Database> Builder<D> {
             + Sync
             + 'static,
     {
-        self.must_be_new(name);
-        self.compensations.insert(name.to_owned(), handler::compensation(handler));
+        let before = self.compensations.insert(name.to_owned(), handler::compensation(handler));
+        assert!(before.is_none(), "{} has two handlers for the compensation {name}", self.service);
         self
     }
 
@@ -268,11 +269,6 @@ impl<D: Database> Builder<D> {
             #[cfg(feature = "mistakes")]
             mistake: self.mistake,
         }))
-    }
-
-    fn must_be_new(&self, name: &str) {
-        let known = self.actions.contains_key(name) || self.compensations.contains_key(name);
-        assert!(!known, "{} has two handlers for {name}: a command has one", self.service);
     }
 }
 

@@ -43,7 +43,9 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("amends", ANY),
-    // Participants need nothing of ours, and these prove it.
+    // A participant knows the kit at most …
+    ("amends-example-bank", &["amends-participant"]),
+    // … and needs nothing of ours, as these prove.
     ("amends-example-services", &[]),
     ("amends-explore", ANY),
     ("amends-folders", ANY),

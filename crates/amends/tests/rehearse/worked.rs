@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use amends_example_bank::Bank;
 use amends_example_services::{Service, Services, Worked};
 use serde_json::{Value, json};
 
@@ -56,6 +57,35 @@ fn an_order() {
 #[test]
 fn a_transfer() {
     kept(Worked::Bank, json!({}), &["--vary", "transfer_id"]);
+}
+
+#[test]
+fn a_transfer_between_services_on_the_participant_kit() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let services = amends_example_bank::Service::ALL.map(|service| (service, 0));
+    let bank = runtime.block_on(Bank::start(&services, folder.path())).unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/bank/transfer.yaml");
+    let data = json!({
+        "transfer_id": "t-1", "source_account": "alice", "destination_account": "bob",
+        "amount": 2500,
+    });
+    let mut command = amends();
+    command.args(["rehearse", file, "--data", &data.to_string(), "-o", "json"]);
+    command.args(["--refused", r#"debit_source={"source_account": "account-empty"}"#]);
+    for (service, address) in bank.addresses() {
+        command.arg("--against").arg(format!("{}=http://{address}", service.in_definitions));
+    }
+    let output = command.output().unwrap();
+    runtime.block_on(bank.stop()).unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    assert_eq!(output.status.code(), Some(0), "{words}{report:#}");
+    let rules = report["services"][0]["rules"].as_array().unwrap();
+    let verdict = |name: &str| rules.iter().find(|r| r["rule"] == name).unwrap()["verdict"].clone();
+    for rule in ["repeat", "at_once", "refusal", "undo", "blind_undo", "tombstone", "undo_first"] {
+        assert_eq!(verdict(rule), "kept", "{rule}: {report:#}");
+    }
 }
 
 #[test]
