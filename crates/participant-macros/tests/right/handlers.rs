@@ -1,0 +1,39 @@
+//! An action with its undo, one without, and one without `self`.
+
+use amends_participant::{About, Outcome, Tx, Undoing, participant};
+use sqlx::MySql;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Held;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Paid;
+
+struct Inventory;
+
+#[participant(service = "InventoryService")]
+impl Inventory {
+    #[action("ReserveItems")]
+    async fn reserve(&self, _tx: &mut Tx<MySql>, _order: String, _about: &About) -> Outcome<Held> {
+        Ok(Held)
+    }
+
+    #[compensation("ReleaseReservation", undoes = "ReserveItems")]
+    async fn release(&self, _tx: &mut Tx<MySql>, _held: Held, _about: &About) -> Undoing {
+        Ok(())
+    }
+
+    #[action("Notify")]
+    async fn notify(_tx: &mut Tx<MySql>, _to: String, _about: &About) -> Outcome<()> {
+        Ok(())
+    }
+
+    fn no_handler(&self) {}
+}
+
+fn built(pool: sqlx::Pool<MySql>) -> amends_participant::Participant<MySql> {
+    Inventory.no_handler();
+    Inventory.participant(pool).build()
+}
+
+fn main() {}

@@ -1,0 +1,22 @@
+//! An action that returns something else.
+
+use amends_participant::{About, Outcome, Tx, Undoing, participant};
+use sqlx::MySql;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Held;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Paid;
+
+struct Inventory;
+
+#[participant(service = "InventoryService")]
+impl Inventory {
+    #[action("ReserveItems")]
+    async fn reserve(&self, _tx: &mut Tx<MySql>, _order: String, _about: &About) -> Result<Held, String> {
+        Ok(Held)
+    }
+}
+
+fn main() {}
