@@ -114,6 +114,7 @@ pub const ALL: &[Mutant] = &[
         &[S18],
     ),
     mutant(Engine(Around::PaceFirstOnly), "pace only what is sent first after a start", &[L5]),
+    mutant(Engine(Around::CountOverlap), "make up twice for what two outages share", &[L1, L2, L3]),
     mutant(Engine(Around::HoldPlaces), "hold a place for what nobody waits for", &[L4]),
     mutant(Played(Mistake::UndoOfNothing), "an undo of nothing changes something", &[S9]),
     mutant(Played(Mistake::NoTombstoneLeft), "a barrier that leaves no tombstone", &[S10]),

@@ -63,6 +63,8 @@ pub enum Mutant {
     CheckpointInPart,
     /// Pace only what is sent at the first look after a start.
     PaceFirstOnly,
+    /// Count the time in which two outages overlap twice.
+    CountOverlap,
     /// Hold the place in a lane of an attempt that nobody waits for any more.
     HoldPlaces,
 }

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::engine::Shared;
+use crate::mutant::{Mutant, mutated};
 use crate::options::OUTAGE_AFTER;
 
 /// How many outages are remembered: each is at least [`OUTAGE_AFTER`], and one that is forgotten
@@ -61,10 +62,18 @@ impl Outages {
         true
     }
 
-    /// How much of the time since then the engine did nothing.
+    /// How much of the time since then the engine did nothing. Two may overlap, and count once: a
+    /// start that dies before its first sign of life is kept leaves the next to reckon from the same
+    /// one.
     pub fn since(&self, since: Time) -> Millis {
-        let missed = |outage: &Outage| outage.lasted.0.min(outage.ended.since(since).0);
-        Millis(self.lock().iter().map(missed).sum())
+        let mut counted_until = since;
+        let mut missed = 0;
+        for outage in self.lock().iter() {
+            let since = if mutated(Mutant::CountOverlap) { since } else { counted_until };
+            missed += outage.lasted.min(outage.ended.since(since)).0;
+            counted_until = counted_until.max(outage.ended);
+        }
+        Millis(missed)
     }
 
     /// Keeps them.
@@ -140,5 +149,15 @@ mod tests {
         assert_eq!(outages.since(Time(15_000)), Millis(5_000 + 8_000), "it moved in the middle");
         assert_eq!(outages.since(Time(20_000)), Millis(8_000));
         assert_eq!(outages.since(Time(60_000)), Millis(0));
+    }
+
+    #[test]
+    fn a_start_that_leaves_no_sign_of_life_has_its_outage_counted_once() {
+        let outages = Outages::default();
+        assert!(outages.note(Time(100_000), Millis(90_000)));
+        assert!(outages.note(Time(110_000), Millis(100_000)), "from the same sign of life");
+        assert_eq!(outages.since(Time(0)), Millis(100_000));
+        assert_eq!(outages.since(Time(50_000)), Millis(60_000));
+        assert_eq!(outages.since(Time(105_000)), Millis(5_000));
     }
 }
