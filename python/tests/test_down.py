@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -176,3 +178,31 @@ async def test_a_commit_that_the_file_refuses(small_shop: Shop, saga: str) -> No
     assert await shop.participant.carry_out(body) == Unknown("CommitLost")
     assert await shop.guard(saga) == {}
     assert await shop.stage.rows("SELECT * FROM child") == []
+
+
+SLEEPS = {"postgresql": "SELECT pg_sleep(30)", "mariadb": "DO SLEEP(30)", "mysql": "DO SLEEP(30)"}
+
+
+async def test_a_handler_that_is_cancelled_has_done_nothing(
+    far: tuple[Shop, Wire], saga: str
+) -> None:
+    """In the middle of a statement, as a server does it that is stopped."""
+    shop, _ = far
+    begun = asyncio.Event()
+
+    @shop.participant.action("Sleep")
+    async def sleep(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, f"INSERT INTO {shop.table} (saga_id) VALUES ('{saga}')")
+        begun.set()
+        await shop.stage.write(db, SLEEPS[shop.stage.database.dialect.name])
+
+    body = command_body("Shop.Sleep", {}, saga_id=saga)
+    task = asyncio.create_task(shop.participant.carry_out(body))
+    await begun.wait()
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    other = str(uuid.uuid4())
+    assert await _when_it_is_back(shop, other) == SOLD
+    assert await shop.standing() == 1

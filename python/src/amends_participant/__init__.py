@@ -18,6 +18,8 @@ from .database.sqlite import Sqlite, SqliteHandle
 from .endings import Refused
 from .handlers import compensation
 from .http.server import serve_http
+from .messages.channel import Channel, Delivery, MemoryChannel, Outgoing
+from .messages.outbox import Outbox
 from .participant import Participant
 from .retention import Retention
 
@@ -26,9 +28,14 @@ __all__ = [
     "About",
     "Answer",
     "Breach",
+    "Channel",
     "Completed",
     "Database",
+    "Delivery",
+    "MemoryChannel",
     "NotACommand",
+    "Outbox",
+    "Outgoing",
     "Participant",
     "Refused",
     "RefusedWith",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from .about import About, at_work, carry_in_log_records
@@ -23,6 +23,10 @@ from .guard.carry_out import (
 from .guard.table import ALREADY_UNDONE
 from .handlers import F, Handler, handlers_of
 from .http.asgi import Asgi
+from .messages.channel import Channel
+from .messages.inbox import once
+from .messages.outbox import Outbox, Relay
+from .messages.serving import Serving
 from .retention import Retention, prune
 
 AT_WORK_MAX = 64
@@ -31,6 +35,9 @@ to a service."""
 
 BUSY_RETRY_AFTER_S = 1
 """When to come again if there are as many at work."""
+
+Reply = Callable[[Transaction, About, Answer], Awaitable[None]]
+"""Writes an answer down as a message."""
 
 _log = logging.getLogger("amends_participant")
 
@@ -52,7 +59,8 @@ class Participant:
     ) -> None:
         self.name, self.database = name, database
         self._create_tables = create_tables
-        self._at_work, self._at_work_max = 0, at_work_max
+        self.at_work_max = at_work_max
+        self._at_work = 0
         self._handlers: dict[str, Handler] = {}
         self._open = False
         self._opening = asyncio.Lock()
@@ -98,6 +106,23 @@ class Participant:
         """The application that answers over HTTP."""
         return Asgi(self, secrets)
 
+    async def serve(self, channel: Channel, *, secrets: Sequence[str] = ()) -> None:
+        """Answers by message until it is cancelled, and relays the outbox meanwhile."""
+        await Serving(self, channel, secrets).run()
+
+    async def relay(self, channel: Channel) -> None:
+        """Only relays the outbox, until it is cancelled: for a service that answers over HTTP and
+        publishes events."""
+        await Relay(self.database, channel).run()
+
+    async def once(
+        self, source: str, message_id: str, work: Callable[[Any], Awaitable[None]]
+    ) -> bool:
+        """Does some work for a received message in a transaction, which `work` is given, and only
+        if the message was not here before: was it done now?"""
+        await self.open()
+        return await once(self.database, source, message_id, work)
+
     async def carry_out(
         self, body: bytes, sending: Sending = UNSAID, *, path: str | None = None
     ) -> Answer:
@@ -105,21 +130,43 @@ class Participant:
 
         `path` is the command's name as the transport knows it, where it does.
         """
+        return (await self._carry_out(body, sending, path, None))[1]
+
+    async def carry_out_and_reply(
+        self, body: bytes, sending: Sending, reply: Reply
+    ) -> tuple[About | None, Answer]:
+        """The same, and `reply` writes down each answer but a breach in the transaction that it
+        tells of. Of what is no command nothing is known."""
+        return await self._carry_out(body, sending, None, reply)
+
+    @property
+    def source(self) -> str:
+        """What its messages name as theirs."""
+        return f"/services/{self.name}"
+
+    def outbox_of(self, transaction: Transaction, about: About) -> Outbox:
+        """The outbox in a transaction."""
+        return Outbox(transaction, self.database, about, self.source)
+
+    async def _carry_out(
+        self, body: bytes, sending: Sending, path: str | None, reply: Reply | None
+    ) -> tuple[About | None, Answer]:
         try:
             command = read_command(body)
         except NotACommand as e:
-            return _breach(e)
-        with at_work(About.of(command, sending)):
+            return None, _breach(e)
+        about = About.of(command, sending)
+        with at_work(about):
             try:
                 handler = self._handler_of(command, path)
             except NotACommand as e:
-                return _breach(e)
-            if self._at_work >= self._at_work_max:
+                return about, _breach(e)
+            if self._at_work >= self.at_work_max:
                 _log.warning("transient BUSY: %d commands are at work", self._at_work)
-                return Transient("BUSY", "too many commands at work", BUSY_RETRY_AFTER_S)
+                return about, Transient("BUSY", "too many commands at work", BUSY_RETRY_AFTER_S)
             self._at_work += 1
             try:
-                return await self._guarded(command, handler, sending)
+                return about, await self._guarded(command, handler, about, reply)
             finally:
                 self._at_work -= 1
 
@@ -129,12 +176,14 @@ class Participant:
         await self.open()
         return await prune(self.database, retention)
 
-    async def _guarded(self, command: Command, handler: Handler, sending: Sending) -> Answer:
+    async def _guarded(
+        self, command: Command, handler: Handler, about: About, reply: Reply | None
+    ) -> Answer:
         """Each ending is logged once, here: its class, and no data."""
         try:
             if not self._open:
                 await self._opened()
-            done = await self._done(command, handler, About.of(command, sending))
+            done = await self._done(command, handler, about, reply)
         except (CommitLost, ClaimLeftBehind) as e:
             _log.error("unknown OUTCOME_UNKNOWN: %s", type(e).__name__, exc_info=True)
             return Unknown(type(e).__name__)
@@ -156,16 +205,25 @@ class Participant:
         except Exception as e:
             raise DatabaseUnavailable(type(e).__name__) from e
 
-    async def _done(self, command: Command, handler: Handler, about: About) -> Done:
+    async def _done(
+        self, command: Command, handler: Handler, about: About, reply: Reply | None
+    ) -> Done:
         def given(transaction: Transaction) -> dict[str, Any]:
-            return {"db": transaction.handle, "about": about}
+            outbox = self.outbox_of(transaction, about)
+            return {"db": transaction.handle, "about": about, "outbox": outbox}
+
+        async def also(transaction: Transaction, answer: Answer) -> None:
+            if reply is not None:
+                await reply(transaction, about, answer)
+
+        follows = None if reply is None else also
 
         if command.direction == "compensation":
 
             async def undo(transaction: Transaction, result: str) -> None:
                 await handler.undo(command, result, **given(transaction))
 
-            return await carry_out_compensation(self.database, command, undo)
+            return await carry_out_compensation(self.database, command, undo, follows)
 
         async def act(transaction: Transaction) -> str:
             try:
@@ -173,7 +231,7 @@ class Participant:
             except BadData as e:
                 raise Refused("BAD_DATA", str(e)) from None
 
-        return await carry_out_action(self.database, command, act)
+        return await carry_out_action(self.database, command, act, follows)
 
     def _handler_of(self, command: Command, path: str | None) -> Handler:
         if command.service != self.name:

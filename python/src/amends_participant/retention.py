@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from .database import Database
+from .database import Database, in_transaction
+from .messages import sql as messages
 
 STEPS_MAX = 500
 """Steps that go in one transaction, two rows each: a command that waits for one waits no longer
@@ -38,17 +39,18 @@ class Retention:
 
 
 async def prune(database: Database, retention: Retention) -> int:
-    """Deletes what is old, some hundred steps at a time: how many rows."""
+    """Deletes what is old, some hundred steps at a time: how many rows of the guard. What the
+    inbox remembers goes by the same age."""
+    await _delete(database, messages.of(database.dialect).prune_inbox, retention.age)
     gone = 0
-    parameters = {"age_s": retention.age.total_seconds(), "steps": STEPS_MAX}
-    while True:
-        transaction = await database.begin()
-        try:
-            returned = await transaction.statement(database.dialect.prune, parameters)
-        except BaseException:
-            await transaction.rollback()
-            raise
-        await transaction.commit()
-        if returned.changed < 1:
-            return gone
-        gone += returned.changed
+    while (deleted := await _delete(database, database.dialect.prune, retention.age)) > 0:
+        gone += deleted
+    return gone
+
+
+async def _delete(database: Database, sql: str, age: timedelta) -> int:
+    parameters = {"age_s": age.total_seconds()}
+    if ":steps" in sql:
+        parameters["steps"] = STEPS_MAX
+    returned = await in_transaction(database, lambda t: t.statement(sql, parameters))
+    return returned.changed

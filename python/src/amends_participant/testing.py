@@ -118,7 +118,7 @@ class Trial:
         """What has died before its commit has done nothing, and is done when it comes again."""
         once = await self._effect_of_one()
         saga = _Saga(self)
-        with _commits(self._participant, hold=False):
+        with losing_commits(self._participant, hold=False):
             lost = await saga.act()
         _is(isinstance(lost, Unknown), f"a lost commit is told as unknown, not as {lost}")
         _is(await saga.effect() == 0, "what was not committed has no effect")
@@ -129,7 +129,7 @@ class Trial:
         """What has died after its commit, before its answer, is not done again."""
         once = await self._effect_of_one()
         saga = _Saga(self)
-        with _commits(self._participant, hold=True):
+        with losing_commits(self._participant, hold=True):
             lost = await saga.act()
         _is(isinstance(lost, Unknown), f"a lost commit is told as unknown, not as {lost}")
         _is(isinstance(await saga.act(), Completed), "it is told completed when it comes again")
@@ -186,7 +186,7 @@ class Trial:
         """An undo whose answer was lost is not done again."""
         saga = _Saga(self)
         await saga.act()
-        with _commits(self._participant, hold=True):
+        with losing_commits(self._participant, hold=True):
             lost = await saga.undo()
         _is(isinstance(lost, Unknown), f"a lost commit is told as unknown, not as {lost}")
         _is(await saga.undo() == UndoAnswered(True), "it is undone when it comes again")
@@ -255,10 +255,13 @@ def _is(holds: bool, rule: str) -> None:
 
 
 @contextmanager
-def _commits(participant: Participant, *, hold: bool) -> Iterator[None]:
-    """In here every commit's answer is lost; `hold` says whether it has been carried out."""
+def losing_commits(
+    participant: Participant, *, hold: bool, times: int | None = None
+) -> Iterator[None]:
+    """In here the answers of commits are lost, of the first `times` or of all; `hold` says whether
+    they are carried out."""
     database = participant.database
-    participant.database = _LosesCommits(database, hold)
+    participant.database = _LosesCommits(database, hold, times)
     try:
         yield
     finally:
@@ -266,12 +269,17 @@ def _commits(participant: Participant, *, hold: bool) -> Iterator[None]:
 
 
 class _LosesCommits(Database):
-    def __init__(self, database: Database, hold: bool) -> None:
-        self._database, self._hold = database, hold
+    def __init__(self, database: Database, hold: bool, times: int | None) -> None:
+        self._database, self._hold, self._times = database, hold, times
         self.dialect = database.dialect
 
     async def begin(self) -> Transaction:
-        return _LosesCommit(await self._database.begin(), self._hold)
+        transaction = await self._database.begin()
+        if self._times is not None:
+            if self._times == 0:
+                return transaction
+            self._times -= 1
+        return _LosesCommit(transaction, self._hold)
 
 
 class _LosesCommit(Transaction):

@@ -8,11 +8,14 @@ the extra `psycopg`, `Alchemy` the extra `sqlalchemy`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..guard.sql import Dialect
+from ..messages import sql as messages
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -71,14 +74,24 @@ class Database(ABC):
 
     async def create_tables(self) -> None:
         """Creates the kit's tables where they are not there."""
-        transaction = await self.begin()
-        try:
-            for sql in self.dialect.create:
+
+        async def create(transaction: Transaction) -> None:
+            for sql in (*self.dialect.create, *messages.of(self.dialect).create):
                 await transaction.statement(sql, {})
-        except BaseException:
-            await transaction.rollback()
-            raise
-        await transaction.commit()
+
+        await in_transaction(self, create)
+
+
+async def in_transaction(database: Database, work: Callable[[Transaction], Awaitable[_T]]) -> _T:
+    """Begins, works, and commits, or rolls back if the work raises."""
+    transaction = await database.begin()
+    try:
+        done = await work(transaction)
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await transaction.commit()
+    return done
 
 
 class TransactionEnded(Exception):

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..answers import Answer, Completed, RefusedWith, UndoAnswered
+from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
 from ..database import Database, Returned, Transaction, TransactionEnded
 from ..endings import Refused
@@ -34,6 +34,9 @@ Action = Callable[[Transaction], Awaitable[str]]
 
 Compensation = Callable[[Transaction, str], Awaitable[None]]
 """Undoes an action, of which it gets the result as JSON text."""
+
+Also = Callable[[Transaction, Answer], Awaitable[None]]
+"""Writes down in the same transaction what else follows from an answer."""
 
 UNDONE_JSON = '{"undone":true}'
 NOTHING_JSON = '{"undone":false}'
@@ -62,7 +65,9 @@ class ClaimLeftBehind(Exception):
     its answer. Whether it is done only a person can tell: set the row to what is true."""
 
 
-async def carry_out_action(database: Database, command: Command, action: Action) -> Done:
+async def carry_out_action(
+    database: Database, command: Command, action: Action, also: Also | None = None
+) -> Done:
     """An action under the guard."""
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
@@ -76,7 +81,7 @@ async def carry_out_action(database: Database, command: Command, action: Action)
         return Done(Completed(result), is_new=True), True
 
     try:
-        return await _in_transaction(database, attempt)
+        return await _in_transaction(database, attempt, also)
     except Refused as no:
         refusal = RefusedWith.of(no.code, no.message)
 
@@ -89,11 +94,14 @@ async def carry_out_action(database: Database, command: Command, action: Action)
         stored = decision.answer == refusal
         return Done(decision.answer, is_new=stored), stored
 
-    return await _in_transaction(database, store)
+    return await _in_transaction(database, store, also)
 
 
 async def carry_out_compensation(
-    database: Database, command: Command, compensation: Compensation
+    database: Database,
+    command: Command,
+    compensation: Compensation,
+    also: Also | None = None,
 ) -> Done:
     """A compensation under the guard."""
 
@@ -115,30 +123,45 @@ async def carry_out_compensation(
         await guard.answer_compensation(State.UNDONE, UNDONE_JSON)
         return Done(UndoAnswered(undone=True), is_new=True), True
 
-    return await _in_transaction(database, attempt)
+    return await _in_transaction(database, attempt, also)
 
 
 async def _in_transaction(
-    database: Database, attempt: Callable[[Transaction], Awaitable[tuple[Done, bool]]]
+    database: Database,
+    attempt: Callable[[Transaction], Awaitable[tuple[Done, bool]]],
+    also: Also | None,
 ) -> Done:
     """Commits where the attempt says that something is to be kept, else rolls back."""
-    try:
-        transaction = await database.begin()
-    except Exception as e:
-        raise DatabaseUnavailable(type(e).__name__) from e
+    transaction = await _begin(database)
     try:
         done, keep = await attempt(transaction)
+        if keep and also is not None:
+            await also(transaction, done.answer)
     except BaseException:
         await transaction.rollback()
         raise
     if not keep:
         await transaction.rollback()
-        return done
+        if also is None or isinstance(done.answer, Breach):
+            return done
+
+        async def say_again(_: Transaction) -> tuple[Done, bool]:
+            return done, True
+
+        # The claim is not kept; what follows from an answer given before is.
+        return await _in_transaction(database, say_again, also)
     try:
         await transaction.commit()
     except Exception as e:
         raise CommitLost(type(e).__name__) from e
     return done
+
+
+async def _begin(database: Database) -> Transaction:
+    try:
+        return await database.begin()
+    except Exception as e:
+        raise DatabaseUnavailable(type(e).__name__) from e
 
 
 class _Guard:

@@ -1,0 +1,118 @@
+"""What a participant needs of a broker, and a broker in memory for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message on its way out: a reply by name, or an event. What belongs to one saga is to be
+    kept in order: `saga_id` is the key by which a broker does that."""
+
+    id: str
+    saga_id: str
+    kind: str
+    name: str
+    attributes: Mapping[str, str]
+    """The CloudEvents attributes by their bare names, and what was added to them."""
+    body: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Delivery:
+    """A message that came in, and is held until it is settled."""
+
+    body: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """By lower-case name; the CloudEvents ones by their bare names."""
+
+
+class Channel(Protocol):
+    """One service's place at a broker. Each delivery is settled exactly once."""
+
+    async def receive(self) -> Delivery:
+        """Waits for the next command."""
+
+    async def ack(self, delivery: Delivery) -> None:
+        """It is dealt with."""
+
+    async def give_back(self, delivery: Delivery) -> None:
+        """It is to be delivered again, after a while."""
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """It goes to the dead-letter place, with the reason."""
+
+    async def publish(self, outgoing: Outgoing) -> None:
+        """Returns when the broker has confirmed it."""
+
+
+class MemoryChannel:
+    """A broker in memory, which delivers what is given back at once."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Delivery] = deque()
+        self._changed = asyncio.Condition()
+        self._held: set[Delivery] = set()
+        self.published: list[Outgoing] = []
+        self.dead: list[tuple[Delivery, str]] = []
+        self.given_back = 0
+        self.is_down = False
+        """Whether it takes nothing."""
+
+    async def send(self, body: bytes, attributes: Mapping[str, str] | None = None) -> None:
+        """Puts a command in its queue."""
+        await self._put(Delivery(body, attributes or {}))
+
+    async def settled(self) -> None:
+        """Waits until every command is settled."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._waiting and not self._held)
+
+    async def has_published(self, many: int) -> list[Outgoing]:
+        """Waits until so many messages have gone out: all of them."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.published) >= many)
+        return self.published
+
+    async def was_given_back(self, times: int) -> None:
+        """Waits until deliveries have been given back so often."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.given_back >= times)
+
+    async def receive(self) -> Delivery:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting)
+            delivery = self._waiting.popleft()
+            self._held.add(delivery)
+            return delivery
+
+    async def ack(self, delivery: Delivery) -> None:
+        async with self._changed:
+            self._held.remove(delivery)
+            self._changed.notify_all()
+
+    async def give_back(self, delivery: Delivery) -> None:
+        self.given_back += 1
+        await self.ack(delivery)
+        await self._put(delivery)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        self.dead.append((delivery, reason))
+        await self.ack(delivery)
+
+    async def publish(self, outgoing: Outgoing) -> None:
+        if self.is_down:
+            raise ConnectionError("the broker is down")
+        async with self._changed:
+            self.published.append(outgoing)
+            self._changed.notify_all()
+
+    async def _put(self, delivery: Delivery) -> None:
+        async with self._changed:
+            self._waiting.append(delivery)
+            self._changed.notify_all()

@@ -1,0 +1,34 @@
+"""The inbox: what a service receives besides commands, once for each (source, id)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..database import Database, Transaction, in_transaction
+from . import sql
+
+CHARS_MAX = 200
+"""As wide as the columns."""
+
+
+async def once(
+    database: Database, source: str, message_id: str, work: Callable[[Any], Awaitable[None]]
+) -> bool:
+    """Does the work in a transaction, if the message was not here before: was it done now? `work`
+    is given the transaction. Two copies at the same moment wait for each other."""
+    for what in (source, message_id):
+        if not 1 <= len(what) <= CHARS_MAX or "\0" in what:
+            raise ValueError(f"a message's source and id have 1 to {CHARS_MAX} characters each")
+
+    async def receive(transaction: Transaction) -> bool:
+        received = await transaction.statement(
+            sql.of(database.dialect).receive, {"source": source, "id": message_id}
+        )
+        if received.changed != 1:
+            return False
+        await work(transaction.handle)
+        await transaction.settle()
+        return True
+
+    return await in_transaction(database, receive)

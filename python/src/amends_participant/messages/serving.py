@@ -1,0 +1,129 @@
+"""A participant that answers by message: commands come from a channel, replies go through the
+outbox, written in the transaction that they tell of."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..about import About
+from ..answers import Answer, Breach, Transient, Unknown
+from ..command import BODY_BYTES_MAX, Sending
+from ..database import Transaction
+from ..http.signature import NotSigned, Secret, verify
+from .channel import Channel, Delivery, Outgoing
+from .outbox import Outbox, Relay
+from .replies import reply_of
+
+if TYPE_CHECKING:
+    from ..participant import Participant
+
+_log = logging.getLogger("amends_participant")
+
+
+class Serving:
+    """One participant at one channel."""
+
+    def __init__(
+        self, participant: Participant, channel: Channel, secrets: Sequence[str] = ()
+    ) -> None:
+        self._participant, self._channel = participant, channel
+        self._secrets = [Secret(secret) for secret in secrets]
+        self._relay = Relay(participant.database, channel)
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until it is cancelled: then no more is received, and what is at work is answered. What
+        is in the outbox then goes out when it runs again."""
+        relay = asyncio.create_task(self._relay.run())
+        room = asyncio.Semaphore(self._participant.at_work_max)
+        try:
+            while True:
+                await room.acquire()
+                delivery = await self._channel.receive()
+                task = asyncio.create_task(self._settle(delivery))
+                self._at_work.add(task)
+                task.add_done_callback(self._at_work.discard)
+                task.add_done_callback(lambda _: room.release())
+        finally:
+            if self._at_work:
+                await asyncio.wait(list(self._at_work))
+            relay.cancel()
+            await asyncio.gather(relay, return_exceptions=True)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Settles a delivery once. If the broker does not take that, it delivers it again, which
+        the guard makes harmless."""
+        try:
+            await self._answer(delivery)
+        except Exception as e:
+            _log.warning("a message is not settled: %s", type(e).__name__, exc_info=True)
+
+    async def _answer(self, delivery: Delivery) -> None:
+        reason = self._no_command(delivery)
+        if reason is not None:
+            _log.warning("contract breach: %s", reason)
+            await self._channel.dead_letter(delivery, reason)
+            return
+        cause = delivery.attributes.get("id")
+        causation = {} if cause is None else {"causationid": cause}
+
+        async def put(transaction: Transaction, about: About, answer: Answer) -> None:
+            name, body = reply_of(about, answer)
+            outbox = self._participant.outbox_of(transaction, about)
+            await outbox.put("reply", name, body, causation)
+
+        about, answer = await self._participant.carry_out_and_reply(
+            delivery.body, Sending.of(delivery.attributes), put
+        )
+        if isinstance(answer, Breach):
+            await self._channel.dead_letter(delivery, f"{answer.code}: {answer.message}")
+        elif isinstance(answer, Unknown):
+            await self._channel.give_back(delivery)
+        elif isinstance(answer, Transient) and about is not None:
+            await self._say_again_later(delivery, about, answer, causation)
+        else:
+            self._relay.nudge()
+            await self._channel.ack(delivery)
+
+    async def _say_again_later(
+        self, delivery: Delivery, about: About, answer: Transient, causation: dict[str, str]
+    ) -> None:
+        """Nothing was written, and perhaps nothing can be: the reply goes out directly."""
+        name, body = reply_of(about, answer)
+        attributes = {
+            "specversion": "1.0",
+            "id": str(uuid.uuid4()),
+            "source": self._participant.source,
+            "type": name,
+            "correlationid": about.saga_id,
+            "datacontenttype": "application/json",
+            **causation,
+        }
+        outgoing = Outgoing(
+            attributes["id"], about.saga_id, "reply", name, attributes, body.encode()
+        )
+        try:
+            await self._channel.publish(outgoing)
+        except Exception:
+            await self._channel.give_back(delivery)
+            return
+        await self._channel.ack(delivery)
+
+    def _no_command(self, delivery: Delivery) -> str | None:
+        """Why a message is not looked at."""
+        if len(delivery.body) > BODY_BYTES_MAX:
+            return f"TOO_LARGE: a command has at most {BODY_BYTES_MAX} bytes"
+        if self._secrets:
+            try:
+                verify(self._secrets, delivery.attributes, delivery.body, time.time())
+            except NotSigned as e:
+                return f"NOT_SIGNED: {e}"
+        return None
+
+
+__all__ = ["Outbox", "Serving"]
