@@ -118,6 +118,7 @@ class Trial:
         """What has died before its commit has done nothing, and is done when it comes again."""
         once = await self._effect_of_one()
         saga = _Saga(self)
+        await saga.measure()
         with losing_commits(self._participant, hold=False):
             lost = await saga.act()
         _is(isinstance(lost, Unknown), f"a lost commit is told as unknown, not as {lost}")
@@ -129,6 +130,7 @@ class Trial:
         """What has died after its commit, before its answer, is not done again."""
         once = await self._effect_of_one()
         saga = _Saga(self)
+        await saga.measure()
         with losing_commits(self._participant, hold=True):
             lost = await saga.act()
         _is(isinstance(lost, Unknown), f"a lost commit is told as unknown, not as {lost}")
@@ -229,11 +231,15 @@ class _Saga:
             raise AssertionError("a trial measures after it has sent something")
         return await self._trial._standing() - self._before
 
-    async def _send(self, command: str, direction: Direction, round: int) -> Answer:
+    async def measure(self) -> None:
+        """What stands before it begins; not where commits are lost, which `standing` may do too."""
         async with self._measuring:
             if self._before is None:
                 await self._trial._participant.open()
                 self._before = await self._trial._standing()
+
+    async def _send(self, command: str, direction: Direction, round: int) -> Answer:
+        await self.measure()
         participant = self._trial._participant
         body = command_body(
             f"{participant.name}.{command}",
