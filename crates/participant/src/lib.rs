@@ -28,6 +28,8 @@ mod prune;
 mod run;
 mod serve;
 mod signed;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tx;
 
 pub use about::About;

@@ -29,7 +29,7 @@ pub(crate) const CONNECTIONS: u32 = 8;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Work {
     pub(crate) amount: i64,
-    /// How it ends: `refuse`, `fail`, `panic`, or well.
+    /// How it ends: `refuse`, `fail`, `panic`, `publish` three events, or well.
     #[serde(default)]
     pub(crate) end: String,
 }
@@ -60,6 +60,11 @@ pub(crate) trait Tested: Database {
         effect: &str,
     ) -> impl Future<Output = sqlx::Result<Vec<i64>>> + Send;
 
+    /// Begins as who means to write does.
+    fn begin_writing(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = sqlx::Transaction<'static, Self>> + Send;
+
     fn run(pool: &Pool<Self>, sql: String) -> impl Future<Output = sqlx::Result<u64>> + Send;
 
     fn number(
@@ -69,7 +74,7 @@ pub(crate) trait Tested: Database {
 }
 
 macro_rules! tested {
-    ($database:ty, $ledger:expr, $enter:expr, $amounts:expr) => {
+    ($database:ty, $begin:expr, $ledger:expr, $enter:expr, $amounts:expr) => {
         impl Tested for $database {
             const LEDGER_SQL: &'static str = $ledger;
 
@@ -92,6 +97,10 @@ macro_rules! tested {
                 sqlx::query_scalar($amounts).bind(saga_id).bind(effect).fetch_all(pool).await
             }
 
+            async fn begin_writing(pool: &Pool<Self>) -> sqlx::Transaction<'static, Self> {
+                pool.begin_with($begin).await.unwrap()
+            }
+
             async fn run(pool: &Pool<Self>, sql: String) -> sqlx::Result<u64> {
                 let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(pool).await?;
                 Ok(done.rows_affected())
@@ -106,6 +115,7 @@ macro_rules! tested {
 
 tested!(
     Postgres,
+    "BEGIN",
     "CREATE TABLE IF NOT EXISTS ledger \
      (saga_id text NOT NULL, step text NOT NULL, effect text NOT NULL, amount bigint NOT NULL)",
     "INSERT INTO ledger (saga_id, step, effect, amount) VALUES ($1, $2, $3, $4)",
@@ -113,6 +123,7 @@ tested!(
 );
 tested!(
     MySql,
+    "BEGIN",
     "CREATE TABLE IF NOT EXISTS ledger (saga_id CHAR(36) NOT NULL, step VARCHAR(80) NOT NULL, \
      effect VARCHAR(12) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
     "INSERT INTO ledger (saga_id, step, effect, amount) VALUES (?, ?, ?, ?)",
@@ -120,6 +131,7 @@ tested!(
 );
 tested!(
     Sqlite,
+    "BEGIN IMMEDIATE",
     "CREATE TABLE IF NOT EXISTS ledger \
      (saga_id TEXT NOT NULL, step TEXT NOT NULL, effect TEXT NOT NULL, amount INTEGER NOT NULL)",
     "INSERT INTO ledger (saga_id, step, effect, amount) VALUES (?, ?, ?, ?)",
@@ -205,7 +217,13 @@ pub(crate) fn business<D: Tested>(builder: Builder<D>, gate: Gate) -> Builder<D>
 async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -> Outcome<Receipt> {
     D::enter(tx, about.saga_id(), about.step(), "action", work.amount).await?;
     gate.pass().await;
+    if work.end.starts_with("publish") {
+        for n in 1..=3 {
+            tx.publish("Acted", &n).await?;
+        }
+    }
     match work.end.as_str() {
+        "publish and fail" => Err(std::io::Error::other("after it published").into()),
         "refuse" => Err(Refused::new("NO", format!("round {}", about.round())).into()),
         "fail" => Err(std::io::Error::other("the secret host db-7 is away").into()),
         "panic" => panic!("as the test has it"),
@@ -332,6 +350,10 @@ pub(crate) async fn sqlite() -> Pool<Sqlite> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let folder = FOLDER.get_or_init(|| tempfile::tempdir().unwrap());
     let file = folder.path().join(format!("{}.db", NEXT.fetch_add(1, Ordering::Relaxed)));
+    sqlite_pool(file).await
+}
+
+pub(crate) async fn sqlite_pool(file: std::path::PathBuf) -> Pool<Sqlite> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
@@ -356,8 +378,28 @@ pub(crate) async fn mariadb_alone() -> Pool<MySql> {
     mariadb_pool(&format!("{}/{name}", url.rsplit_once('/').unwrap().0)).await
 }
 
-/// Makes a test of each case on each database.
+/// Makes a test of each case on each database; `alone` in one of its own.
 macro_rules! on_each_database {
+    (alone $($case:ident)*) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(crate::bed::postgres_alone().await).await;
+            })*
+        }
+        mod mariadb {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(crate::bed::mariadb_alone().await).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                super::$case(crate::bed::sqlite().await).await;
+            })*
+        }
+    };
     ($($case:ident)*) => {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]

@@ -39,7 +39,7 @@ impl<D: Tested> Measured<D> {
     }
 
     async fn business(&self, saga: Saga, effect: &str, commit: bool) {
-        let mut tx = self.bed.pool.begin().await.unwrap();
+        let mut tx = D::begin_writing(&self.bed.pool).await;
         D::enter(&mut tx, &saga.0.to_string(), "step", effect, 5).await.unwrap();
         if commit {
             tx.commit().await.unwrap();

@@ -46,8 +46,8 @@ impl Messages for MySql {
 
     async fn heads(connection: &mut MySqlConnection, last: i64) -> sqlx::Result<Vec<i64>> {
         let sql = "SELECT head.id FROM amends_outbox head WHERE head.id <= ? \
-                   AND NOT EXISTS (SELECT 1 FROM amends_outbox before \
-                                   WHERE before.saga_id = head.saga_id AND before.id < head.id)";
+                   AND NOT EXISTS (SELECT 1 FROM amends_outbox earlier \
+                                   WHERE earlier.saga_id = head.saga_id AND earlier.id < head.id)";
         sqlx::query_scalar(sql).bind(last).fetch_all(connection).await
     }
 

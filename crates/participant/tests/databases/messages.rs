@@ -1,0 +1,263 @@
+//! The outbox, the inbox, and commands by message.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use amends_participant::{Answer, InMemory, Kind, Participant, Serving};
+use amends_transport::{Delivery, Receipt, Replies};
+use amends_wire::signature::{Secret, sign};
+use amends_wire::{Outcome, Reply};
+use sqlx::Pool;
+use tokio::sync::oneshot;
+
+use crate::bed::{Bed, Gate, RESULT, SERVICE, Saga, Tested, business, completed, on_each_database};
+
+on_each_database! {
+    alone
+    what_is_committed_leaves_and_what_is_not_does_not
+    nothing_is_lost_between_the_commit_and_the_relay
+    events_of_a_saga_leave_in_their_order
+    commands_by_message_are_answered_by_name
+    what_is_no_command_goes_to_the_dead_letters
+    where_a_secret_is_set_only_signed_messages_are_taken
+    replies_are_kept_while_the_broker_is_away
+    what_was_received_is_taken_in_once
+}
+
+async fn bed<D: Tested>(pool: Pool<D>) -> Bed<D> {
+    Bed::on(pool, None, Gate::standing_open()).await
+}
+
+/// Long, so that only what never happens fails.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let waited = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(60), waited).await.is_ok(), "{what}");
+}
+
+/// Relays until nothing leaves any more.
+async fn relay<D: Tested>(bed: &Bed<D>, broker: &InMemory) {
+    while bed.participant.relay_once(broker).await.unwrap() > 0 {}
+}
+
+/// What of a saga's events left, in order.
+fn events(broker: &InMemory, saga: Saga) -> Vec<String> {
+    let of_saga = |id: &str| id == saga.0.to_string();
+    broker.events().into_iter().filter(|e| of_saga(&e.saga_id)).map(|e| e.body).collect()
+}
+
+async fn what_is_committed_leaves_and_what_is_not_does_not<D: Tested>(pool: Pool<D>) {
+    let (bed, broker) = (bed(pool).await, InMemory::new(SERVICE));
+    let (done, failed) = (Saga::new(), Saga::new());
+    for _ in 0..2 {
+        assert_eq!(bed.tell(&done.action_that("publish")).await, completed());
+        assert_eq!(bed.tell(&failed.action_that("publish and fail")).await.status(), 503);
+    }
+    relay(&bed, &broker).await;
+    assert_eq!(events(&broker, done), ["1", "2", "3"], "a duplicate publishes nothing");
+    assert_eq!(events(&broker, failed), [""; 0]);
+    let event = &broker.events()[0];
+    assert_eq!((event.kind, event.name.as_str()), (Kind::Event, "Acted"));
+    let attribute = |name: &str| {
+        let found = event.attributes.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    assert_eq!(attribute("id"), event.id);
+    assert_eq!(attribute("correlationid"), done.0.to_string());
+    assert_eq!(attribute("source"), format!("/services/{SERVICE}"));
+    assert_eq!(D::number(&bed.pool, "SELECT count(*) FROM amends_outbox").await.unwrap(), 0);
+}
+
+/// The process that committed is gone; the broker is away for a while.
+async fn nothing_is_lost_between_the_commit_and_the_relay<D: Tested>(pool: Pool<D>) {
+    let broker = InMemory::new(SERVICE);
+    let saga = Saga::new();
+    bed(pool.clone()).await.tell(&saga.action_that("publish")).await;
+    let another = bed(pool).await;
+    broker.set_away(true);
+    assert!(another.participant.relay_once(&broker).await.is_err());
+    assert_eq!(events(&broker, saga), [""; 0]);
+    broker.set_away(false);
+    relay(&another, &broker).await;
+    assert_eq!(events(&broker, saga), ["1", "2", "3"]);
+}
+
+/// Also when several relays are at it.
+async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
+    // SQLite holds no rows against another relay, and so has one.
+    let relays = if D::NAME == "SQLite" { 1 } else { 3 };
+    let (bed, broker) = (Arc::new(bed(pool).await), InMemory::new(SERVICE));
+    let sagas: Vec<_> = (0..20).map(|_| Saga::new()).collect();
+    let relaying: Vec<_> = (0..relays)
+        .map(|_| {
+            let (participant, broker) = (bed.participant.clone(), Arc::new(broker.clone()));
+            tokio::spawn(async move { participant.relay(broker).await })
+        })
+        .collect();
+    for saga in &sagas {
+        bed.tell(&saga.action_that("publish")).await;
+    }
+    eventually("all events leave", || broker.events().len() >= sagas.len() * 3).await;
+    relaying.iter().for_each(tokio::task::JoinHandle::abort);
+    for saga in sagas {
+        assert_eq!(events(&broker, saga), ["1", "2", "3"]);
+    }
+}
+
+/// A service behind a broker, and an engine that listens.
+struct Served {
+    broker: InMemory,
+    heard: Arc<Mutex<Vec<Reply>>>,
+    stop: oneshot::Sender<()>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Served {
+    fn start<D: Tested>(serving: impl FnOnce(Arc<InMemory>) -> Serving<D>) -> Self {
+        let broker = InMemory::new(SERVICE);
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let listening = Arc::clone(&heard);
+        broker.replies_to(Replies::new(move |delivery| {
+            if let Delivery::Replied { reply, receipt, .. } = delivery {
+                listening.lock().unwrap().push(*reply);
+                let _ = receipt.map(|receipt| receipt.send(Receipt::Durable));
+            }
+        }));
+        let (stop, stopped) = oneshot::channel();
+        let serving = serving(Arc::new(broker.clone())).run(async {
+            let _ = stopped.await;
+        });
+        Self { broker, heard, stop, serving: tokio::spawn(serving) }
+    }
+
+    async fn put_and_wait(&self, body: bytes::Bytes) {
+        self.broker.put(body, Vec::new());
+        eventually("the broker is idle", || self.broker.is_idle()).await;
+    }
+
+    /// Stops it, and says what was heard.
+    async fn end(self) -> Vec<Reply> {
+        let _ = self.stop.send(());
+        self.serving.await.unwrap();
+        std::mem::take(&mut *self.heard.lock().unwrap())
+    }
+}
+
+fn outcomes(replies: &[Reply]) -> Vec<Outcome> {
+    replies.iter().map(|reply| reply.outcome(&Default::default())).collect()
+}
+
+async fn commands_by_message_are_answered_by_name<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker).at_once(4));
+    let (saga, refusing) = (Saga::new(), Saga::new());
+    for _ in 0..2 {
+        served.put_and_wait(saga.action()).await;
+    }
+    served.put_and_wait(refusing.action_that("refuse")).await;
+    served.put_and_wait(refusing.undo()).await;
+    served.put_and_wait(Saga::new().action_that("fail")).await;
+    served.put_and_wait(saga.undo()).await;
+    assert_eq!(served.broker.dead_letters(), []);
+    let heard = served.end().await;
+    // A reply of the outbox may be overtaken by one of another saga: each is looked for.
+    let of = |saga: Saga| {
+        let of_saga: Vec<_> =
+            heard.iter().filter(|reply| reply.saga_id == Some(saga.0)).cloned().collect();
+        outcomes(&of_saga)
+    };
+    let done = Outcome::Completed { result: Some(RESULT.into()), undone: None };
+    let undone = Outcome::Completed { result: None, undone: Some(true) };
+    assert_eq!(of(saga), [done.clone(), done, undone]);
+    let [refused, gone] = &of(refusing)[..] else { panic!("{heard:?}") };
+    assert!(matches!(refused, Outcome::Refused { .. }), "{refused:?}");
+    assert_eq!(*gone, Outcome::Gone { proven: true });
+    assert!(outcomes(&heard).iter().any(|o| matches!(o, Outcome::Transient { .. })));
+    assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+async fn what_is_no_command_goes_to_the_dead_letters<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
+    let saga = Saga::new();
+    let body = String::from_utf8(saga.action().to_vec()).unwrap();
+    served.put_and_wait("no command".into()).await;
+    served.put_and_wait(body.replace(SERVICE, "PaymentService").into()).await;
+    served.put_and_wait(body.replace(".Act", ".Other").into()).await;
+    served.put_and_wait(vec![b' '; amends_participant::BODY_BYTES_MAX + 1].into()).await;
+    served.put_and_wait(saga.action()).await;
+    served.put_and_wait(body.replace("\"amount\":5", "\"amount\":6").into()).await;
+    let reasons: Vec<_> = served.broker.dead_letters().into_iter().map(|(_, why)| why).collect();
+    let codes: Vec<_> = reasons.iter().map(|why| why.split(':').next().unwrap()).collect();
+    let expected = ["NOT_JSON", "FOREIGN_COMMAND", "UNKNOWN_COMMAND", "TOO_LARGE", "KEY_REUSED"];
+    assert_eq!(codes, expected);
+    assert_eq!(served.end().await.len(), 1);
+    assert_eq!(bed.effects(saga).await, (1, 0));
+}
+
+async fn where_a_secret_is_set_only_signed_messages_are_taken<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let served = Served::start(|broker| {
+        Serving::new(bed.participant.clone(), broker).secret("shared").unwrap()
+    });
+    let saga = Saga::new();
+    served.put_and_wait(saga.action()).await;
+    assert_eq!(bed.effects(saga).await, (0, 0));
+    assert!(served.broker.dead_letters()[0].1.starts_with("NOT_SIGNED"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let signature = sign(&[Secret::new("shared").unwrap()], "id", now, &saga.action());
+    let attributes = [("webhook-id", "id".to_owned()), ("webhook-timestamp", now.to_string())];
+    let attributes = attributes.into_iter().chain([("webhook-signature", signature)]);
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
+    served.broker.put(saga.action(), attributes);
+    eventually("the broker is idle", || served.broker.is_idle()).await;
+    assert_eq!(served.end().await.len(), 1);
+    assert_eq!(bed.effects(saga).await, (1, 0));
+}
+
+/// The command is done with once it is committed; its reply waits in the outbox.
+async fn replies_are_kept_while_the_broker_is_away<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
+    served.broker.set_away(true);
+    let saga = Saga::new();
+    served.put_and_wait(saga.action()).await;
+    assert_eq!(bed.effects(saga).await, (1, 0));
+    assert_eq!(*served.heard.lock().unwrap(), []);
+    served.broker.set_away(false);
+    let heard = served.end().await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));
+}
+
+async fn what_was_received_is_taken_in_once<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let participant: Participant<D> =
+        business(Participant::builder(SERVICE, bed.pool.clone()), Gate::standing_open()).build();
+    let receive = async |source: &str, id: &str, commit: bool| {
+        let mut tx = bed.pool.begin().await.unwrap();
+        let is_new = participant.once(&mut tx, source, id).await.unwrap();
+        if commit {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+        }
+        is_new
+    };
+    assert!(receive("/orders", "1", false).await);
+    assert!(receive("/orders", "1", true).await, "what was rolled back was not received");
+    assert!(!receive("/orders", "1", true).await);
+    assert!(receive("/Orders", "1", true).await);
+    assert!(receive("/orders", "2", true).await);
+    let mut connection = bed.pool.acquire().await.unwrap();
+    assert!(participant.once(&mut connection, "/orders", &"x".repeat(201)).await.is_err());
+    assert!(participant.once(&mut connection, "/orders ", "3").await.is_err());
+    drop(connection);
+    assert_eq!(participant.forget_received(Duration::from_secs(60)).await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(participant.forget_received(Duration::from_millis(1)).await.unwrap(), 3);
+    assert!(receive("/orders", "1", true).await);
+}

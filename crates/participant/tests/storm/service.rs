@@ -1,0 +1,142 @@
+//! The service: this program again as a child, which is killed and started anew.
+
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use amends_participant::{Database, Http, Participant};
+use sqlx::Pool;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, oneshot};
+
+use crate::bed::{self, Gate, SERVICE, Tested, business};
+use crate::chance::Chance;
+
+/// Between a start and the next kill: from a few commands to some hundred, and always some of them
+/// at work when it comes.
+const BETWEEN_KILLS_MS: (u64, u64) = (5, 150);
+
+/// What the child does until it is killed.
+pub(crate) async fn serve(kind: &str, url: &str) -> ExitCode {
+    match kind {
+        "postgres" => listen(bed::postgres_pool(url).await).await,
+        "mariadb" => listen(bed::mariadb_pool(url).await).await,
+        _ => listen(bed::sqlite_pool(url.into()).await).await,
+    }
+    ExitCode::SUCCESS
+}
+
+async fn listen<D: Tested>(pool: Pool<D>) {
+    make_ledger(&pool).await;
+    let builder = Participant::<D>::builder(SERVICE, pool);
+    let participant = business(builder, Gate::standing_open()).build();
+    participant.create_tables().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("{}", listener.local_addr().unwrap().port());
+    // It must not outlive who started it.
+    let orphaned = async {
+        let end = || std::io::Read::read(&mut std::io::stdin(), &mut [0; 1]);
+        let _ = tokio::task::spawn_blocking(end).await;
+    };
+    tokio::select! {
+        served = axum::serve(listener, Http::new(participant).router()) => served.unwrap(),
+        () = orphaned => {}
+    }
+}
+
+pub(crate) async fn make_ledger<D: Tested + Database>(pool: &Pool<D>) {
+    if D::run(pool, D::LEDGER_SQL.to_owned()).await.is_err() {
+        D::run(pool, D::LEDGER_SQL.to_owned()).await.unwrap();
+    }
+}
+
+/// The service as a client sees it.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<Inner>);
+
+struct Inner {
+    kind: &'static str,
+    url: String,
+    port: AtomicU16,
+    child: Mutex<Child>,
+}
+
+impl Service {
+    pub(crate) async fn start(kind: &'static str, url: &str) -> Self {
+        let (child, port) = spawn(kind, url).await;
+        let url = url.to_owned();
+        Self(Arc::new(Inner { kind, url, port: port.into(), child: Mutex::new(child) }))
+    }
+
+    /// Kills it, and starts it again, until it is told to stop.
+    pub(crate) fn kill_at_random(&self, seed: u64) -> Killing {
+        let (stop, mut stopped) = oneshot::channel();
+        let (service, mut chance) = (self.clone(), Chance(seed ^ 0xdead));
+        let killing = tokio::spawn(async move {
+            let mut kills = 0;
+            let (least, most) = BETWEEN_KILLS_MS;
+            loop {
+                let wait = Duration::from_millis(least + chance.below(most - least));
+                if tokio::time::timeout(wait, &mut stopped).await.is_ok() {
+                    return kills;
+                }
+                service.kill().await;
+                kills += 1;
+            }
+        });
+        Killing { stop, killing }
+    }
+
+    async fn kill(&self) {
+        let mut child = self.0.child.lock().await;
+        child.kill().await.unwrap();
+        let (next, port) = spawn(self.0.kind, &self.0.url).await;
+        *child = next;
+        self.0.port.store(port, Ordering::SeqCst);
+    }
+
+    /// One exchange: status and body, if any came.
+    pub(crate) async fn post(&self, path: &str, body: &[u8]) -> Option<(u16, String)> {
+        let port = self.0.port.load(Ordering::SeqCst);
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let head = format!(
+            "POST /{path} HTTP/1.1\r\nhost: service\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    }
+}
+
+async fn spawn(kind: &str, url: &str) -> (Child, u16) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["serve", kind, url]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.kill_on_drop(true).spawn().unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut line).await.unwrap();
+    let port = line.trim().parse().unwrap_or_else(|_| panic!("the service says {line:?}"));
+    (child, port)
+}
+
+/// The killing, until it is stopped.
+pub(crate) struct Killing {
+    stop: oneshot::Sender<()>,
+    killing: tokio::task::JoinHandle<u32>,
+}
+
+impl Killing {
+    /// How often it was killed.
+    pub(crate) async fn stop(self) -> u32 {
+        let _ = self.stop.send(());
+        self.killing.await.unwrap()
+    }
+}
