@@ -19,29 +19,38 @@ use amends_testbed::Server;
 /// What the test command has time for, with some kills in it.
 const SAGAS: u32 = 500;
 
+/// What is wrong with a few sagas says enough.
+const SHOWN_MAX: usize = 20;
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Runtime::new().expect("the runtime starts");
-    if let [serve, kind, url] = &args[..]
+    if let [serve, kind, url, mistake] = &args[..]
         && serve == "serve"
     {
-        return runtime.block_on(service::serve(kind, url));
+        return runtime.block_on(service::serve(kind, url, mistake));
     }
     let number = |name: &str| -> Option<u32> {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)?.parse().ok()
     };
     let (sagas, seed) = (number("--sagas").unwrap_or(SAGAS), number("--seed").unwrap_or(1));
-    println!("\nrunning 3 tests");
-    let storms = [
-        ("postgres", runtime.block_on(storm("postgres", sagas, seed))),
-        ("mariadb", runtime.block_on(storm("mariadb", sagas, seed))),
-        ("sqlite", runtime.block_on(storm("sqlite", sagas, seed))),
+    println!("\nrunning 4 tests");
+    let held = |kind| runtime.block_on(storm(kind, sagas, seed, service::NO_MISTAKE));
+    let mut storms = vec![
+        ("postgres", held("postgres")),
+        ("mariadb", held("mariadb")),
+        ("sqlite", held("sqlite")),
     ];
+    // A judge that finds nothing in this proves nothing by finding nothing in the others.
+    let caught = runtime.block_on(storm("sqlite", SAGAS, seed, "ResultForgotten"));
+    let blind = "an action that runs again for each duplicate was not found".to_owned();
+    let found = if caught.is_empty() { vec![blind] } else { Vec::new() };
+    storms.push(("a guard with a mistake is found", found));
     let mut failed = 0;
-    for (kind, found) in &storms {
-        println!("test {kind} ... {}", if found.is_empty() { "ok" } else { "FAILED" });
-        for what in found.iter().take(20) {
+    for (name, found) in &storms {
+        println!("test {name} ... {}", if found.is_empty() { "ok" } else { "FAILED" });
+        for what in found.iter().take(SHOWN_MAX) {
             println!("    {what}");
         }
         failed += usize::from(!found.is_empty());
@@ -54,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 /// All that the judge finds wrong.
-async fn storm(kind: &'static str, sagas: u32, seed: u32) -> Vec<String> {
+async fn storm(kind: &'static str, sagas: u32, seed: u32, mistake: &str) -> Vec<String> {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let server = match kind {
         "postgres" => Some(Server::start(amends_testbed::postgres()).unwrap()),
@@ -63,7 +72,7 @@ async fn storm(kind: &'static str, sagas: u32, seed: u32) -> Vec<String> {
     };
     let file = folder.path().join("ledger.db");
     let url = server.as_ref().map_or_else(|| file.display().to_string(), Server::url);
-    let service = service::Service::start(kind, &url).await;
+    let service = service::Service::start(kind, &url, mistake).await;
     let kills = service.kill_at_random(u64::from(seed));
     let told = saga::run_all(&service, sagas, u64::from(seed)).await;
     let kills = kills.stop().await;
@@ -74,7 +83,7 @@ async fn storm(kind: &'static str, sagas: u32, seed: u32) -> Vec<String> {
     let (deliveries, retries): (u32, u32) =
         told.iter().fold((0, 0), |(d, r), saga| (d + saga.deliveries, r + saga.retries));
     println!(
-        "{kind}: {sagas} sagas, {deliveries} deliveries, {retries} asked again, service killed \
+        "{kind}, {mistake}: {sagas} sagas, {deliveries} deliveries, {retries} asked again, service killed \
          {kills} times, {} wrong (seed {seed})",
         found.len()
     );

@@ -5,35 +5,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use amends_participant::{Database, Http, Participant};
+use amends_participant::Http;
+use amends_participant::guard::Mistake;
 use sqlx::Pool;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, oneshot};
 
-use crate::bed::{self, Gate, SERVICE, Tested, business};
+use crate::bed::{self, Bed, Gate, Tested};
 use crate::chance::Chance;
 
 /// Between a start and the next kill: from a few commands to some hundred, and always some of them
 /// at work when it comes.
 const BETWEEN_KILLS_MS: (u64, u64) = (5, 150);
 
+/// A service as it should be.
+pub(crate) const NO_MISTAKE: &str = "as it is";
+
 /// What the child does until it is killed.
-pub(crate) async fn serve(kind: &str, url: &str) -> ExitCode {
+pub(crate) async fn serve(kind: &str, url: &str, mistake: &str) -> ExitCode {
+    let mistake = Mistake::ALL.into_iter().find(|known| format!("{known:?}") == mistake);
     match kind {
-        "postgres" => listen(bed::postgres_pool(url).await).await,
-        "mariadb" => listen(bed::mariadb_pool(url).await).await,
-        _ => listen(bed::sqlite_pool(url.into()).await).await,
+        "postgres" => listen(bed::postgres_pool(url).await, mistake).await,
+        "mariadb" => listen(bed::mariadb_pool(url).await, mistake).await,
+        _ => listen(bed::sqlite_pool(url.into()).await, mistake).await,
     }
     ExitCode::SUCCESS
 }
 
-async fn listen<D: Tested>(pool: Pool<D>) {
-    make_ledger(&pool).await;
-    let builder = Participant::<D>::builder(SERVICE, pool);
-    let participant = business(builder, Gate::standing_open()).build();
-    participant.create_tables().await.unwrap();
+async fn listen<D: Tested>(pool: Pool<D>, mistake: Option<Mistake>) {
+    let participant = Bed::on(pool, mistake, Gate::standing_open()).await.participant;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
     // It must not outlive who started it.
@@ -47,12 +49,6 @@ async fn listen<D: Tested>(pool: Pool<D>) {
     }
 }
 
-pub(crate) async fn make_ledger<D: Tested + Database>(pool: &Pool<D>) {
-    if D::run(pool, D::LEDGER_SQL.to_owned()).await.is_err() {
-        D::run(pool, D::LEDGER_SQL.to_owned()).await.unwrap();
-    }
-}
-
 /// The service as a client sees it.
 #[derive(Clone)]
 pub(crate) struct Service(Arc<Inner>);
@@ -60,15 +56,16 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     kind: &'static str,
     url: String,
+    mistake: String,
     port: AtomicU16,
     child: Mutex<Child>,
 }
 
 impl Service {
-    pub(crate) async fn start(kind: &'static str, url: &str) -> Self {
-        let (child, port) = spawn(kind, url).await;
-        let url = url.to_owned();
-        Self(Arc::new(Inner { kind, url, port: port.into(), child: Mutex::new(child) }))
+    pub(crate) async fn start(kind: &'static str, url: &str, mistake: &str) -> Self {
+        let (child, port) = spawn(kind, url, mistake).await;
+        let (url, mistake) = (url.to_owned(), mistake.to_owned());
+        Self(Arc::new(Inner { kind, url, mistake, port: port.into(), child: Mutex::new(child) }))
     }
 
     /// Kills it, and starts it again, until it is told to stop.
@@ -93,7 +90,7 @@ impl Service {
     async fn kill(&self) {
         let mut child = self.0.child.lock().await;
         child.kill().await.unwrap();
-        let (next, port) = spawn(self.0.kind, &self.0.url).await;
+        let (next, port) = spawn(self.0.kind, &self.0.url, &self.0.mistake).await;
         *child = next;
         self.0.port.store(port, Ordering::SeqCst);
     }
@@ -116,9 +113,9 @@ impl Service {
     }
 }
 
-async fn spawn(kind: &str, url: &str) -> (Child, u16) {
+async fn spawn(kind: &str, url: &str, mistake: &str) -> (Child, u16) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["serve", kind, url]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["serve", kind, url, mistake]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
