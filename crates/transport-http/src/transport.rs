@@ -11,7 +11,9 @@ use amends_wire::{
     Answer, Exchange, Headers, Outcome, REPLY_BYTES_MAX, Rules, breach, classify, hide_in,
 };
 use bytes::{Bytes, BytesMut};
+use http::Request;
 use http::header::HeaderMap;
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use rustls::pki_types::CertificateDer;
@@ -89,10 +91,20 @@ impl HttpTransport {
         &self,
         outgoing: Outgoing,
     ) -> impl Future<Output = (Outcome, Option<Seen>)> + Send + use<> {
+        self.exchange_altered(outgoing, |_| {})
+    }
+
+    /// The same with another head than an engine would send: for those who try a participant with
+    /// what is no command.
+    pub fn exchange_altered<A: FnOnce(&mut Parts) + Send>(
+        &self,
+        outgoing: Outgoing,
+        alter: A,
+    ) -> impl Future<Output = (Outcome, Option<Seen>)> + Send + use<A> {
         let (client, bound) = (self.client.clone(), self.bound(&outgoing.service));
         async move {
             match bound {
-                Some(bound) => exchange(client, bound, outgoing).await,
+                Some(bound) => exchange(client, bound, outgoing, alter).await,
                 None => (unbound(&outgoing.service), None),
             }
         }
@@ -124,7 +136,7 @@ impl Transport for HttpTransport {
         };
         let (ticket, patience) = (outgoing.ticket, outgoing.patience);
         let client = self.client.clone();
-        let exchange = async move { exchange(client, bound, outgoing).await.0 };
+        let exchange = async move { exchange(client, bound, outgoing, |_| {}).await.0 };
         self.exchanges.open(ticket, patience, replies, exchange);
     }
 
@@ -157,13 +169,16 @@ async fn exchange(
     client: Client,
     bound: Arc<Bound>,
     outgoing: Outgoing,
+    alter: impl FnOnce(&mut Parts) + Send,
 ) -> (Outcome, Option<Seen>) {
     let Some(target) = bound.target(&outgoing.command) else {
         let why = format!("{} makes no URL path; give it one in `commands`", outgoing.command);
         return (Outcome::not_sent(why), None);
     };
     let url = target.to_string();
-    let request = request(&bound, target, &outgoing);
+    let (mut head, body) = request(&bound, target, &outgoing).into_parts();
+    alter(&mut head);
+    let request = Request::from_parts(head, body);
     let (outcome, seen) = match client.request(request).await {
         Ok(response) => {
             let (head, body) = response.into_parts();

@@ -5,6 +5,7 @@ mod peers;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use amends_transport::Outgoing;
 use amends_transport_http::{HttpService, Options};
 use amends_wire::Outcome;
 use amends_wire::signature::{Secret, Signed};
@@ -96,6 +97,22 @@ async fn a_request_is_signed_with_every_secret() {
         assert_eq!(signed.verify(&[secret], &body, now), Ok(()));
     }
     assert!(!signed.id.unwrap().contains('.'), "a full stop parts the signed text");
+}
+
+#[tokio::test]
+async fn a_participant_is_tried_with_a_head_that_no_engine_sends() {
+    let (mut service, mut requests) = recorder().await;
+    service.secrets = vec![Secret::new("hunter2").unwrap()];
+    let transport = Options::new(Handle::current()).build().unwrap();
+    transport.bind("S", service).unwrap();
+    let asked = Outgoing { service: "S".into(), ..action() };
+    let unsigned = transport.exchange_altered(asked.clone(), |head| {
+        head.headers.remove("webhook-signature");
+    });
+    assert!(matches!(unsigned.await.0, Outcome::Completed { .. }));
+    let (head, body) = requests.recv().await.unwrap();
+    assert_eq!(body, asked.body);
+    assert!(!head.contains("webhook-signature") && head.contains("webhook-id"), "{head}");
 }
 
 #[tokio::test]
