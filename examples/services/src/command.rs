@@ -29,6 +29,8 @@ pub(crate) struct Command {
     pub(crate) step: String,
     pub(crate) direction: Direction,
     pub(crate) key: String,
+    /// The service that it is for, as definitions name it.
+    pub(crate) service: String,
     /// Its name without its service.
     pub(crate) name: String,
     pub(crate) body: Map<String, Value>,
@@ -54,14 +56,23 @@ impl Command {
             }
         };
         let full_name = text("command")?;
-        if full_name.rsplit('.').next() != Some(name) {
+        let (service, own_name) = full_name.rsplit_once('.').unwrap_or(("", &full_name));
+        if own_name != name {
             return Err(format!("the body's command is {full_name}, the path's is {name}"));
         }
+        let (saga_id, step) = (text("saga_id")?, text("step_name")?);
+        let key = text("idempotency_key")?;
+        let own_key = format!("{saga_id}/{step}/{}", direction.as_str());
+        // A later round has its number after it.
+        if !key.strip_prefix(&own_key).is_some_and(|round| round.is_empty() || is_round(round)) {
+            return Err(format!("the key {key} is not that of its fields, {own_key}"));
+        }
         Ok(Self {
-            saga_id: text("saga_id")?,
-            step: text("step_name")?,
+            saga_id,
+            step,
             direction,
-            key: text("idempotency_key")?,
+            key,
+            service: service.to_owned(),
             name: name.to_owned(),
             body_sha256: hex(&Sha256::digest(raw)),
             body,
@@ -75,6 +86,11 @@ impl Command {
     pub(crate) fn field(&self, name: &str) -> Option<&Value> {
         self.body.get(name).or_else(|| self.body.get("data")?.get(name))
     }
+}
+
+/// `/2` and so on.
+fn is_round(text: &str) -> bool {
+    text.strip_prefix('/').is_some_and(|n| n.parse().is_ok_and(|n: u16| n >= 2))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -109,7 +125,7 @@ pub(crate) mod tests {
             assert!(error.contains(expected), "{error}");
         };
         let whole = json!({"saga_id": "s", "step_name": "a", "direction": "action",
-            "command": "X.Reserve", "idempotency_key": "k"});
+            "command": "X.Reserve", "idempotency_key": "s/a/action"});
         check(json!([1]), "not a JSON object");
         for field in ["saga_id", "step_name", "direction", "command", "idempotency_key"] {
             let mut body = whole.clone();
@@ -119,6 +135,14 @@ pub(crate) mod tests {
         let mut body = whole.clone();
         body["direction"] = json!("up");
         check(body, "neither action nor compensation");
+        for key in ["k", "t/a/action", "s/a/compensation", "s/a/action/1", "s/a/action2"] {
+            let mut body = whole.clone();
+            body["idempotency_key"] = json!(key);
+            check(body, "not that of its fields, s/a/action");
+        }
+        let mut body = whole.clone();
+        body["idempotency_key"] = json!("s/a/action/2");
+        assert!(Command::read("Reserve", 1, body.to_string().as_bytes()).is_ok());
         let mut body = whole;
         body["command"] = json!("X.Release");
         check(body, "the path's is Reserve");

@@ -62,6 +62,14 @@ async fn take(
         let what = format!("{} has no {direction} {name}", door.service.in_definitions());
         return (StatusCode::NOT_FOUND, what).into_response();
     }
+    if command.service != door.service.in_definitions() {
+        let what = format!(
+            "{name} is asked of {}, and this is {}",
+            command.service,
+            door.service.in_definitions()
+        );
+        return (StatusCode::BAD_REQUEST, what).into_response();
+    }
     let fault = match Fault::of(&command) {
         Ok(fault) => fault,
         Err(e) => return (StatusCode::BAD_REQUEST, e.to_string()).into_response(),

@@ -61,13 +61,24 @@ struct Command {
     headers: String,
 }
 
+/// Whose command it is.
+fn service_of(name: &str) -> &'static str {
+    let definitions = Worked::ALL.map(Worked::definition).join("\n");
+    let full = definitions.split_whitespace().find_map(|word| {
+        let (service, own_name) = word.split_once('.')?;
+        (own_name == name).then(|| service.to_owned())
+    });
+    let service = full.unwrap_or_else(|| panic!("no definition has {name}"));
+    Service::ALL.into_iter().map(Service::in_definitions).find(|own| *own == service).unwrap()
+}
+
 fn command(saga: &str, step: &str, name: &'static str, undo: bool, data: &Value) -> Command {
     let direction = if undo { "compensation" } else { "action" };
     let mut body = data.clone();
     body["saga_id"] = json!(saga);
     body["step_name"] = json!(step);
     body["direction"] = json!(direction);
-    body["command"] = json!(format!("Service.{name}"));
+    body["command"] = json!(format!("{}.{name}", service_of(name)));
     body["idempotency_key"] = json!(format!("{saga}/{step}/{direction}"));
     body["data"] = data.clone();
     Command { name, body, headers: String::new() }
@@ -369,6 +380,9 @@ fn what_is_no_command_is_told_so_and_changes_nothing() {
     assert_eq!(ask(&foreign), Some(404));
     let wrong_way = command("s", "a", "RefundPayment", false, &Worked::Order.sample(1));
     assert_eq!(ask(&wrong_way), Some(404));
+    let mut of_another = pay("s", "refuse");
+    of_another.body["command"] = json!("ShippingService.ProcessPayment");
+    assert_eq!(ask(&of_another), Some(400));
     assert_eq!(house.words(Service::Payment), []);
     house.stop();
 }
