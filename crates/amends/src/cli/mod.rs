@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod columns;
 mod completions;
+mod conformance;
 mod dead_letters;
 mod definition_file;
 mod definitions;
@@ -103,6 +104,7 @@ fn after_help() -> String {
 const WHICH_WHEN: &str = "Which command when:
   to see what it is          demo
   while writing a saga       schema, check, graph, verify
+  while writing a service    conformance: one service, under all that the protocol asks
   before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
   to run sagas               serve, definitions, start
@@ -112,13 +114,14 @@ const WHICH_WHEN: &str = "Which command when:
                              resolve, skip, edit or acknowledge, as get says";
 
 /// Options that have no meaning for a command, and only fill its help.
-const HIDDEN: [(&str, &[&str]); 10] = [
+const HIDDEN: [(&str, &[&str]); 11] = [
     ("serve", &["server", "token", "ca", "output"]),
     ("demo", &["server", "token", "ca", "output"]),
     ("check", &["server", "token", "ca"]),
     ("verify", &["server", "token", "ca"]),
     ("graph", &["server", "token", "ca", "output"]),
     ("rehearse", &["server", "token", "ca"]),
+    ("conformance", &["server", "token", "ca"]),
     ("schema", &["server", "token", "ca", "output"]),
     ("doctor", &["server", "token", "ca"]),
     ("bench", &["server", "token", "ca"]),
@@ -148,6 +151,7 @@ enum Command {
     Verify(verify::Verify),
     Schema(schema::Schema),
     Rehearse(Box<rehearse::Rehearse>),
+    Conformance(Box<conformance::Conformance>),
     Start(start::Start),
     List(list::List),
     Get(get::Get),
@@ -216,6 +220,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Verify(command) => command.run(&session),
         Command::Schema(command) => command.run(),
         Command::Rehearse(command) => asking(command.run(&session)),
+        Command::Conformance(command) => asking(command.run(&session)),
         Command::Start(command) => asking(command.run(&session)),
         Command::List(command) => asking(command.run(&session)),
         Command::Get(command) => asking(command.run(&session)),

@@ -5,6 +5,10 @@ use amends_transport_http::Seen;
 use amends_wire::{Direction, Outcome};
 
 use super::callbacks::{Callback, Place};
+use super::talk::Talk;
+
+/// How much of a body is kept: all of any command.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Under which circumstances a participant was asked. It decides which rule its answer is held
 /// against.
@@ -40,12 +44,22 @@ pub enum Circumstance {
     UnknownCommand,
     /// A body that is no command.
     Garbage,
+    /// The undo of what should not have been done, which is therefore not held against anything.
+    GivenBack,
+    /// What is odd in a talk.
+    Odd(Talk),
+    /// The right command, after what was odd in a talk.
+    Afterwards(Talk),
 }
 
 impl Circumstance {
     /// Is it outside of any saga, and no command?
     pub const fn is_probe(self) -> bool {
-        matches!(self, Self::UnknownCommand | Self::Garbage)
+        match self {
+            Self::UnknownCommand | Self::Garbage => true,
+            Self::Odd(talk) => !talk.is_command(),
+            _ => false,
+        }
     }
 }
 
@@ -56,13 +70,15 @@ pub struct Exchange {
     pub service: String,
     /// The step.
     pub step: String,
+    /// Whether it was to do or to undo.
+    pub direction: Direction,
     /// Under which circumstances.
     pub circumstance: Circumstance,
     /// `POST <path>`.
     pub request: String,
     /// The idempotency key.
     pub key: String,
-    /// The command's body.
+    /// The command's body; the start of one that is too large to be a command's.
     pub body: String,
     /// What the answer comes to, in the exchange or by callback.
     pub outcome: Outcome,
@@ -81,13 +97,15 @@ pub struct Exchange {
 impl Exchange {
     /// What was asked, still without an answer.
     pub fn of(outgoing: &Outgoing, circumstance: Circumstance, path: &str, place: Place) -> Self {
+        let body = &outgoing.body[..outgoing.body.len().min(BODY_BYTES_MAX)];
         Self {
             service: outgoing.service.to_string(),
             step: outgoing.step_name.to_string(),
+            direction: outgoing.ticket.direction,
             circumstance,
             request: format!("POST {path}"),
             key: outgoing.idempotency_key(),
-            body: String::from_utf8_lossy(&outgoing.body).into_owned(),
+            body: String::from_utf8_lossy(body).into_owned(),
             outcome: Outcome::Accepted,
             seen: None,
             broke_off: false,
@@ -109,16 +127,7 @@ impl Exchange {
 
     /// Was an undo asked for?
     pub fn is_undo(&self) -> bool {
-        matches!(
-            self.circumstance,
-            Circumstance::Undo
-                | Circumstance::BlindUndo
-                | Circumstance::UndoRepeat
-                | Circumstance::UndoAtOnce
-                | Circumstance::UndoFirst
-                | Circumstance::UndoBeside
-                | Circumstance::SecondRound
-        )
+        self.direction == Direction::Compensation
     }
 
     /// Is it without an answer as one is that the participant was at work for when it stopped?

@@ -118,7 +118,7 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
     let ruling = |rule, against, broken: Option<String>| {
         Some(Verdict { rule, at, against, finding: broken.into() })
     };
-    let is_silent = said.seen.is_none() && is_breach(said);
+    let is_silent = said.seen.is_none() && is_breach(said) && !said.circumstance.is_probe();
     if is_silent && log[at + 1..].iter().any(|e| e.key == said.key && e.ends()) {
         return None; // an answer may be lost, and it was given when it was asked for again
     }
@@ -251,6 +251,8 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
             };
             ruling(Rule::SecondRound, action, broken)
         }
+        Circumstance::GivenBack => None,
+        Circumstance::Odd(_) | Circumstance::Afterwards(_) => super::talk::verdict(log, at),
         Circumstance::UnknownCommand | Circumstance::Garbage => {
             let rule = match said.circumstance {
                 Circumstance::UnknownCommand => Rule::UnknownCommand,

@@ -5,6 +5,9 @@
 //! the [`stage`], a transport that makes the fault. What was asked and said is a list of
 //! [`exchange`]s, from which the [`judge`] alone makes verdicts. What is answered later comes by the
 //! [`callbacks`], to an address of each sending's own. Nothing is kept.
+//!
+//! What no engine would ask is asked in [`talk`]s. How much of all this is tried says the [`suite`]: a
+//! whole saga for its faults, or one service by itself for everything.
 
 mod callbacks;
 mod drill;
@@ -12,13 +15,14 @@ mod exchange;
 mod judge;
 mod participants;
 mod patience;
-mod probe;
 mod report;
 mod rule;
 mod sample;
 mod scene;
 mod stage;
 mod stopped;
+mod suite;
+mod talk;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -26,7 +30,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use amends_core::definition::Definition;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -35,13 +38,15 @@ pub use drill::{Drill, Fault, drills};
 pub use participants::Participants;
 pub use patience::Patience;
 pub use report::{Broken, Cell, Report, Shown};
-pub use rule::Rule;
 pub use sample::{NoSample, Sample};
 pub use scene::Play;
 pub use stopped::Stopped;
+pub use suite::{Suite, Wanted};
+pub use talk::Talk;
 
 use exchange::Exchange;
 use scene::Played;
+use talk::{Appointment, appointments};
 use tally::Tally;
 
 /// How many drills are played at the same time: a participant on a test system is a small one, and
@@ -67,38 +72,76 @@ pub enum Unrehearsed {
     Sample(#[from] NoSample),
 }
 
-/// Plays every drill that `wanted` wants, and says what they came to.
+/// Plays what is wanted of a suite, and says what that came to.
 pub async fn rehearse(
     play: Play,
     sample: Sample,
-    wanted: &dyn Fn(&Drill) -> bool,
+    suite: Suite,
+    wanted: Wanted<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Report, Unrehearsed> {
     let began = Instant::now();
     let definition = Arc::clone(&play.compiled.definition);
     let mut all = drills(&definition, &|step| play.fence(step), &|s| sample.has_refused(s));
     let plain = all.remove(0);
-    all.retain(wanted);
+    all.retain(wanted.drills);
     progress(0, all.len() + 1);
     let first = play.drill(plain, &sample.fresh(0, None)?).await;
     all_there(&first.log)?;
     let completes = first.completed();
-    if !completes && Tally::of(&play, &[], std::slice::from_ref(&first)).is_silent() {
+    if !completes && Tally::of(&play, suite, &[], std::slice::from_ref(&first)).is_silent() {
         return Err(Unrehearsed::Incomplete(why_not(&first)));
     }
-    let probed = probes(&play, &definition, &first).await;
-    all_there(&[&first.log[..], &probed].concat())?;
-    let all_there = stopped::at(&first.log).or_else(|| stopped::at(&probed)).is_none();
     let play = Arc::new(play);
-    let mut played = vec![first];
-    let not_played = match (all_there, completes) {
-        (false, _) => all.len(),
-        // Where the saga does not even complete, nothing past the first broken answer can be tried.
-        (true, false) => 0,
-        (true, true) => play_all(&play, &sample, all, &mut played, progress).await?,
+    let n = all.len() as u64 + 1;
+    let talks = match stopped::at(&first.log) {
+        Some(_) => Vec::new(),
+        None => appointments(&play, suite, wanted.talks, &first, &sample, n)?,
     };
-    let tally = Tally::of(&play, &probed, &played);
-    Ok(tally.report(&sample, played.len(), not_played, began.elapsed()))
+    let to_have = talks.len();
+    let talked = have(&play, talks).await;
+    let not_had = to_have - talked.len();
+    let said = talked.iter().flat_map(|(_, log)| log).cloned();
+    let said: Vec<Exchange> = first.log.iter().cloned().chain(said).collect();
+    all_there(&said)?;
+    let mut played = vec![first];
+    let not_played = match (stopped::at(&said), completes) {
+        (Some(_), _) => all.len(),
+        // Where the saga does not even complete, nothing past the first broken answer can be tried.
+        (None, false) => 0,
+        (None, true) => play_all(&play, &sample, all, &mut played, progress).await?,
+    };
+    let tally = Tally::of(&play, suite, &talked, &played);
+    let scenarios = match suite {
+        Suite::Rehearsal => played.len(),
+        Suite::Conformance => played.len() + talked.len(),
+    };
+    Ok(tally.report(&sample, scenarios, not_had + not_played, began.elapsed()))
+}
+
+/// Has the talks, some at a time, in their order; none more where a participant is gone.
+async fn have(play: &Arc<Play>, talks: Vec<Appointment>) -> Vec<(String, Vec<Exchange>)> {
+    let room = Arc::new(Semaphore::new(AT_ONCE_MAX));
+    let gone = Arc::new(AtomicBool::new(false));
+    let mut running = JoinSet::new();
+    for (n, one) in talks.into_iter().enumerate() {
+        let (play, room, gone) = (Arc::clone(play), Arc::clone(&room), Arc::clone(&gone));
+        running.spawn(async move {
+            let _place = room.acquire().await;
+            if gone.load(Ordering::Acquire) {
+                return (n, one.scenario, Vec::new());
+            }
+            let log = talk::talk(one.talk, &one.topic, &play.participants).await;
+            if stopped::at(&log).is_some() {
+                gone.store(true, Ordering::Release);
+            }
+            (n, one.scenario, log)
+        });
+    }
+    let mut had: Vec<_> = running.join_all().await;
+    had.sort_unstable_by_key(|(n, ..)| *n);
+    let had = had.into_iter().filter(|(.., log)| !log.is_empty());
+    had.map(|(_, scenario, log)| (scenario, log)).collect()
 }
 
 /// Plays the drills, some at a time, in their order. No other begins where a participant is gone: it
@@ -152,21 +195,6 @@ async fn play_all(
 fn all_there(log: &[Exchange]) -> Result<(), Unrehearsed> {
     let Some((said, why)) = stopped::never_there(log) else { return Ok(()) };
     Err(Unrehearsed::Unreachable { service: said.service.clone(), why: why.to_string() })
-}
-
-/// What each service says outside of any saga, as long as it is there.
-async fn probes(play: &Play, definition: &Definition, first: &Played) -> Vec<Exchange> {
-    let saga_id = first.saga.as_ref().map_or(0, |saga| saga.id.0);
-    let mut log = Vec::new();
-    for service in tally::services(definition) {
-        let commands = definition.steps().iter().flat_map(|s| [s.action(), s.compensation()]);
-        let command = commands.flatten().find(|command| *command.service == *service);
-        let Some(command) = command.filter(|_| stopped::at(&first.log).is_none()) else { continue };
-        let name = format!("{service}.{}", command.name);
-        let saga_type = definition.saga_type();
-        log.extend(probe::probe(&play.participants, &service, &name, saga_type, saga_id).await);
-    }
-    log
 }
 
 /// Why a saga without a fault did not complete.

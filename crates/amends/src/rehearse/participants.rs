@@ -9,6 +9,8 @@ use amends_core::StepIx;
 use amends_transport::Outgoing;
 use amends_transport_http::{BindError, HttpService, HttpTransport, Options};
 use amends_wire::Outcome;
+use amends_wire::signature::Secret;
+use http::request::Parts;
 
 use super::callbacks::Callbacks;
 use super::exchange::{Circumstance, Exchange};
@@ -61,13 +63,29 @@ impl Participants {
         &self.patience
     }
 
+    /// What the commands of a service are signed with.
+    pub fn secrets(&self, service: &str) -> Vec<Secret> {
+        self.services.get(service).map(|service| service.secrets.clone()).unwrap_or_default()
+    }
+
     /// Asks, and waits for the answer: in the exchange, or after a 202 by callback.
-    pub async fn ask(&self, mut outgoing: Outgoing, circumstance: Circumstance) -> Exchange {
+    pub async fn ask(&self, outgoing: Outgoing, circumstance: Circumstance) -> Exchange {
+        self.ask_altered(outgoing, circumstance, |_| {}).await
+    }
+
+    /// The same with another head than an engine would send.
+    pub async fn ask_altered(
+        &self,
+        mut outgoing: Outgoing,
+        circumstance: Circumstance,
+        alter: impl FnOnce(&mut Parts) + Send,
+    ) -> Exchange {
         let place = self.callbacks.open(&mut outgoing);
         let mut exchange = Exchange::of(&outgoing, circumstance, &self.path(&outgoing), place);
         let step = StepIx(outgoing.ticket.step);
         let within = self.patience.exchange();
-        let answer = tokio::time::timeout(within, self.http.exchange(outgoing)).await;
+        let exchanged = self.http.exchange_altered(outgoing, alter);
+        let answer = tokio::time::timeout(within, exchanged).await;
         let in_time = answer.is_ok();
         (exchange.outcome, exchange.seen) = answer.unwrap_or_else(|_| {
             (Outcome::unknown(format!("none within {} s", within.as_secs_f32())), None)

@@ -10,10 +10,13 @@ use super::callbacks::Callback;
 use super::exchange::Exchange;
 use super::rule::Rule;
 use super::stopped::Stopped;
+use super::suite::Suite;
 
 /// The whole of it.
 #[derive(Debug)]
 pub struct Report {
+    /// What was tried.
+    pub suite: Suite,
     /// The saga type.
     pub saga_type: String,
     /// The services, in the definition's order.
@@ -143,7 +146,7 @@ impl Report {
     /// For programs.
     pub fn json(&self) -> Value {
         let rows = self.services.iter().map(|service| {
-            let rules = Rule::ALL.iter().map(|&rule| {
+            let rules = self.suite.rules().iter().map(|&rule| {
                 let (verdict, more) = match self.cell(rule, service) {
                     Cell::Kept(times) => ("kept", json!({"times": times})),
                     Cell::Broken(times, of) => ("broken", json!({"times": times, "of": of})),
@@ -180,6 +183,10 @@ impl Report {
         });
         let unfinished = self.unfinished.iter().map(|u| json!({"scenario": u.drill, "why": u.why}));
         json!({
+            "suite": match self.suite {
+                Suite::Rehearsal => "rehearsal",
+                Suite::Conformance => "conformance",
+            },
             "saga_type": self.saga_type,
             "all_kept": self.all_kept(),
             "scenarios": self.drills,

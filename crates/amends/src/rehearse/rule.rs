@@ -1,6 +1,8 @@
 //! The rules that a participant keeps, each with its place in `semantics.md`, what breaking it does
 //! in production, and what mends it.
 
+mod talks;
+
 /// A rule of the participant's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
@@ -34,6 +36,28 @@ pub enum Rule {
     UnknownCommand,
     /// A body that is no command is refused as the caller's mistake.
     Garbage,
+    /// An undo that is not known is told apart from one with nothing to undo.
+    UnknownUndo,
+    /// A command of another service is not carried out.
+    ForeignCommand,
+    /// A command that is not signed is not carried out.
+    Signature,
+    /// A command that lacks a field is not carried out.
+    Incomplete,
+    /// A command with a key of something else is not carried out.
+    ForeignKey,
+    /// A body without end is not read.
+    TooLarge,
+    /// A key is for one body.
+    KeyReused,
+    /// Data of a wrong type is refused.
+    WrongTypes,
+    /// What is not known does not matter.
+    Additions,
+    /// A new round of a refused action asks anew.
+    NewRound,
+    /// Steps of one saga are kept apart.
+    OtherSteps,
 }
 
 /// What is said of a rule.
@@ -44,7 +68,7 @@ pub struct Words {
     pub short: &'static str,
     /// The rule.
     pub rule: &'static str,
-    /// Its place in `semantics.md`.
+    /// Its place in `semantics.md`, or on the page that is named.
     pub place: &'static str,
     /// What happens in production where it is broken.
     pub consequence: &'static str,
@@ -54,7 +78,7 @@ pub struct Words {
 
 impl Rule {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 26] = [
         Self::Answers,
         Self::Accepted,
         Self::Repeat,
@@ -70,7 +94,21 @@ impl Rule {
         Self::AfterUndo,
         Self::UnknownCommand,
         Self::Garbage,
+        Self::UnknownUndo,
+        Self::ForeignCommand,
+        Self::Signature,
+        Self::Incomplete,
+        Self::ForeignKey,
+        Self::TooLarge,
+        Self::KeyReused,
+        Self::WrongTypes,
+        Self::Additions,
+        Self::NewRound,
+        Self::OtherSteps,
     ];
+
+    /// How many of them a rehearsal tries; a service that is held to them by itself is held to all.
+    pub const OF_REHEARSALS: usize = 18;
 
     /// What is said of it.
     pub const fn words(self) -> Words {
@@ -227,6 +265,17 @@ impl Rule {
                               end (5xx)",
                 fix: "answer 400 for a body that cannot be read, before anything is changed",
             },
+            Self::UnknownUndo => talks::UNKNOWN_UNDO,
+            Self::ForeignCommand => talks::FOREIGN_COMMAND,
+            Self::Signature => talks::SIGNATURE,
+            Self::Incomplete => talks::INCOMPLETE,
+            Self::ForeignKey => talks::FOREIGN_KEY,
+            Self::TooLarge => talks::TOO_LARGE,
+            Self::KeyReused => talks::KEY_REUSED,
+            Self::WrongTypes => talks::WRONG_TYPES,
+            Self::Additions => talks::ADDITIONS,
+            Self::NewRound => talks::NEW_ROUND,
+            Self::OtherSteps => talks::OTHER_STEPS,
         }
     }
 }

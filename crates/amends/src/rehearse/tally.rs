@@ -14,6 +14,7 @@ use super::rule::Rule;
 use super::sample::Sample;
 use super::scene::{Play, Played};
 use super::stopped::{self, Stopped};
+use super::suite::Suite;
 
 /// Why a rule was not tried whose scenario came.
 const UNANSWERED: &str = "what it has accepted was not answered";
@@ -21,14 +22,15 @@ const UNANSWERED: &str = "what it has accepted was not answered";
 /// Why a rule was not seen to be kept whose scenario came.
 const UNSAID: &str = "its acknowledgement does not say `undone`, so what it undid is not known";
 
+/// Why nothing was refused.
+const NO_REFUSED: &str = "no data that it refuses is known: give it with --refused";
+
 /// Why a rule was not tried whose scenario did not come any more.
 const STOPPED: &str = "a service stopped answering before this was tried";
 
-/// What is said outside of any saga has no scenario.
-const OUTSIDE: &str = "outside of any saga";
-
 /// What all that was asked and said comes to.
 pub struct Tally {
+    suite: Suite,
     saga_type: String,
     services: Vec<String>,
     fences: BTreeMap<String, Option<Fence>>,
@@ -37,6 +39,7 @@ pub struct Tally {
     of_service: BTreeMap<String, Vec<Option<Fence>>>,
     counts: BTreeMap<(Rule, String), (usize, usize)>,
     unsaid: BTreeSet<(Rule, String)>,
+    signed: BTreeSet<String>,
     broken: Vec<Broken>,
     unfinished: Vec<Unfinished>,
     unmade: Vec<String>,
@@ -56,13 +59,20 @@ pub fn services(definition: &Definition) -> Vec<String> {
 }
 
 impl Tally {
-    /// Of what was said outside of any saga, and of the drills in their order.
-    pub fn of(play: &Play, probed: &[Exchange], played: &[Played]) -> Self {
-        let mut tally = Self::new(play);
+    /// Of the talks and the drills, in their order.
+    pub fn of(
+        play: &Play,
+        suite: Suite,
+        talked: &[(String, Vec<Exchange>)],
+        played: &[Played],
+    ) -> Self {
+        let mut tally = Self::new(play, suite);
         let named = played.iter().map(|played| (played.drill.to_string(), &played.log[..]));
-        let logs: Vec<_> = named.chain([(OUTSIDE.to_owned(), probed)]).collect();
-        tally.stopped = Stopped::of(&logs);
-        tally.hold(probed, OUTSIDE);
+        let talks = talked.iter().map(|(scenario, log)| (scenario.clone(), &log[..]));
+        tally.stopped = Stopped::of(&named.chain(talks).collect::<Vec<_>>());
+        for (scenario, log) in talked {
+            tally.hold(log, scenario);
+        }
         for played in played {
             tally.add(played);
         }
@@ -74,9 +84,10 @@ impl Tally {
         self.broken.is_empty() && self.stopped.is_empty()
     }
 
-    fn new(play: &Play) -> Self {
+    fn new(play: &Play, suite: Suite) -> Self {
         let definition = &play.compiled.definition;
         let mut tally = Self {
+            suite,
             saga_type: definition.saga_type().to_string(),
             services: services(definition),
             fences: BTreeMap::new(),
@@ -85,11 +96,14 @@ impl Tally {
             of_service: BTreeMap::new(),
             counts: BTreeMap::new(),
             unsaid: BTreeSet::new(),
+            signed: BTreeSet::new(),
             broken: Vec::new(),
             unfinished: Vec::new(),
             unmade: Vec::new(),
             stopped: Vec::new(),
         };
+        let signed = |service: &&String| !play.participants.secrets(service).is_empty();
+        tally.signed = tally.services.iter().filter(signed).cloned().collect();
         for at in definition.indices() {
             let step = definition.step(at);
             let fence = play.fence(at);
@@ -174,7 +188,7 @@ impl Tally {
     ) -> Report {
         let mut cells = BTreeMap::new();
         for service in &self.services {
-            for rule in Rule::ALL {
+            for &rule in self.suite.rules() {
                 let cell = match self.counts.get(&(rule, service.clone())) {
                     Some(&(of, 0)) => Cell::Kept(of),
                     Some(&(of, broken)) => Cell::Broken(broken, of),
@@ -188,6 +202,7 @@ impl Tally {
             (broken.rule, self.services.iter().position(|s| *s == broken.service))
         });
         Report {
+            suite: self.suite,
             saga_type: self.saga_type,
             services: self.services,
             cells,
@@ -208,6 +223,9 @@ impl Tally {
         let unanswered = self.counts.get(&(Rule::Accepted, service.to_owned()));
         let unanswered = unanswered.is_some_and(|&(_, broken)| broken > 0);
         match rule {
+            Rule::WrongTypes if self.unsaid.contains(&(rule, service.to_owned())) => {
+                "it takes data of every type, so it reads none, or does not look at it"
+            }
             _ if self.unsaid.contains(&(rule, service.to_owned())) => UNSAID,
             Rule::Accepted => "it answered everything in the exchange",
             Rule::Refusal => match self
@@ -217,7 +235,7 @@ impl Tally {
             {
                 true if unanswered => UNANSWERED,
                 true => "the data given with --refused was not refused by it",
-                false => "no data that it refuses is known: give it with --refused STEP=JSON",
+                false => NO_REFUSED,
             },
             Rule::Undo
             | Rule::BlindUndo
@@ -233,6 +251,17 @@ impl Tally {
             }
             Rule::Tombstone if !some(Fence::Barrier) => {
                 "its fence is not `barrier`, so it does not promise this"
+            }
+            Rule::Signature if !self.signed.contains(service) => {
+                "its commands are not signed, since no secret is said"
+            }
+            Rule::NewRound
+                if !self
+                    .actions
+                    .iter()
+                    .any(|(step, of)| of == service && sample.has_refused(step)) =>
+            {
+                NO_REFUSED
             }
             _ if !self.stopped.is_empty() => STOPPED,
             _ if unanswered && rule != Rule::SecondRound => UNANSWERED,

@@ -58,7 +58,7 @@ fn an_undo_without_the_result_that_does_not_say_what_it_undid_is_no_proof_of_any
     });
 }
 
-pub const EVERYWHERE: [&str; 12] = [
+pub const EVERYWHERE: [&str; 14] = [
     "answers",
     "repeat",
     "at_once",
@@ -71,6 +71,8 @@ pub const EVERYWHERE: [&str; 12] = [
     "after_undo",
     "unknown_command",
     "garbage",
+    "unknown_undo",
+    "foreign_command",
 ];
 
 #[test]

@@ -1,7 +1,9 @@
 //! `amends rehearse` finds each rule that a participant breaks on purpose, and no other; a participant
 //! that keeps them all passes.
 
+mod breach;
 mod broken;
+mod conformance;
 mod later;
 mod manner;
 mod page;

@@ -6,8 +6,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use amends_wire::signature::Secret;
 use serde_json::{Value, json};
 
+use crate::breach::{Breach, breach};
 use crate::manner::{Manner, call_back};
 
 /// The rule that is broken on purpose, by its name in the report; `None` keeps all.
@@ -29,6 +31,19 @@ pub enum Breaks {
     AfterUndo,
     UnknownCommand,
     Garbage,
+    /// What is no command: it is carried out, or what is said.
+    Breach(Breach),
+    /// `ForeignCommand`: its key is then known as a wrong one.
+    HoldsAgainst,
+    KeyReused,
+    KeyReusedByRefusing,
+    WrongTypes,
+    Additions,
+    NewRound,
+    /// `OtherSteps`: the runs of a list are one.
+    OtherSteps,
+    /// `OtherSteps`: names that differ in case are one.
+    OtherStepsByCase,
     /// No rule: it acknowledges undos without a word on what it has undone.
     Unsaid,
     /// No rule: its process ends at the first command.
@@ -46,6 +61,9 @@ pub enum Fence {
 
 /// How long a participant that cannot tell two copies at once waits for the second.
 const TWIN_WITHIN: Duration = Duration::from_secs(3);
+
+/// What it reads of a body at most.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a participant is at work that answers all copies by one callback.
 const AT_WORK: Duration = Duration::from_millis(50);
@@ -65,6 +83,8 @@ struct Desk {
     breaks: Breaks,
     fence: Fence,
     manner: Manner,
+    /// Commands are signed with it, where there is one.
+    secret: Option<Secret>,
     books: Mutex<Books>,
     arrived: Condvar,
 }
@@ -73,11 +93,13 @@ struct Desk {
 struct Books {
     effects: u32,
     /// By idempotency key.
+    bodies: HashMap<String, Value>,
     answers: HashMap<String, (u16, Value)>,
     /// By saga and step.
     done: HashSet<String>,
     undone: HashSet<String>,
     tombstones: HashSet<String>,
+    refusals: HashMap<String, (u16, Value)>,
     first_undo: HashMap<String, (u16, Value)>,
     /// The keys that are at work, and will be answered.
     at_work: HashSet<String>,
@@ -92,6 +114,15 @@ impl Participant {
 
     /// The same, in a manner of its own.
     pub fn answering(manner: Manner, fence: Fence, breaks: Breaks) -> Self {
+        Self::with(manner, fence, breaks, None)
+    }
+
+    /// One whose commands are signed.
+    pub fn signed(breaks: Breaks, secret: &str) -> Self {
+        Self::with(Manner::Exchange, Fence::Barrier, breaks, Some(Secret::new(secret).unwrap()))
+    }
+
+    fn with(manner: Manner, fence: Fence, breaks: Breaks, secret: Option<Secret>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let desk = Arc::new(Desk {
@@ -100,6 +131,7 @@ impl Participant {
             breaks,
             fence,
             manner,
+            secret,
             books: Mutex::default(),
             arrived: Condvar::new(),
         });
@@ -124,21 +156,21 @@ impl Desk {
             let mut line = String::new();
             reader.read_line(&mut line).ok().filter(|&bytes| bytes > 0)?;
             let path = line.split(' ').nth(1)?.to_owned();
-            let (mut length, mut attempt, mut reply_to) = (0, 1, String::new());
+            let mut headers = HashMap::new();
             loop {
                 let mut line = String::new();
                 reader.read_line(&mut line).ok()?;
                 let Some((name, value)) = line.trim().split_once(':') else { break };
-                match name.to_ascii_lowercase().as_str() {
-                    "content-length" => length = value.trim().parse().ok()?,
-                    "amends-attempt" => attempt = value.trim().parse().ok()?,
-                    "amends-reply-to" => reply_to = value.trim().to_owned(),
-                    _ => {}
-                }
+                headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+            }
+            let length: usize = headers.get("content-length")?.parse().ok()?;
+            if length > BODY_BYTES_MAX && self.breaks != Breaks::Breach(Breach::TooLarge) {
+                (&mut &*stream).write_all(b"HTTP/1.1 413 x\r\ncontent-length: 0\r\n\r\n").ok()?;
+                return stream.shutdown(Shutdown::Both).ok();
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).ok()?;
-            let (status, text, kind) = self.answer(&path, attempt, &reply_to, &body);
+            let (status, text, kind) = self.answer(&path, &headers, &body);
             let head = format!(
                 "HTTP/1.1 {status} x\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{text}",
                 text.len()
@@ -150,19 +182,46 @@ impl Desk {
     fn answer(
         self: &Arc<Self>,
         path: &str,
-        attempt: u32,
-        reply_to: &str,
-        body: &[u8],
+        headers: &HashMap<String, String>,
+        raw: &[u8],
     ) -> (u16, String, &'static str) {
         const JSON: &str = "application/json";
+        const TEXT: &str = "text/plain";
+        let body = serde_json::from_slice::<Value>(raw).ok();
         if !["/Do", "/Undo"].contains(&path) {
-            let is_ok = [Breaks::UnknownCommand, Breaks::StopsAtRepeat].contains(&self.breaks);
-            return (if is_ok { 200 } else { 404 }, "{}".to_owned(), JSON);
+            let is_undo = body.is_some_and(|body| body["direction"] == "compensation");
+            return match self.breaks {
+                Breaks::UnknownCommand | Breaks::StopsAtRepeat if !is_undo => {
+                    (200, "{}".to_owned(), JSON)
+                }
+                Breaks::Breach(Breach::UnknownUndo) => (404, "{}".to_owned(), JSON),
+                _ => (404, "no such command".to_owned(), TEXT),
+            };
         }
-        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        let Some(body) = body else {
             let status = if self.breaks == Breaks::Garbage { 500 } else { 400 };
-            return (status, "no JSON".to_owned(), "text/plain");
+            return (status, "no JSON".to_owned(), TEXT);
         };
+        if let Some(what) = breach(self.secret.as_ref(), headers, raw, &body) {
+            return match self.breaks {
+                Breaks::Breach(broken) if broken == what => {
+                    (200, json!({"id": 0}).to_string(), JSON)
+                }
+                _ => {
+                    let key = body["idempotency_key"].as_str().unwrap_or_default().to_owned();
+                    if (self.breaks, what) == (Breaks::HoldsAgainst, Breach::ForeignCommand) {
+                        self.books.lock().unwrap().bodies.insert(key, Value::Null);
+                    }
+                    let status = if what.is_of_signature() { 401 } else { 400 };
+                    (status, format!("{what:?}"), TEXT)
+                }
+            };
+        }
+        if let Some(answer) = self.known_by_other_bytes(&body) {
+            return (answer.0, answer.1.to_string(), JSON);
+        }
+        let attempt = headers.get("amends-attempt").and_then(|n| n.parse().ok()).unwrap_or(1);
+        let reply_to = headers.get("amends-reply-to").map_or("", String::as_str);
         if self.stops_at(path, &body) {
             self.stop();
         }
@@ -178,6 +237,21 @@ impl Desk {
             Value::String(text) => (status, text, "text/html"),
             answer => (status, answer.to_string(), JSON),
         }
+    }
+
+    /// A key that came with another body.
+    fn known_by_other_bytes(&self, body: &Value) -> Option<(u16, Value)> {
+        let key = body["idempotency_key"].as_str().unwrap().to_owned();
+        let mut books = self.books.lock().unwrap();
+        if books.bodies.entry(key).or_insert_with(|| body.clone()) == body {
+            return None;
+        }
+        books.effects += 1;
+        Some(match self.breaks {
+            Breaks::KeyReused => (200, json!({"id": books.effects})),
+            Breaks::KeyReusedByRefusing => (409, failure("KEY_REUSED")),
+            _ => (400, failure("KEY_REUSED")),
+        })
     }
 
     fn stops_at(&self, path: &str, body: &Value) -> bool {
@@ -242,7 +316,7 @@ impl Desk {
 
     fn action(&self, attempt: u32, body: &Value) -> (u16, Value) {
         let key = body["idempotency_key"].as_str().unwrap().to_owned();
-        let step = step_of(body);
+        let step = self.step_of(body);
         let mut books = self.books.lock().unwrap();
         *books.copies.entry(key.clone()).or_default() += 1;
         self.arrived.notify_all();
@@ -268,6 +342,16 @@ impl Desk {
         }
         let answer = match () {
             () if books.tombstones.contains(&step) => (409, failure("UNDONE")),
+            () if self.breaks == Breaks::NewRound && books.refusals.contains_key(&step) => {
+                books.refusals[&step].clone()
+            }
+            () if self.breaks == Breaks::Additions && has_additions(body) => {
+                (422, failure("UNKNOWN_FIELD"))
+            }
+            () if !body["pair_id"].is_string() => match self.breaks {
+                Breaks::WrongTypes => return (500, failure("TypeError")),
+                _ => (422, failure("BAD_DATA")),
+            },
             () if body["bad_at"] == body["step_name"] && !books.answers.contains_key(&key) => {
                 (422, failure("NO_CARD"))
             }
@@ -278,13 +362,16 @@ impl Desk {
                 (200, json!({"id": books.effects}))
             }
         };
+        if answer.0 == 422 {
+            books.refusals.insert(self.step_of(body), answer.clone());
+        }
         books.answers.insert(key, answer.clone());
         answer
     }
 
     fn undo(&self, attempt: u32, body: &Value) -> (u16, Value) {
         let key = body["idempotency_key"].as_str().unwrap().to_owned();
-        let step = step_of(body);
+        let step = self.step_of(body);
         let mut books = self.books.lock().unwrap();
         *books.copies.entry(key.clone()).or_default() += 1;
         self.arrived.notify_all();
@@ -307,7 +394,8 @@ impl Desk {
             return first.clone();
         }
         let blind = body["outcome"] == "unknown";
-        let ran = books.done.contains(&step);
+        let is_one = matches!(self.breaks, Breaks::OtherSteps | Breaks::OtherStepsByCase);
+        let ran = books.done.contains(&step) && !(is_one && books.undone.contains(&step));
         let answer = match self.breaks {
             Breaks::Undo if ran && !blind => nothing(),
             Breaks::BlindUndo if ran && blind => nothing(),
@@ -333,6 +421,17 @@ impl Desk {
         answer
     }
 
+    /// By what this service knows a step.
+    fn step_of(&self, body: &Value) -> String {
+        let step = body["step_name"].as_str().unwrap();
+        let step = match self.breaks {
+            Breaks::OtherSteps => step.split('.').next().unwrap().to_owned(),
+            Breaks::OtherStepsByCase => step.to_ascii_lowercase(),
+            _ => step.to_owned(),
+        };
+        format!("{}/{step}", body["saga_id"])
+    }
+
     fn wait_for_twin<'b>(
         &'b self,
         books: std::sync::MutexGuard<'b, Books>,
@@ -343,9 +442,27 @@ impl Desk {
     }
 }
 
-fn step_of(body: &Value) -> String {
-    format!("{}/{}", body["saga_id"], body["step_name"])
+/// Is there a field that neither the protocol nor this service's data has?
+fn has_additions(body: &Value) -> bool {
+    let known = |name: &str| FIELDS.contains(&name) || UNDO_FIELDS.contains(&name);
+    body.as_object().unwrap().keys().any(|name| !known(name))
 }
+
+/// The fields of an action.
+const FIELDS: [&str; 9] = [
+    "saga_id",
+    "saga_type",
+    "step_name",
+    "direction",
+    "command",
+    "idempotency_key",
+    "data",
+    "pair_id",
+    "bad_at",
+];
+
+/// What an undo has besides.
+const UNDO_FIELDS: [&str; 3] = ["action_key", "outcome", "original_result"];
 
 fn failure(code: &str) -> Value {
     json!({"error": {"code": code, "message": "no"}})

@@ -110,6 +110,12 @@ impl Expressions {
         Ok(StepInputs::Inputs(inputs))
     }
 
+    /// Does the step send something else than the saga's data?
+    pub fn has_own_input(&self, step: StepIx) -> bool {
+        let step = self.steps.get(step.get());
+        step.is_some_and(|step| step.input.is_some() || step.for_each.is_some())
+    }
+
     /// Does the signal's body refuse? False for a step without `refuse_when`.
     pub fn judge_signal(
         &self,

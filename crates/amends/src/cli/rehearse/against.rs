@@ -73,35 +73,39 @@ impl Against {
                      --as-bound for the addresses in the file; commands are really sent there"
                 )));
             };
-            self.may_be_sent_to(name, url)?;
+            let example = format!("--against {name}=http://127.0.0.1:PORT, say");
+            may_be_sent_to(name, url, &self.allow_host, example)?;
             let service = http_service(name, binding, url.to_owned()).map_err(usage)?;
             services.insert(name.to_owned(), service);
         }
         Ok(services)
     }
+}
 
-    /// Is it on this machine, or named a test system? No part of the address but its host is
-    /// shown: the rest may be a secret in the wrong place.
-    fn may_be_sent_to(&self, service: &str, url: &str) -> Result<(), Failure> {
-        let uri: Option<Uri> = url.parse().ok();
-        let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
-        let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
-        let Some(host) = host else {
-            let what = format!("the address of {service} is no http:// or https:// URL");
-            return Err(Failure::new(Exit::Usage, what)
-                .hint(format!("--against {service}=http://127.0.0.1:PORT, say")));
-        };
-        let here = host.eq_ignore_ascii_case("localhost")
-            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if here || self.allow_host.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
-            return Ok(());
-        }
-        let what =
-            format!("{service} is at {host}, beyond this machine, and would be sent commands");
-        Err(Failure::new(Exit::Usage, what).hint(format!(
-            "if {host} is a test system, where orders and payments are not real: --allow-host {host}"
-        )))
+/// Is it on this machine, or named a test system? No part of the address but its host is shown: the
+/// rest may be a secret in the wrong place.
+pub fn may_be_sent_to(
+    service: &str,
+    url: &str,
+    allowed: &[String],
+    example: String,
+) -> Result<(), Failure> {
+    let uri: Option<Uri> = url.parse().ok();
+    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let host = uri.as_ref().and_then(Uri::host).map(|host| host.trim_matches(['[', ']']));
+    let Some(host) = host else {
+        let what = format!("the address of {service} is no http:// or https:// URL");
+        return Err(Failure::new(Exit::Usage, what).hint(example));
+    };
+    let here = host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if here || allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+        return Ok(());
     }
+    let what = format!("{service} is at {host}, beyond this machine, and would be sent commands");
+    Err(Failure::new(Exit::Usage, what).hint(format!(
+        "if {host} is a test system, where orders and payments are not real: --allow-host {host}"
+    )))
 }
 
 /// Of an address what may be shown.

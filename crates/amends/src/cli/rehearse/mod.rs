@@ -1,9 +1,9 @@
 //! `amends rehearse`: a definition against its own participants on a test system, with a fault at
 //! each step and in each direction.
 
-mod against;
-mod listening;
-mod shown;
+pub(super) mod against;
+pub(super) mod listening;
+pub(super) mod shown;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,7 +18,8 @@ use super::exit::{Exit, Failure};
 use super::output::Form;
 use super::{Outcome, Session, client, columns, input};
 use crate::rehearse::{
-    Drill, Fault, Participants, Patience, Play, Report, Sample, Unrehearsed, rehearse,
+    Drill, Fault, Participants, Patience, Play, Report, Sample, Suite, Unrehearsed, Wanted,
+    rehearse,
 };
 use against::Against;
 use listening::Listening;
@@ -124,29 +125,31 @@ impl Rehearse {
         let participants = participants.map_err(|e| usage(&e))?;
         let play = Play { compiled, participants, signals };
         let mut progress = shown::progress();
-        let report = rehearse(play, sample, &only, &mut progress).await;
+        let wanted = Wanted { drills: &only, talks: &|_| true };
+        let report = rehearse(play, sample, Suite::Rehearsal, wanted, &mut progress).await;
         drop(progress);
-        finish(session, report)
+        finish(session, &report.map_err(unrehearsed)?)
     }
 }
 
-fn finish(session: &Session, report: Result<Report, Unrehearsed>) -> Outcome {
-    let report = report.map_err(|error| {
-        let next = match &error {
-            Unrehearsed::Unreachable { .. } => {
-                "start it, or name its address with --against; nothing is said of its rules"
-            }
-            Unrehearsed::Incomplete(_) | Unrehearsed::Sample(_) => {
-                "give data that the services take, with --data, and fields that must differ with \
-                 --vary"
-            }
-        };
-        Failure::new(Exit::Usage, error).hint(next)
-    })?;
+fn unrehearsed(error: Unrehearsed) -> Failure {
+    let next = match &error {
+        Unrehearsed::Unreachable { .. } => {
+            "start it, or name its address with --against; nothing is said of its rules"
+        }
+        Unrehearsed::Incomplete(_) | Unrehearsed::Sample(_) => {
+            "give data that the services take, with --data, and fields that must differ with --vary"
+        }
+    };
+    Failure::new(Exit::Usage, error).hint(next)
+}
+
+/// Shows a report, and ends as it says.
+pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
     let json = report.json().to_string();
     let words = || {
         let colour = super::shown::colour_out();
-        Ok(shown::words(&report, columns::width(), colour))
+        Ok(shown::words(report, columns::width(), colour))
     };
     match session.output.output {
         Form::Table => super::output::print(&words()?)?,
@@ -156,7 +159,7 @@ fn finish(session: &Session, report: Result<Report, Unrehearsed>) -> Outcome {
 }
 
 /// A duration that tells of a service and that a person waits for.
-fn patience(text: &str) -> Result<Duration, String> {
+pub(super) fn patience(text: &str) -> Result<Duration, String> {
     let said = input::duration(text)?;
     if said < PATIENCE_MIN {
         return Err("at least 500ms: less would tell of this machine, not of the service".into());

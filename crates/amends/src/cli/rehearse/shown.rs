@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write as _, stderr};
 
 use super::super::columns::below;
 use super::super::shown::paint;
-use crate::rehearse::{Broken, Cell, Report, Rule, Shown as Exchange, Stopped};
+use crate::rehearse::{Broken, Cell, Report, Shown as Exchange, Stopped, Suite};
 
 /// Under a broken rule's head.
 const INDENT: usize = 4;
@@ -49,7 +49,11 @@ fn summary(report: &Report, colour: bool) -> String {
         (0, n, _) => paint(&format!("{} stopped answering", plural(n, "service")), "31", colour),
         (n, _, _) => paint(&format!("{} broken", plural(n, "promise")), "31", colour),
     };
-    format!("{verdict}: {} in {drills} and {seconds:.1} s\n", report.saga_type)
+    let tried = match report.suite {
+        Suite::Rehearsal => report.saga_type.clone(),
+        Suite::Conformance => report.services.join(", "),
+    };
+    format!("{verdict}: {tried} in {drills} and {seconds:.1} s\n")
 }
 
 fn plural(n: usize, what: &str) -> String {
@@ -58,7 +62,13 @@ fn plural(n: usize, what: &str) -> String {
 
 /// Rules down, services across; where they are too many or too long, under numbers.
 fn table(report: &Report, width: usize, colour: bool) -> String {
-    let rules = Rule::ALL.iter().map(|rule| rule.words().short.chars().count()).max().unwrap_or(0);
+    let rules = report
+        .suite
+        .rules()
+        .iter()
+        .map(|rule| rule.words().short.chars().count())
+        .max()
+        .unwrap_or(0);
     let named: Vec<String> = report.services.iter().map(|name| short(name).to_owned()).collect();
     let room = |heads: &[String]| {
         rules + heads.iter().map(|head| head.chars().count().max(CELL) + GAP).sum::<usize>()
@@ -82,7 +92,7 @@ fn table(report: &Report, width: usize, colour: bool) -> String {
     }
     text += &paint(line.trim_end(), "1", colour);
     text.push('\n');
-    for rule in Rule::ALL {
+    for &rule in report.suite.rules() {
         let _ = write!(text, "{:rules$}", rule.words().short);
         for (at, (head, service)) in heads.iter().zip(&report.services).enumerate() {
             let (word, style) = match report.cell(rule, service) {
@@ -111,7 +121,7 @@ fn short(name: &str) -> &str {
 fn untried(report: &Report, width: usize, colour: bool) -> String {
     let mut reasons: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     for service in &report.services {
-        for rule in Rule::ALL {
+        for &rule in report.suite.rules() {
             let Cell::NotTried(why) = report.cell(rule, service) else { continue };
             let short = rule.words().short;
             match reasons.iter_mut().find(|(reason, _)| *reason == why) {

@@ -1,0 +1,111 @@
+//! What a person meets: what is missing is said with an example, and nothing is sent by accident.
+
+use std::net::TcpListener;
+
+use super::{SECRET, SECRET_ENV, conformance, output, read, start};
+use crate::breach::Breach;
+use crate::participant::{Breaks, Fence, Participant};
+use crate::{DATA, amends, written};
+
+#[track_caller]
+fn refused(args: &[&str], expected: &[&str]) {
+    let output = amends().arg("conformance").args(args).output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let flat = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(output.stdout.is_empty());
+    for part in expected {
+        assert!(flat.contains(part), "{args:?} does not say {part:?}: {words}");
+    }
+    assert!(!words.contains("hunter2"), "{words}");
+}
+
+const URL: &str = "http://127.0.0.1:9";
+
+#[test]
+fn what_is_missing_is_said_with_an_example() {
+    refused(&[URL], &["which command is tried is not said", "--command PaymentService.Process"]);
+    refused(
+        &[URL, "--command", "Do"],
+        &["does not say which service's command", "--command PaymentService.ProcessPayment"],
+    );
+    let of = [URL, "--command", "Tried.Do"];
+    refused(&of, &["there is no data to start sagas with", "--data '{"]);
+    refused(&[&of[..], &["--undo", "Other.Undo"]].concat(), &["of another service"]);
+    let secret = ["--secret", "hunter2-hunter2"];
+    refused(&[&of[..], &secret].concat(), &["never is the secret itself", "env.PAYMENT_SECRET"]);
+    let data = [&of[..], &["--data", DATA]].concat();
+    let unset = ["--secret", "env.NOT_SET_HERE"];
+    refused(&[&data[..], &unset].concat(), &["not in the environment (NOT_SET_HERE)"]);
+    let only = ["--only", "twice"];
+    refused(&[&data[..], &only].concat(), &["no scenario \"twice\"", "crash_after", "key_reused"]);
+}
+
+#[test]
+fn nothing_beyond_this_machine_is_sent_to_by_accident() {
+    let of = ["--command", "Tried.Do", "--data", DATA];
+    let far = [&["https://shop.example/hunter2"][..], &of].concat();
+    refused(&far, &["beyond this machine", "--allow-host shop.example"]);
+    refused(&[&["shop.example:80"][..], &of].concat(), &["no http:// or https:// URL"]);
+}
+
+#[test]
+fn what_is_not_there_or_refuses_the_data_is_told_apart_from_what_is_broken() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let of = ["--command", "Tried.Do", "--data", DATA];
+    refused(&[&[url.as_str()][..], &of].concat(), &["Tried cannot be reached"]);
+    let tried = start(Breaks::Nothing);
+    let bad = ["--command", "Tried.Do", "--data", r#"{"pair_id": "p", "bad_at": "do"}"#];
+    let words = ["Tried does not carry its command out", "422", "NO_CARD", "--data"];
+    refused(&[&[tried.url.as_str()][..], &bad].concat(), &words);
+}
+
+#[test]
+fn a_service_of_a_definition_is_tried_by_what_the_definition_says_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), Fence::Barrier);
+    let tried = start(Breaks::Tombstone);
+    let of = |service: &str, more: &[&str]| {
+        let mut command = amends();
+        command.args(["conformance", &tried.url, "--definition", file.to_str().unwrap()]);
+        command.args(["--service", service, "--data", DATA, "-o", "json"]).args(more);
+        command.output().unwrap()
+    };
+    let (code, report) = read(&of("Tried", &["--refused", r#"Do={"bad_at": "second"}"#]));
+    // The fence is the definition's, and so is the step.
+    assert_eq!((code, &report["broken"][0]["rule"]), (1, &"tombstone".into()), "{report:#}");
+    assert_eq!(report["suite"], "conformance");
+    assert!(report["broken"][0]["scenario"].as_str().unwrap().starts_with("second"), "{report:#}");
+    let words = String::from_utf8(of("Nobody", &[]).stderr).unwrap();
+    assert!(words.contains("no action of Nobody") && words.contains("Tried.Do"), "{words}");
+    let words = String::from_utf8(of("Tried", &["--command", "Undo"]).stderr).unwrap();
+    assert!(words.contains("no action Undo of Tried"), "{words}");
+}
+
+#[test]
+fn only_what_was_asked_for_is_tried() {
+    let only = ["--only", "foreign_key"];
+    let broken = Breaks::Breach(Breach::ForeignKey);
+    let (code, report) = conformance(&start(broken), Fence::Barrier, &only);
+    assert_eq!((code, &report["scenarios"]), (1, &2.into()), "{report:#}");
+    let (code, report) = conformance(&start(broken), Fence::Barrier, &["--only", "duplicate"]);
+    assert_eq!((code, &report["scenarios"]), (0, &3.into()), "{report:#}");
+}
+
+#[test]
+fn the_report_fits_eighty_columns_and_shows_no_secret() {
+    let tried = Participant::signed(Breaks::Breach(Breach::Forged), SECRET);
+    let signed = ["--secret", &format!("env.{SECRET_ENV}")];
+    let output = output(&tried, Fence::Barrier, &signed, "table");
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    let table: Vec<&str> = words.lines().take(27).collect();
+    assert!(table.iter().all(|line| line.chars().count() <= 80), "{words}");
+    for part in ["refuses what is not signed", "✗ BROKEN", "POST /Do", "1 promise broken: Tried in"]
+    {
+        assert!(words.contains(part), "{part:?} is not in {words}");
+    }
+    assert!(!words.contains("aHVudGVyMi"), "{words}");
+}
