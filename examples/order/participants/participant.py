@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import http.server
 import json
+import re
 import signal
 import socket
 import sqlite3
@@ -162,7 +163,7 @@ def word_for(command, status, body):
     return "undone" if json.loads(body)["undone"] else "nothing_to_undo"
 
 
-def read_command(raw, name):
+def read_command(raw, service, name):
     """The command in a request's body, checked for what the guard relies on."""
     try:
         command = json.loads(raw)
@@ -175,8 +176,11 @@ def read_command(raw, name):
             raise NotACommand(f"the body has no text field {field!r}")
     if command["direction"] not in ("action", "compensation"):
         raise NotACommand("direction is neither action nor compensation")
-    if command["command"].rpartition(".")[2] != name:
-        raise NotACommand(f"the body's command is {command['command']}, the path's is {name}")
+    if command["command"] != f"{service}.{name}":
+        raise NotACommand(f"the body's command is {command['command']}, not {service}.{name}")
+    key = "/".join(command[field] for field in ("saga_id", "step_name", "direction"))
+    if not re.fullmatch(re.escape(key) + r"(/([2-9]|[1-9][0-9]+))?", command["idempotency_key"]):
+        raise NotACommand("idempotency_key is not that of this saga, step and direction")
     command["sha256"] = hashlib.sha256(raw).hexdigest()
     return command
 
@@ -255,7 +259,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if name not in self.server.commands:
             return self.answer(404, f"{self.server.name} has no command {name}\n")
         try:
-            command = read_command(raw, name)
+            command = read_command(raw, self.server.name, name)
             handler = self.server.handlers.get((command["direction"], name))
             if handler is None:
                 raise NotACommand(f"{name} is not known as {command['direction']}")

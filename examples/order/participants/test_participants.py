@@ -233,6 +233,10 @@ class Participants(unittest.TestCase):
         self.assertEqual(service.post(body, path="/" + service.compensation)[0], 400)
         self.assertEqual(service.post({**body, "saga_id": 7})[0], 400)
         self.assertEqual(service.post({**body, "direction": "sideways"})[0], 400)
+        foreign = body["command"].rpartition(".")[2]
+        self.assertEqual(service.post({**body, "command": f"OtherService.{foreign}"})[0], 400)
+        for key in (body["idempotency_key"] + "/1", str(uuid.uuid4())):
+            self.assertEqual(service.post({**body, "idempotency_key": key})[0], 400)
         wrong_way = {**service.body(saga, "compensation"), "command": body["command"]}
         self.assertEqual(service.post(wrong_way)[0], 400)
         self.assertEqual(service.effects(saga), (0, 0))
