@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use amends_transport::{Closing, Delivery, Outgoing, Receipt, Replies, Transport};
 use amends_wire::envelope::Sending;
-use amends_wire::{Outcome, Reply};
+use amends_wire::{Outcome, Reply, SagaId};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -36,6 +36,9 @@ struct State {
     next_tag: u64,
     queue: VecDeque<Received>,
     at_work: HashMap<Tag, Received>,
+    /// Where each saga's replies go: a shard of the engine takes those of its own sagas.
+    sinks: HashMap<SagaId, Replies>,
+    /// Where the replies of a saga go that no engine has sent a command of.
     replies: Option<Replies>,
     /// Replies that the engine has not made durable yet.
     replying: usize,
@@ -66,7 +69,7 @@ impl InMemory {
         self.0.arrived.notify_one();
     }
 
-    /// Where replies go; an engine's own sink takes its place at the first sending.
+    /// Where replies go to commands that no engine has sent.
     pub fn replies_to(&self, replies: Replies) {
         self.0.state().replies = Some(replies);
     }
@@ -119,7 +122,12 @@ impl Inner {
         loop {
             let reply = Reply::parse(&attributes[..], &body)
                 .map_err(|e| ChannelError(format!("a reply that is none: {e}")))?;
-            let Some(replies) = self.state().replies.clone() else {
+            let sink = {
+                let state = self.state();
+                let own = reply.saga_id.and_then(|saga| state.sinks.get(&saga));
+                own.or(state.replies.as_ref()).cloned()
+            };
+            let Some(replies) = sink else {
                 return Err(ChannelError("nobody listens to replies".to_owned()));
             };
             let (receipt, told) = oneshot::channel();
@@ -223,7 +231,7 @@ impl Transport for InMemory {
     fn send(&self, outgoing: Outgoing, replies: Replies) {
         let is_closed = {
             let mut state = self.0.state();
-            state.replies = Some(replies.clone());
+            state.sinks.insert(outgoing.saga_id(), replies.clone());
             state.is_closed
         };
         if is_closed {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
+use tokio::time::timeout;
 use tracing::{debug, error};
 
 use crate::channel::{Channel, ChannelError};
@@ -18,6 +19,10 @@ const BATCH_MAX: u16 = 100;
 /// How often the outbox is looked at without being told: another copy of the service may have
 /// written there and died.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a broker may take to confirm a message: one that never does must not hold up all
+/// others, nor the transaction that is open meanwhile.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a relay may fail of; what it held stays in the outbox.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +49,9 @@ impl<D: Database> Participant<D> {
         let mut sent = 0;
         let mut failed = None;
         for (id, message) in batch {
-            if let Err(e) = channel.publish(&message).await {
+            let published = timeout(CONFIRMED_WITHIN, channel.publish(&message)).await;
+            let late = || ChannelError(format!("it confirmed nothing in {CONFIRMED_WITHIN:?}"));
+            if let Err(e) = published.unwrap_or_else(|_| Err(late())) {
                 failed = Some(e);
                 break;
             }
@@ -68,7 +75,7 @@ impl<D: Database> Participant<D> {
                 Err(e) => error!("the outbox is not relayed; it is tried again: {e}"),
             }
             let told = self.0.outbox_written.notified();
-            let _ = tokio::time::timeout(LOOK_EVERY, told).await;
+            let _ = timeout(LOOK_EVERY, told).await;
         }
     }
 }
