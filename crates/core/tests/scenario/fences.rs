@@ -36,6 +36,14 @@ fn transients_named_in_the_body_before_it_do_not_unsettle_a_refusal() {
 }
 
 #[test]
+fn a_transient_named_in_the_body_that_comes_after_the_time_out_does_not_unsettle_a_refusal_either()
+{
+    let mut saga = asked(step("b"));
+    saga.run_to(11).reply_to("b", 1, transient()).reply_to("b", 2, refused("NO"));
+    saga.expect("compensating: a completed, b failed");
+}
+
+#[test]
 fn a_transient_that_only_a_status_tells_unsettles_a_refusal() {
     let mut saga = asked(step("b"));
     saga.reply("b", busy()).run_to(1).reply("b", refused("NO"));

@@ -1,8 +1,9 @@
 //! Time that was ours: pauses, outages, and waiting for room never fire a deadline.
 
 use amends_core::definition::Fence;
+use amends_core::input::Outcome;
 use amends_core::saga::State;
-use amends_core::{Input, Refusal};
+use amends_core::{Input, Millis, Refusal};
 
 use crate::shapes::{pivot, retriable, signal, step};
 use crate::world::*;
@@ -77,6 +78,15 @@ fn an_outage_while_a_step_backs_off_is_made_up_for_once() {
     let mut saga = World::of([step("a").within(60)]);
     saga.room_for_all().reply("a", transient()).asleep_to(100).outage(100).tick().room_for_all();
     saga.expect_sent(["a", "a #2"]).expect_deadline("a", 60 + 100);
+}
+
+#[test]
+fn an_outage_brings_no_try_forward_whose_time_is_still_to_come() {
+    let mut saga = World::of([step("a").within(600)]);
+    let retry_after = Some(Millis::secs(100));
+    let later = Outcome::Transient { fault: fault("LATER"), named: true, retry_after };
+    saga.room_for_all().reply("a", later).asleep_to(10).outage(9).tick().room_for_all();
+    saga.expect_sent(["a"]).run_to(99).expect_sent([]).run_to(101).expect_sent(["a #2"]);
 }
 
 #[test]
