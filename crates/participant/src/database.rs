@@ -54,21 +54,22 @@ pub trait Sealed: sqlx::Database {
         claim: &Claim<'_>,
     ) -> impl Future<Output = sqlx::Result<Both>> + Send;
 
-    /// Writes what became of a claimed action.
+    /// Writes what became of a claimed action: `false` if the claim is not there any more.
     fn answer(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Writes what became of a compensation that has claimed both rows, and the tombstone.
+    /// Writes what became of a compensation that has claimed both rows, and the tombstone: `false`
+    /// if the claim is not there any more.
     fn answer_both(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Stores a refusal outside of any transaction, where there is no row, or the refusal of an
     /// earlier round: `false` if by now there is another answer.
@@ -117,6 +118,9 @@ pub struct Claim<'a> {
     pub round: u16,
     /// Of its body.
     pub body_sha256: &'a [u8; 32],
+    /// Of this claim alone: a row that it makes holds it until it is answered, and so is told from
+    /// one that was left behind.
+    pub mark: &'a str,
 }
 
 /// The two rows of a step.

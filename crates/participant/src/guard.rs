@@ -31,7 +31,8 @@ pub struct Row {
 /// The state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The claim itself has made the row: it is new. Nobody else ever sees it.
+    /// The claim itself has made the row: it is new, and its reply is the claim's mark. Nobody
+    /// else ever sees it, unless a handler has ended the guard's transaction.
     Claimed,
     /// An action that was carried out.
     Completed,
@@ -79,12 +80,19 @@ pub struct Asked<'a> {
     pub round: NonZeroU16,
     /// Of its body.
     pub body_sha256: &'a [u8; 32],
+    /// Of its claim.
+    pub mark: &'a str,
 }
 
 impl Asked<'_> {
     /// The same round with other bytes is no duplicate but a broken sender.
     fn reuses_the_key_of(&self, row: &Row) -> bool {
         row.round == self.round.get() && row.body_sha256 != *self.body_sha256
+    }
+
+    /// Is the row new? One that is claimed but not by this claim was left behind.
+    fn has_made(&self, row: &Row) -> bool {
+        row.state == State::Claimed && row.reply.as_deref() == Some(self.mark)
     }
 
     /// Was the row written by an earlier round?
@@ -106,6 +114,8 @@ pub enum Action {
     AlreadyUndone,
     /// The key came with other bytes before.
     KeyReused,
+    /// A claim without an answer was committed: nobody knows what was done under it.
+    LeftBehind,
 }
 
 /// What is to be done about a compensation.
@@ -125,13 +135,16 @@ pub enum Compensation {
     },
     /// The key came with other bytes before.
     KeyReused,
+    /// A claim without an answer was committed: nobody knows what was done under it.
+    LeftBehind,
 }
 
 /// The table of actions.
 pub fn action(row: &Row, asked: Asked<'_>) -> Action {
     let reply = || row.reply.clone();
     match row.state {
-        State::Claimed => Action::Run,
+        State::Claimed if asked.has_made(row) => Action::Run,
+        State::Claimed => Action::LeftBehind,
         State::Tombstone if row.reply.is_none() => Action::AlreadyUndone,
         _ if asked.reuses_the_key_of(row) => Action::KeyReused,
         State::Refused if asked.is_later_than(row) => Action::Run,
@@ -147,7 +160,8 @@ pub fn action(row: &Row, asked: Asked<'_>) -> Action {
 /// action completed.
 pub fn compensation(own: &Row, action: &Row, asked: Asked<'_>, completed: bool) -> Compensation {
     match own.state {
-        State::Claimed => {}
+        State::Claimed if asked.has_made(own) => {}
+        State::Claimed => return Compensation::LeftBehind,
         _ if asked.reuses_the_key_of(own) => return Compensation::KeyReused,
         State::Nothing if asked.is_later_than(own) => {}
         State::Undone => return Compensation::Again { undone: true },
@@ -155,6 +169,7 @@ pub fn compensation(own: &Row, action: &Row, asked: Asked<'_>, completed: bool) 
     }
     match action.state {
         State::Completed => Compensation::Run(action.reply.clone().unwrap_or_else(null)),
+        State::Claimed if !asked.has_made(action) => Compensation::LeftBehind,
         State::Claimed if completed => Compensation::RunUnrecorded,
         _ => Compensation::Nothing,
     }

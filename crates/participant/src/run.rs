@@ -7,6 +7,7 @@ use amends_wire::Direction;
 use futures_util::FutureExt;
 use sqlx::Transaction;
 use tracing::{Instrument, debug, error, info, info_span, warn};
+use uuid::Uuid;
 
 use crate::about::About;
 use crate::answer::{Answer, refusal};
@@ -45,6 +46,8 @@ enum Broken {
     Database(sqlx::Error),
     Handler(Failed),
     Panicked,
+    /// The handler has ended the transaction: the claim is gone.
+    Ended,
     Refused(String),
     BadData(String),
 }
@@ -145,9 +148,12 @@ impl<D: Database> Participant<D> {
         let mut tx = Tx::new(transaction, self.service(), command);
         // Whatever the claim finds, a refusal has to know whether a row was there before.
         let mut is_first = true;
+        // A new one for each try: what an earlier one has left behind is not taken for its own.
+        let mark = Uuid::now_v7().simple().to_string();
+        let claim = claim(command, &mark);
         let reached = match command.direction() {
-            Direction::Action => self.act(&mut tx, command, about, &mut is_first).await,
-            Direction::Compensation => self.undo(&mut tx, command, about).await,
+            Direction::Action => self.act(&mut tx, command, &claim, about, &mut is_first).await,
+            Direction::Compensation => self.undo(&mut tx, command, &claim, about).await,
         };
         let reached = match reached {
             Ok(Reached::Done(answer)) if by == By::Message => {
@@ -176,7 +182,7 @@ impl<D: Database> Participant<D> {
             }
             Err(Broken::Refused(reply)) => {
                 roll_back(tx.into_inner()).await;
-                self.store_refusal(command, reply, is_first).await
+                self.store_refusal(&claim, reply, is_first).await
             }
             Err(broken) => {
                 let tried = broken.told::<D>();
@@ -190,13 +196,13 @@ impl<D: Database> Participant<D> {
         &self,
         tx: &mut Tx<D>,
         command: &Command,
+        claim: &Claim<'_>,
         about: &About,
         is_first: &mut bool,
     ) -> Result<Reached, Broken> {
-        let claim = claim(command);
-        let row = D::claim(tx, &claim).await?;
+        let row = D::claim(tx, claim).await?;
         *is_first = row.state == State::Claimed;
-        if let Some(answer) = said_of_an_action(self.action_verdict(&row, command)) {
+        if let Some(answer) = said_of_an_action(self.action_verdict(&row, asked(command, claim))) {
             return Ok(Reached::Again(answer));
         }
         let Some(handler) = self.0.actions.get(&command.name) else {
@@ -211,7 +217,9 @@ impl<D: Database> Participant<D> {
             Ok(Err(Ending::Failed(failed))) => return Err(Broken::Handler(failed)),
             Err(_) => return Err(Broken::Panicked),
         };
-        D::answer(tx, &claim, State::Completed, &result).await?;
+        if !D::answer(tx, claim, State::Completed, &result).await? {
+            return Err(Broken::Ended);
+        }
         Ok(Reached::Done(Answer::Completed(result)))
     }
 
@@ -219,22 +227,24 @@ impl<D: Database> Participant<D> {
         &self,
         tx: &mut Tx<D>,
         command: &Command,
+        claim: &Claim<'_>,
         about: &About,
     ) -> Result<Reached, Broken> {
-        let claim = claim(command);
-        let Both { own, action } = self.claim_both(tx, &claim).await?;
+        let Both { own, action } = self.claim_both(tx, claim).await?;
         let Some(said) = &command.undo else {
             return Ok(Reached::Again(Answer::breach("MISSING_FIELD", "it says of no outcome")));
         };
-        let result = match self.compensation_verdict(&own, &action, command, said.completed) {
+        let asked = asked(command, claim);
+        let result = match self.compensation_verdict(&own, &action, asked, said.completed) {
             Compensation::Again { undone } => {
                 info!(undone, "said again");
                 return Ok(Reached::Again(Answer::Undone(undone)));
             }
             Compensation::KeyReused => return Ok(Reached::Again(key_reused())),
+            Compensation::LeftBehind => return Ok(Reached::Again(left_behind())),
             Compensation::Nothing => {
                 info!("there is nothing to undo; its action will not run any more");
-                D::answer_both(tx, &claim, State::Nothing, "false").await?;
+                D::answer_both(tx, claim, State::Nothing, "false").await?;
                 return Ok(Reached::Done(Answer::Undone(false)));
             }
             Compensation::Run(result) => result,
@@ -256,16 +266,17 @@ impl<D: Database> Participant<D> {
             Ok(Err(Unable::BadData(why))) => return Err(Broken::BadData(why)),
             Err(_) => return Err(Broken::Panicked),
         }
-        D::answer_both(tx, &claim, State::Undone, "true").await?;
+        if !D::answer_both(tx, claim, State::Undone, "true").await? {
+            return Err(Broken::Ended);
+        }
         Ok(Reached::Done(Answer::Undone(true)))
     }
 
     /// Stores a refusal whose transaction was rolled back; says what is there by now otherwise.
-    async fn store_refusal(&self, command: &Command, reply: String, is_first: bool) -> Tried {
-        let claim = claim(command);
+    async fn store_refusal(&self, claim: &Claim<'_>, reply: String, is_first: bool) -> Tried {
         let stored = async {
             let mut connection = self.0.pool.acquire().await?;
-            D::refuse(&mut connection, &claim, &reply, is_first).await
+            D::refuse(&mut connection, claim, &reply, is_first).await
         };
         match stored.await {
             Ok(true) => Tried::Answered(Answer::Refused(reply)),
@@ -276,15 +287,15 @@ impl<D: Database> Participant<D> {
     }
 
     #[cfg(not(feature = "mistakes"))]
-    fn action_verdict(&self, row: &Row, command: &Command) -> Action {
-        guard::action(row, asked(command))
+    fn action_verdict(&self, row: &Row, asked: Asked<'_>) -> Action {
+        guard::action(row, asked)
     }
 
     #[cfg(feature = "mistakes")]
-    fn action_verdict(&self, row: &Row, command: &Command) -> Action {
+    fn action_verdict(&self, row: &Row, asked: Asked<'_>) -> Action {
         match self.0.mistake {
-            Some(mistake) => mistake.action(row, asked(command)),
-            None => guard::action(row, asked(command)),
+            Some(mistake) => mistake.action(row, asked),
+            None => guard::action(row, asked),
         }
     }
 
@@ -293,10 +304,10 @@ impl<D: Database> Participant<D> {
         &self,
         own: &Row,
         action: &Row,
-        command: &Command,
+        asked: Asked<'_>,
         completed: bool,
     ) -> Compensation {
-        guard::compensation(own, action, asked(command), completed)
+        guard::compensation(own, action, asked, completed)
     }
 
     #[cfg(feature = "mistakes")]
@@ -304,12 +315,12 @@ impl<D: Database> Participant<D> {
         &self,
         own: &Row,
         action: &Row,
-        command: &Command,
+        asked: Asked<'_>,
         completed: bool,
     ) -> Compensation {
         match self.0.mistake {
-            Some(mistake) => mistake.compensation(own, action, asked(command), completed),
-            None => guard::compensation(own, action, asked(command), completed),
+            Some(mistake) => mistake.compensation(own, action, asked, completed),
+            None => guard::compensation(own, action, asked, completed),
         }
     }
 
@@ -330,7 +341,7 @@ impl<D: Database> Participant<D> {
             round: claim.round,
             body_sha256: *claim.body_sha256,
             state: State::Claimed,
-            reply: None,
+            reply: Some(claim.mark.to_owned()),
         };
         Ok(Both { own, action: found.map_or(fresh, |(_, row)| row) })
     }
@@ -348,6 +359,14 @@ impl Broken {
             Self::Panicked => {
                 error!("not now: the handler panicked; nothing was changed");
                 return Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"));
+            }
+            Self::Ended => {
+                error!(
+                    "whether it was done is not known: the handler has ended the transaction that \
+                     it was given, so what it did after that is not undone, and no answer is \
+                     stored. A handler does neither COMMIT nor ROLLBACK"
+                );
+                return Tried::Answered(Answer::Unknown);
             }
             Self::BadData(why) => {
                 error!("the action's result is none of the compensation's type: {why}");
@@ -423,7 +442,18 @@ fn said_of_an_action(verdict: Action) -> Option<Answer> {
             Some(Answer::Refused(error.to_string()))
         }
         Action::KeyReused => Some(key_reused()),
+        Action::LeftBehind => Some(left_behind()),
     }
+}
+
+fn left_behind() -> Answer {
+    error!(
+        "whether it was done is not known: a claim without an answer was committed. A handler has \
+         committed the transaction that it was given (by COMMIT, or by a statement with which \
+         MySQL commits, such as CREATE TABLE) and then failed or died. Only a person can tell: \
+         set the row of amends_guard to what is true"
+    );
+    Answer::Unknown
 }
 
 fn key_reused() -> Answer {
@@ -431,16 +461,17 @@ fn key_reused() -> Answer {
     Answer::breach("KEY_REUSED", "this idempotency key came before with another body")
 }
 
-fn claim(command: &Command) -> Claim<'_> {
+fn claim<'a>(command: &'a Command, mark: &'a str) -> Claim<'a> {
     Claim {
         saga_id: &command.saga_id,
         step: &command.id.step_name,
         direction: command.direction().as_str(),
         round: command.id.round,
         body_sha256: &command.body_sha256,
+        mark,
     }
 }
 
-fn asked(command: &Command) -> Asked<'_> {
-    Asked { round: command.round(), body_sha256: &command.body_sha256 }
+fn asked<'a>(command: &Command, claim: &Claim<'a>) -> Asked<'a> {
+    Asked { round: command.round(), body_sha256: claim.body_sha256, mark: claim.mark }
 }

@@ -52,7 +52,7 @@ impl Sealed for MySql {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard \
                    SET state = ?, reply = ?, round = ?, body_sha256 = ?, \
                    written_at = UTC_TIMESTAMP(6) \
@@ -65,7 +65,7 @@ impl Sealed for MySql {
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(claim.direction);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn answer_both(
@@ -73,23 +73,25 @@ impl Sealed for MySql {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
+        // From left to right: the first looks at the state as it was.
         let sql = "UPDATE amends_guard SET \
-                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ? END, \
-                   reply = CASE direction WHEN 'action' THEN reply ELSE ? END, \
+                   reply = CASE WHEN direction = 'compensation' THEN ? \
+                                WHEN state = 'claimed' THEN NULL ELSE reply END, \
                    round = CASE direction WHEN 'action' THEN round ELSE ? END, \
                    body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ? END, \
-                   written_at = UTC_TIMESTAMP(6) \
+                   written_at = UTC_TIMESTAMP(6), \
+                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ? END \
                    WHERE saga_id = ? AND step = ? \
                    AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
         let answer = sqlx::query(sql)
-            .bind(state.as_str())
             .bind(reply)
             .bind(i32::from(claim.round))
             .bind(&claim.body_sha256[..])
+            .bind(state.as_str())
             .bind(claim.saga_id)
             .bind(claim.step);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn refuse(
@@ -167,18 +169,22 @@ fn claim_sql(claim: &Claim<'_>, directions: &[&str]) -> String {
     let saga_id = text("ascii", claim.saga_id);
     let step = text("utf8mb4", claim.step);
     let sha256 = hex(claim.body_sha256);
+    let mark = text("utf8mb4", claim.mark);
     let list = |entry: &dyn Fn(&str) -> String| {
         directions.iter().map(|direction| entry(direction)).collect::<Vec<_>>().join(", ")
     };
     let values = list(&|direction| {
         let direction = text("ascii", direction);
         let round = claim.round;
-        format!("({saga_id}, {step}, {direction}, {round}, {sha256}, 'claimed', UTC_TIMESTAMP(6))")
+        format!(
+            "({saga_id}, {step}, {direction}, {round}, {sha256}, 'claimed', {mark}, \
+             UTC_TIMESTAMP(6))"
+        )
     });
     let among = list(&|direction| text("ascii", direction));
     format!(
         "INSERT INTO amends_guard \
-         (saga_id, step, direction, round, body_sha256, state, written_at) VALUES {values} \
+         (saga_id, step, direction, round, body_sha256, state, reply, written_at) VALUES {values} \
          ON DUPLICATE KEY UPDATE round = amends_guard.round; \
          SELECT direction, round, body_sha256, state, reply FROM amends_guard \
          WHERE saga_id = {saga_id} AND step = {step} AND direction IN ({among}) FOR UPDATE"

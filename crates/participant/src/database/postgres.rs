@@ -27,8 +27,9 @@ impl Sealed for Postgres {
 
     async fn claim(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
         let sql = "INSERT INTO amends_guard AS g \
-                   (saga_id, step, direction, round, body_sha256, state, written_at) \
-                   VALUES ($1, $2, $3, $4, $5, 'claimed', now()) \
+                   (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
+                   VALUES ($1, $2, $3, $4, $5, 'claimed', $6, \
+                           now()) \
                    ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = g.round \
                    RETURNING g.direction, g.round, g.body_sha256, g.state, g.reply";
         let claimed = sqlx::query(sql)
@@ -36,22 +37,24 @@ impl Sealed for Postgres {
             .bind(claim.step)
             .bind(claim.direction)
             .bind(i32::from(claim.round))
-            .bind(&claim.body_sha256[..]);
+            .bind(&claim.body_sha256[..])
+            .bind(claim.mark);
         read(&claimed.fetch_one(connection).await?).map(|(_, row)| row)
     }
 
     async fn claim_both(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<Both> {
         let sql = "INSERT INTO amends_guard AS g \
-                   (saga_id, step, direction, round, body_sha256, state, written_at) \
-                   VALUES ($1, $2, 'compensation', $3, $4, 'claimed', now()), \
-                          ($1, $2, 'action', $3, $4, 'claimed', now()) \
+                   (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
+                   VALUES ($1, $2, 'compensation', $3, $4, 'claimed', $5, now()), \
+                          ($1, $2, 'action', $3, $4, 'claimed', $5, now()) \
                    ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = g.round \
                    RETURNING g.direction, g.round, g.body_sha256, g.state, g.reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(i32::from(claim.round))
-            .bind(&claim.body_sha256[..]);
+            .bind(&claim.body_sha256[..])
+            .bind(claim.mark);
         both(claimed.fetch_all(connection).await?.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -60,7 +63,7 @@ impl Sealed for Postgres {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard \
                    SET state = $1, reply = $2, round = $3, body_sha256 = $4, written_at = now() \
                    WHERE saga_id = $5 AND step = $6 AND direction = $7";
@@ -72,7 +75,7 @@ impl Sealed for Postgres {
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(claim.direction);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn answer_both(
@@ -80,23 +83,24 @@ impl Sealed for Postgres {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard SET \
-                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE $1 END, \
-                   reply = CASE direction WHEN 'action' THEN reply ELSE $2 END, \
-                   round = CASE direction WHEN 'action' THEN round ELSE $3 END, \
-                   body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE $4 END, \
-                   written_at = now() \
+                   reply = CASE WHEN direction = 'compensation' THEN $1 \
+                                WHEN state = 'claimed' THEN NULL ELSE reply END, \
+                   round = CASE direction WHEN 'action' THEN round ELSE $2 END, \
+                   body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE $3 END, \
+                   written_at = now(), \
+                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE $4 END \
                    WHERE saga_id = $5 AND step = $6 \
                    AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
         let answer = sqlx::query(sql)
-            .bind(state.as_str())
             .bind(reply)
             .bind(i32::from(claim.round))
             .bind(&claim.body_sha256[..])
+            .bind(state.as_str())
             .bind(claim.saga_id)
             .bind(claim.step);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn refuse(

@@ -8,7 +8,7 @@ mod messages;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Pool, Row as _, Sqlite, Transaction};
+use sqlx::{Connection as _, Pool, Row as _, SqlSafeStr as _, Sqlite, Transaction};
 
 use super::{Both, Claim, Database, Sealed, both, row};
 use crate::guard::{Row, State};
@@ -25,13 +25,23 @@ impl Sealed for Sqlite {
     }
 
     async fn begin(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
-        pool.begin_with("BEGIN IMMEDIATE").await
+        loop {
+            let connection = pool.acquire().await?;
+            // A handler has ended the transaction of the command before, and sqlx, which was not
+            // told so, begins no other on this one.
+            if connection.is_in_transaction() {
+                connection.close().await?;
+                continue;
+            }
+            return Transaction::begin(connection, Some("BEGIN IMMEDIATE".into_sql_str())).await;
+        }
     }
 
     async fn claim(connection: &mut SqliteConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
         let sql = "INSERT INTO amends_guard \
-                   (saga_id, step, direction, round, body_sha256, state, written_at) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, 'claimed', strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
+                   (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, 'claimed', ?6, \
+                           strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
                    ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = round \
                    RETURNING direction, round, body_sha256, state, reply";
         let claimed = sqlx::query(sql)
@@ -39,7 +49,8 @@ impl Sealed for Sqlite {
             .bind(claim.step)
             .bind(claim.direction)
             .bind(i32::from(claim.round))
-            .bind(&claim.body_sha256[..]);
+            .bind(&claim.body_sha256[..])
+            .bind(claim.mark);
         read(&claimed.fetch_one(connection).await?).map(|(_, row)| row)
     }
 
@@ -48,18 +59,20 @@ impl Sealed for Sqlite {
         claim: &Claim<'_>,
     ) -> sqlx::Result<Both> {
         let sql = "INSERT INTO amends_guard \
-                   (saga_id, step, direction, round, body_sha256, state, written_at) \
+                   (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
                    VALUES \
-                   (?1, ?2, 'compensation', ?3, ?4, 'claimed', \
+                   (?1, ?2, 'compensation', ?3, ?4, 'claimed', ?5, \
                     strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), \
-                   (?1, ?2, 'action', ?3, ?4, 'claimed', strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
+                   (?1, ?2, 'action', ?3, ?4, 'claimed', ?5, \
+                    strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
                    ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = round \
                    RETURNING direction, round, body_sha256, state, reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(i32::from(claim.round))
-            .bind(&claim.body_sha256[..]);
+            .bind(&claim.body_sha256[..])
+            .bind(claim.mark);
         both(claimed.fetch_all(connection).await?.iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -68,7 +81,7 @@ impl Sealed for Sqlite {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard SET state = ?1, reply = ?2, round = ?3, body_sha256 = ?4, \
                    written_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') \
                    WHERE saga_id = ?5 AND step = ?6 AND direction = ?7";
@@ -80,7 +93,7 @@ impl Sealed for Sqlite {
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(claim.direction);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn answer_both(
@@ -88,23 +101,24 @@ impl Sealed for Sqlite {
         claim: &Claim<'_>,
         state: State,
         reply: &str,
-    ) -> sqlx::Result<()> {
+    ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard SET \
-                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ?1 END, \
-                   reply = CASE direction WHEN 'action' THEN reply ELSE ?2 END, \
-                   round = CASE direction WHEN 'action' THEN round ELSE ?3 END, \
-                   body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ?4 END, \
-                   written_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now') \
+                   reply = CASE WHEN direction = 'compensation' THEN ?1 \
+                                WHEN state = 'claimed' THEN NULL ELSE reply END, \
+                   round = CASE direction WHEN 'action' THEN round ELSE ?2 END, \
+                   body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ?3 END, \
+                   written_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
+                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ?4 END \
                    WHERE saga_id = ?5 AND step = ?6 \
                    AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
         let answer = sqlx::query(sql)
-            .bind(state.as_str())
             .bind(reply)
             .bind(i32::from(claim.round))
             .bind(&claim.body_sha256[..])
+            .bind(state.as_str())
             .bind(claim.saga_id)
             .bind(claim.step);
-        answer.execute(connection).await.map(drop)
+        Ok(answer.execute(connection).await?.rows_affected() > 0)
     }
 
     async fn refuse(

@@ -4,14 +4,16 @@ use super::*;
 
 const OURS: [u8; 32] = [1; 32];
 const OTHER: [u8; 32] = [2; 32];
+const MARK: &str = "ours";
 
 fn asked(round: u16) -> Asked<'static> {
-    Asked { round: NonZeroU16::new(round).unwrap(), body_sha256: &OURS }
+    Asked { round: NonZeroU16::new(round).unwrap(), body_sha256: &OURS, mark: MARK }
 }
 
 fn row(state: State, round: u16) -> Row {
     let reply = match state {
-        State::Claimed | State::Tombstone => None,
+        State::Claimed => Some(MARK.to_owned()),
+        State::Tombstone => None,
         state => Some(format!("\"{}\"", state.as_str())),
     };
     Row { round, body_sha256: OURS, state, reply }
@@ -104,6 +106,21 @@ fn an_effect_without_a_record_is_undone_when_the_command_says_that_it_was() {
     assert_eq!(compensation(&fresh, &fresh, asked(1), true), Compensation::RunUnrecorded);
     let tombstone = row(State::Tombstone, 1);
     assert_eq!(compensation(&fresh, &tombstone, asked(1), true), Compensation::Nothing);
+}
+
+#[test]
+fn a_claim_that_was_left_behind_is_not_taken_for_a_new_row() {
+    let fresh = row(State::Claimed, 1);
+    for mark in [None, Some("another's".to_owned())] {
+        let left = Row { reply: mark, ..row(State::Claimed, 1) };
+        for completed in [false, true] {
+            assert_eq!(action(&left, asked(1)), Action::LeftBehind);
+            let own = compensation(&left, &fresh, asked(1), completed);
+            assert_eq!(own, Compensation::LeftBehind);
+            let of_action = compensation(&fresh, &left, asked(1), completed);
+            assert_eq!(of_action, Compensation::LeftBehind);
+        }
+    }
 }
 
 #[test]

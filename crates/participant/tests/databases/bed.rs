@@ -54,6 +54,12 @@ pub(crate) trait Tested: Database {
         amount: i64,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
+    /// Says a statement that cannot be prepared.
+    fn say(
+        connection: &mut Self::Connection,
+        sql: &'static str,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     fn amounts(
         pool: &Pool<Self>,
         saga_id: &str,
@@ -87,6 +93,10 @@ macro_rules! tested {
             ) -> sqlx::Result<()> {
                 let entry = sqlx::query($enter).bind(saga_id).bind(step).bind(effect).bind(amount);
                 entry.execute(connection).await.map(drop)
+            }
+
+            async fn say(connection: &mut Self::Connection, sql: &'static str) -> sqlx::Result<()> {
+                sqlx::raw_sql(sql).execute(connection).await.map(drop)
             }
 
             async fn amounts(
@@ -223,6 +233,14 @@ async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -
         }
     }
     match work.end.as_str() {
+        "commit and fail" => {
+            D::say(tx, "COMMIT").await?;
+            Err(std::io::Error::other("after its own commit").into())
+        }
+        "roll back" => {
+            D::say(tx, "ROLLBACK").await?;
+            Ok(Receipt { amount: work.amount, attempt: about.attempt() })
+        }
         "publish and fail" => Err(std::io::Error::other("after it published").into()),
         "refuse" => Err(Refused::new("NO", format!("round {}", about.round())).into()),
         "fail" => Err(std::io::Error::other("the secret host db-7 is away").into()),
@@ -236,6 +254,11 @@ async fn undo<D: Tested>(gate: Gate, tx: &mut Tx<D>, done: Receipt, about: &Abou
     gate.pass().await;
     match about.data_as::<Work>()?.end.as_str() {
         "fail to undo" => Err(std::io::Error::other("not yet").into()),
+        "commit and fail to undo" => {
+            D::say(tx, "COMMIT").await?;
+            Err(std::io::Error::other("after its own commit").into())
+        }
+        "roll back the undo" => Ok(D::say(tx, "ROLLBACK").await?),
         _ => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ mod answers;
 mod at_once;
 mod bed;
 mod cost;
+mod ended;
 mod faults;
 mod messages;
 mod mistakes;

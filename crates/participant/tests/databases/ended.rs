@@ -1,0 +1,83 @@
+//! A handler that ends the guard's transaction by itself. What it did cannot be taken back, so all
+//! that is left is to say that nobody knows, and to do nothing twice.
+
+use amends_participant::{Answer, Participant};
+
+use crate::bed::{
+    Bed, Gate, SERVICE, Saga, Tested, business, code_of, completed, on_each_database,
+};
+
+on_each_database! {
+    an_action_that_committed_and_failed_does_not_run_again
+    an_undo_that_committed_and_failed_does_not_run_again
+    an_answer_that_is_not_stored_is_not_said
+    a_connection_is_of_use_after_its_transaction_was_ended
+}
+
+fn is_unknown(answer: &Answer) -> bool {
+    (answer.status(), code_of(answer).as_str()) == (500, "OUTCOME_UNKNOWN")
+}
+
+async fn an_action_that_committed_and_failed_does_not_run_again<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    let action = saga.action_that("commit and fail");
+    assert_eq!(bed.tell(&action).await.status(), 503);
+    for body in [&action, &saga.undo(), &action, &saga.undo_of(2, None)] {
+        let answer = bed.tell(body).await;
+        assert!(is_unknown(&answer), "{answer:?}");
+    }
+    assert_eq!(bed.effects(saga).await, (1, 0));
+    // A person has looked.
+    let sql = format!(
+        "UPDATE amends_guard SET state = 'completed', reply = '{}' WHERE saga_id = '{}'",
+        crate::bed::RESULT,
+        saga.0
+    );
+    assert_eq!(D::run(&bed.pool, sql).await.unwrap(), 1);
+    assert_eq!(bed.tell(&action).await, completed());
+    assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));
+    assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+async fn an_undo_that_committed_and_failed_does_not_run_again<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.action()).await, completed());
+    let undo =
+        |round| saga.undo_with(round, None, br#"{"amount":5,"end":"commit and fail to undo"}"#);
+    assert_eq!(bed.tell(&undo(1)).await.status(), 503);
+    for round in [1, 1, 2] {
+        let answer = bed.tell(&undo(round)).await;
+        assert!(is_unknown(&answer), "{answer:?}");
+    }
+    assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+async fn an_answer_that_is_not_stored_is_not_said<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    let answer = bed.tell(&saga.action_that("roll back")).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(bed.tell(&saga.action()).await, completed());
+    let undo = saga.undo_with(1, None, br#"{"amount":5,"end":"roll back the undo"}"#);
+    let answer = bed.tell(&undo).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));
+    assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+async fn a_connection_is_of_use_after_its_transaction_was_ended<D: Tested>(bed: &Bed<D>) {
+    let bed = Bed {
+        pool: bed.pool.clone(),
+        participant: business(
+            Participant::builder(SERVICE, bed.pool.clone()),
+            Gate::standing_open(),
+        )
+        .build(),
+    };
+    for _ in 0..2 * crate::bed::CONNECTIONS {
+        bed.tell(&Saga::new().action_that("roll back")).await;
+        bed.tell(&Saga::new().action_that("commit and fail")).await;
+    }
+    for _ in 0..2 * crate::bed::CONNECTIONS {
+        assert_eq!(bed.tell(&Saga::new().action()).await, completed());
+    }
+}
