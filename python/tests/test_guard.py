@@ -8,6 +8,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from amends_participant import (
     Unknown,
 )
 from amends_participant.database import Returned
+from amends_participant.database.alchemy import AlchemyTransaction
 from amends_participant.testing import command_body
 from conftest import Shop, Stage, make, open_shop
 
@@ -316,6 +318,27 @@ async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
     assert await sell(shop, saga) == Unknown("ClaimLeftBehind")
     assert await take_back(shop, saga) == Unknown("ClaimLeftBehind")
     assert shop.ran == ["sell"]
+
+
+async def test_a_driver_that_does_not_tell_that_a_row_was_there_has_nothing_done_twice(
+    tmp_path: Path, saga: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MySQL says it by the id of its answer. Where that is lost, the answer finds no claim."""
+    told = AlchemyTransaction.statement
+
+    async def untold(
+        transaction: AlchemyTransaction, sql: str, parameters: Mapping[str, Any]
+    ) -> Returned:
+        return replace(await told(transaction, sql, parameters), last_id=0)
+
+    async with make("as mysql", tmp_path) as stage:
+        shop = await open_shop(stage)
+        assert await sell(shop, saga) == SOLD
+        with monkeypatch.context() as patched:
+            patched.setattr(AlchemyTransaction, "statement", untold)
+            assert isinstance(await sell(shop, saga), Transient)
+        assert await shop.standing() == 1
+        assert await sell(shop, saga) == SOLD
 
 
 async def test_the_tables_may_be_created_by_many_at_once(stage: Stage) -> None:

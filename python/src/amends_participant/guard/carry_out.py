@@ -197,7 +197,9 @@ class _Guard:
     async def answer_action(self, state: State, reply: str) -> None:
         """Turns the claim into an answer."""
         self._held(
-            await self._statement(self._dialect.answer_action, state=state.value, reply=reply)
+            await self._statement(
+                self._dialect.answer_action, state=state.value, reply=reply, claim=self._claim
+            )
         )
 
     async def answer_compensation(self, state: State, reply: str) -> None:

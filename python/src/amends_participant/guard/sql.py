@@ -88,7 +88,9 @@ def _dialect(
         answer_action=(
             "UPDATE amends_guard SET state = :state, reply = :reply, round = :round,"
             f" body_sha256 = {digest}, written_at = {now}"
+            # Where the claim is not there, nothing is answered over what is.
             f" WHERE {_KEY} AND direction = 'action'"
+            " AND (state = 'refused' OR state = 'claimed' AND reply = :claim)"
         ),
         # MySQL sets one column after the other: `state`, which others read, is the last.
         answer_compensation=(
@@ -99,7 +101,7 @@ def _dialect(
             f" body_sha256 = CASE WHEN direction = 'compensation' THEN {digest}"
             f" ELSE body_sha256 END, written_at = {now},"
             " state = CASE WHEN direction = 'compensation' THEN :state ELSE 'tombstone' END"
-            f" WHERE {_KEY} AND (direction = 'compensation' OR state IN ('claimed', 'refused'))"
+            f" WHERE {_KEY} AND state IN ('claimed', 'nothing', 'refused')"
         ),
         store_refusal=(
             f"INSERT INTO amends_guard ({_COLUMNS})"
