@@ -12,6 +12,10 @@ use sha2::{Digest, Sha256};
 /// The largest body that is read: the engine sends no input over 256 KiB, twice at most in a body.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// The longest name of a command, with its service, in characters: a definition's names have 64
+/// bytes each. It goes into logs, and back to its sender.
+pub const COMMAND_CHARS_MAX: usize = 200;
+
 /// The longest name of a step, in characters: it is part of the guard's key.
 pub const STEP_CHARS_MAX: usize = 80;
 
@@ -79,17 +83,22 @@ impl Command {
     ) -> Result<Self, Breach> {
         let fields = Fields::of(body)?;
         let command = fields.text("command")?;
+        if command.chars().count() > COMMAND_CHARS_MAX {
+            let why = format!("the command's name has over {COMMAND_CHARS_MAX} characters");
+            return Err(Breach::new("BAD_FIELD", why));
+        }
+        // Shown in quotes: a name of somebody else's making begins no line in a log.
         let Some((owner, own_name)) = command.rsplit_once('.') else {
             let why = format!("the command is {command:?}; it reads <Service>.<Command>");
             return Err(Breach::new("BAD_FIELD", why));
         };
         if owner != service {
             let why =
-                format!("the command is {owner}'s, and this is {service}: see where it is sent");
+                format!("the command is of {owner:?}, and this is {service}: see where it is sent");
             return Err(Breach::new("FOREIGN_COMMAND", why));
         }
         if name.is_some_and(|name| name != own_name) {
-            let why = format!("the body's command is {own_name}, the path's is another");
+            let why = format!("the body's command is {own_name:?}, the path's is another");
             return Err(Breach::new("WRONG_PATH", why));
         }
         let id = fields.id()?;

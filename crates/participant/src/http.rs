@@ -72,7 +72,7 @@ async fn answer<D: Database>(
 impl<D: Database> Http<D> {
     async fn answer(&self, name: &str, request: Request) -> Response<Body> {
         if !self.participant.knows(name) {
-            warn!("{} has no command {name}", self.participant.service());
+            warn!("{} has no command {name:?}", self.participant.service());
             // Not JSON: of an undo that would say that there is nothing to undo.
             let what = format!("{} has no command {name}\n", self.participant.service());
             return text(StatusCode::NOT_FOUND, what);

@@ -129,10 +129,10 @@ impl<D: Database> Participant<D> {
         let (service, name) = (self.service(), &command.name);
         let answer = if self.knows(name) {
             let why =
-                format!("{name} is {there} of {service}, and came as {}", command.direction());
+                format!("{name:?} is {there} of {service}, and came as {}", command.direction());
             Answer::breach("WRONG_DIRECTION", why)
         } else {
-            Answer::breach("UNKNOWN_COMMAND", format!("{service} has no command {name}"))
+            Answer::breach("UNKNOWN_COMMAND", format!("{service} has no command {name:?}"))
         };
         warn!("breach of the protocol: {}", answer.body());
         Some(answer)

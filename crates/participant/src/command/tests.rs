@@ -124,6 +124,23 @@ fn a_field_that_is_said_twice_is_two_commands() {
 }
 
 #[test]
+fn no_name_of_a_sender_begins_a_line_or_fills_a_log() {
+    let evil = "Evil\r\nWARN forged\u{1b}[2J";
+    for name in [format!("{evil}.Act"), format!("LedgerService.{evil}"), evil.to_owned()] {
+        let mut fields: Value = serde_json::from_slice(&body(false, 1)).unwrap();
+        fields["command"] = name.into();
+        let text = fields.to_string().into();
+        let breach = Command::read("LedgerService", Some("Act"), &(), &text).unwrap_err();
+        assert!(!breach.to_string().contains(char::is_control), "{breach}");
+    }
+    let mut fields: Value = serde_json::from_slice(&body(false, 1)).unwrap();
+    fields["command"] = format!("{}.Act", "x".repeat(100_000)).into();
+    let breach = read(&fields.to_string().into()).unwrap_err();
+    assert_eq!(breach.code(), "BAD_FIELD");
+    assert!(breach.to_string().len() < 200);
+}
+
+#[test]
 fn nothing_of_a_body_is_shown() {
     let shown = format!("{:?}", read(&body(true, 1)).unwrap());
     assert!(!shown.contains("kettle"), "{shown}");
