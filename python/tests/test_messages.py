@@ -293,6 +293,27 @@ async def test_a_broker_that_is_down_gets_it_later(small_shop: Shop, saga: str) 
     assert {reply["type"] for reply in replies(channel)} == {"SagaStepCompleted", "SagaStepFailed"}
 
 
+async def test_a_broker_that_goes_away_does_not_end_the_service(
+    small_shop: Shop, saga: str
+) -> None:
+    class Away(MemoryChannel):
+        times_away = 2
+
+        async def receive(self) -> Delivery:
+            if self.times_away > 0:
+                self.times_away -= 1
+                raise ConnectionError("the broker is away")
+            return await super().receive()
+
+    channel = Away()
+    await channel.send(command_body("Shop.Sell", {"item": "kettle"}, saga_id=saga))
+    task = asyncio.create_task(small_shop.participant.serve(channel))
+    await asyncio.wait_for(channel.has_published(1), 30)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert await small_shop.standing() == 1
+
+
 async def test_a_lost_commit_gets_no_reply_and_is_given_back(shop: Shop, saga: str) -> None:
     async with serving(shop) as channel:
         with losing_commits(shop.participant, hold=True, times=1):

@@ -22,6 +22,9 @@ from .replies import reply_of
 if TYPE_CHECKING:
     from ..participant import Participant
 
+AGAIN_AFTER_S = 0.2
+"""After a broker could not be asked for the next command."""
+
 _log = logging.getLogger("amends_participant")
 
 
@@ -44,7 +47,7 @@ class Serving:
         try:
             while True:
                 await room.acquire()
-                delivery = await self._channel.receive()
+                delivery = await self._next()
                 task = asyncio.create_task(self._settle(delivery))
                 self._at_work.add(task)
                 task.add_done_callback(self._at_work.discard)
@@ -54,6 +57,15 @@ class Serving:
                 await asyncio.wait(list(self._at_work))
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
+
+    async def _next(self) -> Delivery:
+        """A broker that is away comes back: until then it is asked again."""
+        while True:
+            try:
+                return await self._channel.receive()
+            except Exception as e:
+                _log.warning("no command can be received: %s", type(e).__name__, exc_info=True)
+                await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _settle(self, delivery: Delivery) -> None:
         """Settles a delivery once. If the broker does not take that, it delivers it again, which
