@@ -143,3 +143,40 @@ pub(crate) async fn more_than_may_be_at_work_are_told_later<D: Tested>(bed: &Bed
     assert_eq!(at_work.await.unwrap().status(), 200);
     assert_eq!(narrow.tell(&other.action()).await, completed());
 }
+
+/// As a server is set whose owner wants every transaction strict.
+async fn check_strict<D: Tested>(pool: sqlx::Pool<D>) {
+    let bed = Bed::on(pool, None, Gate::standing_open()).await;
+    many_copies_at_once_run_once(&bed).await;
+    many_refusals_at_once_are_one(&bed).await;
+    an_undo_waits_for_the_action_at_work(&bed).await;
+    an_action_waits_for_the_undo_at_work(&bed).await;
+    actions_and_undos_in_any_order_leave_the_ledger_exact(&bed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_meet_once_where_postgres_isolates_more() {
+    let url = tokio::task::spawn_blocking(crate::bed::postgres_url).await.unwrap();
+    for level in ["repeatable read", "serializable"] {
+        let options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
+        let options = options.options([("default_transaction_isolation", level)]);
+        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(crate::bed::CONNECTIONS);
+        check_strict(pool.connect_with(options).await.unwrap()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_meet_once_where_mariadb_isolates_more_or_less() {
+    let url = tokio::task::spawn_blocking(crate::bed::mariadb_url).await.unwrap();
+    for level in ["READ COMMITTED", "SERIALIZABLE"] {
+        let pool = sqlx::mysql::MySqlPoolOptions::new()
+            .max_connections(crate::bed::CONNECTIONS)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    let sql = format!("SET SESSION TRANSACTION ISOLATION LEVEL {level}");
+                    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await.map(drop)
+                })
+            });
+        check_strict(pool.connect(&url).await.unwrap()).await;
+    }
+}
