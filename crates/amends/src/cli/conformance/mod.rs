@@ -17,7 +17,8 @@ use super::rehearse::{finish, patience, shown};
 use super::serve::binder::http_service;
 use super::{Outcome, Session, client, input};
 use crate::rehearse::{
-    Drill, Fault, Participants, Patience, Play, Sample, Suite, Talk, Unrehearsed, Wanted, rehearse,
+    Cell, Drill, Fault, Participants, Patience, Play, Report, Sample, Suite, Talk, Unrehearsed,
+    Wanted, rehearse,
 };
 use subject::FenceWord;
 
@@ -125,7 +126,9 @@ impl Conformance {
         let wanted = Wanted { drills: &|drill| only.drill(drill), talks: &|talk| only.talk(talk) };
         let report = rehearse(play, sample, Suite::Conformance, wanted, &mut progress).await;
         drop(progress);
-        finish(session, &report.map_err(|error| unsaid(&service, error))?)
+        let report = report.map_err(|error| unsaid(&service, error))?;
+        finish(session, &report)?;
+        only.tried(&report, &service)
     }
 
     /// The service, and a saga of its commands alone.
@@ -188,6 +191,18 @@ impl Only {
 
     fn is_empty(&self) -> bool {
         self.faults.is_empty() && self.talks.is_empty()
+    }
+
+    /// Was all tried that was asked for by name? Who asks for one rule and hears no complaint takes
+    /// it for kept.
+    fn tried(&self, report: &Report, service: &str) -> Outcome {
+        for talk in &self.talks {
+            if let Cell::NotTried(why) = report.cell(talk.rule(), service) {
+                let what = format!("--only {}: it could not be tried: {why}", talk.name());
+                return Err(Failure::new(Exit::Usage, what));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -138,7 +138,11 @@ pub fn of_file(
 /// What makes a step be refused: fields for the one command, or for the one that is named.
 pub fn refused(said: &[String], definition: &Definition) -> Result<Vec<(String, Value)>, Failure> {
     let steps = definition.steps();
-    let read = |text: &str| client::read::<Value>(&input::json("--refused", text)?);
+    let read = |text: &str| {
+        let data: Value = client::read(&input::json("--refused", text)?)?;
+        let what = "--refused takes the fields that are put into the data, as a JSON object";
+        data.is_object().then_some(data).ok_or_else(|| Failure::new(Exit::Usage, what))
+    };
     said.iter()
         .map(|said| {
             let named = said.split_once('=').and_then(|(name, text)| {

@@ -37,8 +37,21 @@ fn what_is_missing_is_said_with_an_example() {
     let data = [&of[..], &["--data", DATA]].concat();
     let unset = ["--secret", "env.NOT_SET_HERE"];
     refused(&[&data[..], &unset].concat(), &["not in the environment (NOT_SET_HERE)"]);
+    let no_fields = ["--refused", "7"];
+    refused(&[&data[..], &no_fields].concat(), &["--refused takes the fields", "a JSON object"]);
     let only = ["--only", "twice"];
     refused(&[&data[..], &only].concat(), &["no scenario \"twice\"", "crash_after", "key_reused"]);
+}
+
+#[test]
+fn a_rule_that_was_asked_for_and_could_not_be_tried_is_no_pass() {
+    let tried = start(Breaks::Nothing);
+    let output = output(&tried, Fence::Barrier, &["--only", "signature"], "table");
+    assert_eq!(output.status.code(), Some(2));
+    let words = String::from_utf8_lossy(&output.stderr);
+    let flat = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("--only signature: it could not be tried"), "{words}");
+    assert!(flat.contains("no secret is said"), "{words}");
 }
 
 #[test]
