@@ -144,6 +144,14 @@ impl Served {
         self.serving.await.unwrap();
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
+
+    /// The same, each reply once: a relay that is stopped between the broker's word and its own
+    /// note of it leaves the message to be published again.
+    async fn end_once(self) -> Vec<Reply> {
+        let mut heard = self.end().await;
+        heard.dedup();
+        heard
+    }
 }
 
 fn outcomes(replies: &[Reply]) -> Vec<Outcome> {
@@ -194,7 +202,7 @@ async fn what_is_no_command_goes_to_the_dead_letters<D: Tested>(pool: Pool<D>) {
     let codes: Vec<_> = reasons.iter().map(|why| why.split(':').next().unwrap()).collect();
     let expected = ["NOT_JSON", "FOREIGN_COMMAND", "UNKNOWN_COMMAND", "TOO_LARGE", "KEY_REUSED"];
     assert_eq!(codes, expected);
-    assert_eq!(served.end().await.len(), 1);
+    assert_eq!(served.end_once().await.len(), 1);
     assert_eq!(bed.effects(saga).await, (1, 0));
 }
 
@@ -214,7 +222,7 @@ async fn where_a_secret_is_set_only_signed_messages_are_taken<D: Tested>(pool: P
     let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
     served.broker.put(saga.action(), attributes);
     eventually("the broker is idle", || served.broker.is_idle()).await;
-    assert_eq!(served.end().await.len(), 1);
+    assert_eq!(served.end_once().await.len(), 1);
     assert_eq!(bed.effects(saga).await, (1, 0));
 }
 
@@ -228,7 +236,7 @@ async fn replies_are_kept_while_the_broker_is_away<D: Tested>(pool: Pool<D>) {
     assert_eq!(bed.effects(saga).await, (1, 0));
     assert_eq!(*served.heard.lock().unwrap(), []);
     served.broker.set_away(false);
-    let heard = served.end().await;
+    let heard = served.end_once().await;
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));
 }
