@@ -29,11 +29,13 @@ async fn what_is_owed_after_a_start_is_sent_at_a_pace_that_doubles_while_answers
     let (disk, ledger) = (Disk::new(), Ledger::default());
     let first = engine(&disk, &ledger, ORDER).await;
     let mut sagas = Vec::new();
-    // The first ones hang, and fill the window of every shard; the others wait for room.
-    let hanging = 4 * Options::default().window;
-    for number in 0..SAGAS {
-        let told = if number < hanging { "hang 1" } else { "do" };
-        sagas.push(begin(&first.handle(), json!({ "Payment.Charge": told })).await);
+    // The first ones hang once, until the window of the last shard is full; the others wait for room.
+    while ledger.asked_in_all("Payment.Charge") < Options::default().window {
+        sagas.push(begin(&first.handle(), json!({ "Payment.Charge": "hang 1" })).await);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while sagas.len() < SAGAS {
+        sagas.push(begin(&first.handle(), json!({ "Payment.Charge": "do" })).await);
     }
     drop(first);
     let before = ledger.asked_in_all("Payment.Charge");
