@@ -49,9 +49,7 @@ impl<D: Database> Participant<D> {
         let mut sent = 0;
         let mut failed = None;
         for (id, message) in batch {
-            let published = timeout(CONFIRMED_WITHIN, channel.publish(&message)).await;
-            let late = || ChannelError(format!("it confirmed nothing in {CONFIRMED_WITHIN:?}"));
-            if let Err(e) = published.unwrap_or_else(|_| Err(late())) {
+            if let Err(e) = publish(channel, &message).await {
                 failed = Some(e);
                 break;
             }
@@ -78,6 +76,13 @@ impl<D: Database> Participant<D> {
             let _ = timeout(LOOK_EVERY, told).await;
         }
     }
+}
+
+/// Publishes, and waits for the broker's word only so long.
+pub(crate) async fn publish(channel: &dyn Channel, message: &Message) -> Result<(), ChannelError> {
+    let published = timeout(CONFIRMED_WITHIN, channel.publish(message)).await;
+    let late = || ChannelError(format!("it confirmed nothing in {CONFIRMED_WITHIN:?}"));
+    published.unwrap_or_else(|_| Err(late()))
 }
 
 /// What is held of the outbox while it is published.

@@ -13,6 +13,7 @@ use crate::channel::{Channel, ChannelError, Received, Tag};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
 use crate::message::{Kind, Message};
+use crate::outbox::publish;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
 
@@ -127,7 +128,8 @@ impl<D: Database> Serving<D> {
             // What is not new is in the guard already: it is said before the message is done with.
             _ => {
                 if let Some(body) = answer.reply(&command.id, command.sending.attempt) {
-                    self.channel.publish(&reply(self.participant.service(), command, body)).await?;
+                    let reply = reply(self.participant.service(), command, body);
+                    publish(&*self.channel, &reply).await?;
                 }
             }
         }
