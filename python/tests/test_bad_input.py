@@ -205,7 +205,7 @@ async def test_what_an_error_says_to_the_outside_is_its_class(
         answer = await http.post("/Sell", content=command_body("Shop.Sell", data, saga_id=saga))
     assert answer.status_code == 503
     assert answer.json() == {
-        "error": {"code": "FAILED", "message": "RuntimeError"},
+        "error": {"code": "HANDLER_FAILED", "message": "RuntimeError"},
         "retryable": True,
     }
     (record,) = caplog.records

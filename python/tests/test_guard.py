@@ -20,6 +20,7 @@ from amends_participant import (
     Completed,
     Database,
     Participant,
+    Refused,
     RefusedWith,
     Transaction,
     Transient,
@@ -29,7 +30,7 @@ from amends_participant import (
 from amends_participant.database import Returned
 from amends_participant.database.alchemy import AlchemyTransaction
 from amends_participant.testing import command_body
-from conftest import Shop, Stage, make, open_shop
+from conftest import MARIADB, Shop, Stage, make, open_shop
 
 SOLD = Completed('{"sold":"kettle"}')
 UNDONE, NOTHING = UndoAnswered(undone=True), UndoAnswered(undone=False)
@@ -94,12 +95,14 @@ async def test_a_refusal_has_no_effect_and_is_asked_anew_by_a_later_round(
 
 
 async def test_an_error_rolls_back_and_stores_nothing(shop: Shop, saga: str) -> None:
-    assert await sell(shop, saga, fail="the till is jammed") == Transient("FAILED", "RuntimeError")
+    assert await sell(shop, saga, fail="the till is jammed") == Transient(
+        "HANDLER_FAILED", "RuntimeError"
+    )
     assert await shop.standing() == 0
     assert await shop.guard(saga) == {}
     assert await sell(shop, saga) == SOLD
     failed = await take_back(shop, saga, data={"fail": "the drawer is jammed"})
-    assert failed == Transient("FAILED", "RuntimeError")
+    assert failed == Transient("HANDLER_FAILED", "RuntimeError")
     assert await shop.standing() == 1
     assert await shop.guard(saga) == {"action": ("completed", 1)}
     assert await take_back(shop, saga) == UNDONE
@@ -288,7 +291,8 @@ async def test_a_command_costs_two_statements_of_the_guard_at_most(shop: Shop) -
 async def test_a_handler_that_ends_the_transaction_is_told_so(
     shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where an adapter can prevent it, it does; where it cannot, it finds it."""
+    """Where a driver prevents it, the handler fails and all is rolled back. Where it cannot, what
+    the handler did since is not undone: nobody knows, and asking again tells nothing."""
 
     @shop.participant.action("Meddle")
     async def meddle(command: dict[str, Any], db: Any) -> None:
@@ -301,10 +305,75 @@ async def test_a_handler_that_ends_the_transaction_is_told_so(
 
     body = command_body("Shop.Meddle", {}, saga_id=saga)
     answer = await shop.participant.carry_out(body)
-    assert isinstance(answer, Transient), answer
+    if "psycopg" in shop.stage.kind and "alchemy" not in shop.stage.kind:
+        assert answer == Transient("HANDLER_FAILED", "ProgrammingError")
+    else:
+        assert answer == Unknown("TransactionEnded", lasts=True)
+        assert "leave COMMIT and ROLLBACK to the guard" in caplog.text
     assert await shop.standing() == 0
     assert await shop.guard(saga) == {}
     assert await sell(shop, saga) == SOLD
+
+
+async def test_a_handler_that_commits_and_then_fails_is_not_said_to_have_changed_nothing(
+    shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert = "INSERT INTO {} (saga_id) VALUES ('{}')"
+
+    @shop.participant.action("CommitAndFail")
+    async def commit_and_fail(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, insert.format(shop.table, command["saga_id"]))
+        await shop.stage.write(db, "COMMIT")
+        raise RuntimeError("the till is jammed")
+
+    @shop.participant.compensation("UndoCommitAndFail")
+    async def undo_commit_and_fail(command: dict[str, Any], db: Any) -> None:
+        await commit_and_fail(command, db)
+
+    unknown = Unknown("HandlerCommitted", lasts=True)
+    later = Unknown("ClaimLeftBehind", lasts=True)
+    body = command_body("Shop.CommitAndFail", {}, saga_id=saga)
+    assert await shop.participant.carry_out(body) == unknown
+    assert "HandlerCommitted: a claim without an answer was committed" in caplog.text
+    assert await shop.participant.carry_out(body) == later
+    assert await shop.guard(saga) == {"action": ("claimed", 1)}
+    other = str(uuid.uuid4())
+    assert await sell(shop, other) == SOLD
+    undo = command_body("Shop.UndoCommitAndFail", {}, saga_id=other, direction="compensation")
+    assert await shop.participant.carry_out(undo) == unknown
+    assert await shop.participant.carry_out(undo) == later
+    assert await shop.standing() == 3
+
+
+async def test_a_handler_that_commits_and_refuses_has_not_refused(shop: Shop, saga: str) -> None:
+    @shop.participant.action("CommitAndRefuse")
+    async def commit_and_refuse(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, f"INSERT INTO {shop.table} (saga_id) VALUES ('{saga}')")
+        await shop.stage.write(db, "COMMIT")
+        raise Refused("NO")
+
+    body = command_body("Shop.CommitAndRefuse", {}, saga_id=saga)
+    for _ in range(2):
+        answer = await shop.participant.carry_out(body)
+        assert answer == Unknown("ClaimLeftBehind", lasts=True)
+    assert await shop.standing() == 1
+
+
+@pytest.mark.parametrize("kind", MARIADB)
+async def test_a_statement_that_commits_by_itself_is_seen_when_the_handler_fails(
+    kind: str, tmp_path: Path, saga: str
+) -> None:
+    """As every change of a table does in MySQL and MariaDB."""
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+
+        @shop.participant.action("Migrate")
+        async def migrate(command: dict[str, Any], db: Any) -> None:
+            await stage.write(db, f"CREATE TABLE {shop.table}_too (id integer)")
+            raise RuntimeError
+
+        answer = await shop.participant.carry_out(command_body("Shop.Migrate", {}, saga_id=saga))
+        assert answer == Unknown("HandlerCommitted", lasts=True)
 
 
 async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
@@ -315,8 +384,9 @@ async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
     await shop.stage.run(
         f"UPDATE amends_guard SET state = 'claimed', reply = 'x' WHERE saga_id = '{saga}'"
     )
-    assert await sell(shop, saga) == Unknown("ClaimLeftBehind")
-    assert await take_back(shop, saga) == Unknown("ClaimLeftBehind")
+    left_behind = Unknown("ClaimLeftBehind", lasts=True)
+    assert await sell(shop, saga) == left_behind
+    assert await take_back(shop, saga) == left_behind
     assert shop.ran == ["sell"]
 
 
@@ -336,7 +406,7 @@ async def test_a_driver_that_does_not_tell_that_a_row_was_there_has_nothing_done
         assert await sell(shop, saga) == SOLD
         with monkeypatch.context() as patched:
             patched.setattr(AlchemyTransaction, "statement", untold)
-            assert isinstance(await sell(shop, saga), Transient)
+            assert await sell(shop, saga) == Unknown("TransactionEnded", lasts=True)
         assert await shop.standing() == 1
         assert await sell(shop, saga) == SOLD
 

@@ -260,7 +260,7 @@ async def test_each_ending_is_logged_once(
         ("INFO", "refused ALREADY_UNDONE"),
         ("INFO", "refused NO"),
         ("INFO", "refused NO (as answered before)"),
-        ("WARNING", "transient FAILED: RuntimeError"),
+        ("WARNING", "transient HANDLER_FAILED: RuntimeError"),
     ]
 
 
@@ -276,7 +276,7 @@ async def test_an_undo_cannot_be_refused(small_shop: Shop, saga: str) -> None:
 
     await participant.carry_out(command_body("Store.Reserve", {}, saga_id=saga))
     undo = command_body("Store.Release", {}, saga_id=saga, direction="compensation")
-    assert await participant.carry_out(undo) == Transient("FAILED", "Refused")
+    assert await participant.carry_out(undo) == Transient("HANDLER_FAILED", "Refused")
     assert await small_shop.guard(saga) == {"action": ("completed", 1)}
 
 

@@ -271,7 +271,7 @@ async def test_a_transient_reply_goes_out_at_once_and_names_its_attempt(
         (reply,) = replies(channel)
     assert reply["type"] == "SagaStepFailed"
     assert (reply["retryable"], reply["attempt"]) == (True, 3)
-    assert reply["error"] == {"code": "FAILED", "message": "RuntimeError"}
+    assert reply["error"] == {"code": "HANDLER_FAILED", "message": "RuntimeError"}
     assert await in_outbox(small_shop) == 0
 
 

@@ -53,9 +53,13 @@ class Transient:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Nobody knows: the commit's answer was lost. To be asked again, and the row will tell."""
+    """Nobody knows. Where the commit's answer was lost it is to be asked again, and the row will
+    tell."""
 
     message: str
+    lasts: bool = False
+    """The handler has ended the guard's transaction: asking again tells nothing, and a person has
+    to look."""
     code: str = "OUTCOME_UNKNOWN"
 
 

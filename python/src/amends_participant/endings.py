@@ -15,6 +15,13 @@ class Refused(Exception):
         self.code, self.message = code, message or code
 
 
+class OutcomeUnknown(Exception):
+    """Nobody knows whether a command was done."""
+
+    lasts: bool
+    """Whether only a person can tell; else the row tells when the command comes again."""
+
+
 class BadData(Exception):
     """The data of a command is not what the handler's type can hold. The text names places and
     types, never values."""

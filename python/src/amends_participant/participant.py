@@ -11,10 +11,8 @@ from .about import About, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
 from .command import UNSAID, Command, Direction, NotACommand, Sending, read_command
 from .database import Database, Transaction
-from .endings import BadData, Refused
+from .endings import BadData, OutcomeUnknown, Refused
 from .guard.carry_out import (
-    ClaimLeftBehind,
-    CommitLost,
     DatabaseUnavailable,
     Done,
     carry_out_action,
@@ -184,9 +182,9 @@ class Participant:
             if not self._open:
                 await self._opened()
             done = await self._done(command, handler, about, reply)
-        except (CommitLost, ClaimLeftBehind) as e:
-            _log.error("unknown OUTCOME_UNKNOWN: %s", type(e).__name__, exc_info=True)
-            return Unknown(type(e).__name__)
+        except OutcomeUnknown as e:
+            _log.error("unknown OUTCOME_UNKNOWN: %s: %s", type(e).__name__, e, exc_info=True)
+            return Unknown(type(e).__name__, e.lasts)
         except DatabaseUnavailable as e:
             _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
             return Transient("DATABASE_UNAVAILABLE", str(e))
@@ -194,8 +192,8 @@ class Participant:
             _log.warning("contract breach BAD_DATA: %s", e)
             return Breach("BAD_DATA", str(e))
         except Exception as e:
-            _log.warning("transient FAILED: %s", type(e).__name__, exc_info=True)
-            return Transient("FAILED", type(e).__name__)
+            _log.warning("transient HANDLER_FAILED: %s", type(e).__name__, exc_info=True)
+            return Transient("HANDLER_FAILED", type(e).__name__)
         _log.log(*_ending(done))
         return done.answer
 

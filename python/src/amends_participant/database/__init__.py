@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..endings import OutcomeUnknown
 from ..guard.sql import Dialect
 from ..messages import sql as messages
 
@@ -94,6 +95,14 @@ async def in_transaction(database: Database, work: Callable[[Transaction], Await
     return done
 
 
-class TransactionEnded(Exception):
+class TransactionEnded(OutcomeUnknown):
     """A handler has committed or rolled back. The transaction is the guard's: what the handler
     does and the answer must be durable together. Leave both to the guard."""
+
+    lasts = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the handler has ended the transaction that it was given, so what it did after that is"
+            " not undone, and no answer is stored; leave COMMIT and ROLLBACK to the guard"
+        )

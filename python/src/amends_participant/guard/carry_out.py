@@ -1,21 +1,21 @@
 """One command in one transaction: claim the row, do the business, write the answer, commit.
 
-Only what comes back from here may be said. An exception means that nothing was done, except
-`CommitLost`, which means that nobody knows.
+Only what comes back from here may be said. An exception means that nothing was done, except an
+`OutcomeUnknown`, which means that nobody knows.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
 from ..database import Database, Returned, Transaction, TransactionEnded
-from ..endings import Refused
+from ..endings import BadData, OutcomeUnknown, Refused
 from .sql import Dialect
 from .table import (
     LeaveTombstone,
@@ -35,6 +35,9 @@ Action = Callable[[Transaction], Awaitable[str]]
 Compensation = Callable[[Transaction, str], Awaitable[None]]
 """Undoes an action, of which it gets the result as JSON text."""
 
+Attempt = Callable[[Transaction], Awaitable[tuple["Done", bool]]]
+"""What is done in a transaction, and whether it is to be kept."""
+
 Also = Callable[[Transaction, Answer], Awaitable[None]]
 """Writes down in the same transaction what else follows from an answer."""
 
@@ -52,17 +55,32 @@ class Done:
 
 
 class DatabaseUnavailable(Exception):
-    """No transaction could be begun."""
+    """No transaction could be begun, or the guard could not speak in it."""
 
 
-class CommitLost(Exception):
+class CommitLost(OutcomeUnknown):
     """The commit failed, and whether it holds is open."""
 
+    lasts = False
 
-class ClaimLeftBehind(Exception):
-    """A claim without an answer was committed: a handler has committed the guard's transaction (a
-    COMMIT of its own, or a statement by which MySQL commits, such as CREATE TABLE) and died before
-    its answer. Whether it is done only a person can tell: set the row to what is true."""
+
+class ClaimLeftBehind(OutcomeUnknown):
+    """A claim without an answer was committed: a handler has committed the guard's transaction, and
+    failed or died before its answer."""
+
+    lasts = True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a claim without an answer was committed: a handler has committed the transaction that"
+            " it was given (by COMMIT, or by a statement with which MySQL commits, such as CREATE"
+            " TABLE) and then failed or died. Only a person can tell: set the row of amends_guard"
+            " to what is true"
+        )
+
+
+class HandlerCommitted(ClaimLeftBehind):
+    """The same, seen at the moment when the handler fails."""
 
 
 async def carry_out_action(
@@ -70,24 +88,27 @@ async def carry_out_action(
 ) -> Done:
     """An action under the guard."""
 
+    claim = _Claim(database.dialect, command)
+
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(database.dialect, transaction, command)
+        guard = _Guard(claim, transaction)
         decision = decide_action(command, await guard.claim_action())
         if isinstance(decision, Say):
             return Done(decision.answer, is_new=False), False
+        claim.is_handled = True
         result = await action(transaction)
         await transaction.settle()
         await guard.answer_action(State.COMPLETED, result)
         return Done(Completed(result), is_new=True), True
 
     try:
-        return await _in_transaction(database, attempt, also)
+        return await _handled(database, claim, attempt, also)
     except Refused as no:
         refusal = RefusedWith.of(no.code, no.message)
 
     # What the handler did is rolled back by now. Another copy may have come in between.
     async def store(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(database.dialect, transaction, command)
+        guard = _Guard(_Claim(database.dialect, command), transaction)
         decision = decide_action(command, await guard.store_refusal(refusal.error))
         if isinstance(decision, Run):
             raise AssertionError("a row that was just written has an answer")
@@ -105,8 +126,10 @@ async def carry_out_compensation(
 ) -> Done:
     """A compensation under the guard."""
 
+    claim = _Claim(database.dialect, command)
+
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(database.dialect, transaction, command)
+        guard = _Guard(claim, transaction)
         decision = decide_compensation(command, *await guard.claim_compensation())
         if isinstance(decision, Say):
             return Done(decision.answer, is_new=False), False
@@ -118,19 +141,44 @@ async def carry_out_compensation(
                 "the record of this action is gone (pruned too early, or a database restored"
                 " from a backup): it is undone by the result that the command brings"
             )
+        claim.is_handled = True
         await compensation(transaction, decision.result)
         await transaction.settle()
         await guard.answer_compensation(State.UNDONE, UNDONE_JSON)
         return Done(UndoAnswered(undone=True), is_new=True), True
 
-    return await _in_transaction(database, attempt, also)
+    return await _handled(database, claim, attempt, also)
 
 
-async def _in_transaction(
-    database: Database,
-    attempt: Callable[[Transaction], Awaitable[tuple[Done, bool]]],
-    also: Also | None,
-) -> Done:
+async def _handled(database: Database, claim: _Claim, attempt: Attempt, also: Also | None) -> Done:
+    """A transaction with a handler in it. One that fails may have committed before: then what it
+    did is not rolled back, and its claim is there to say so."""
+    try:
+        return await _in_transaction(database, attempt, also)
+    except (BadData, Refused, OutcomeUnknown):
+        raise
+    except Exception as failed:
+        if claim.is_handled and await _is_left_behind(database, claim):
+            raise HandlerCommitted from failed
+        raise
+
+
+async def _is_left_behind(database: Database, claim: _Claim) -> bool:
+    """Is the claim committed, as far as the database can be asked?"""
+    try:
+        transaction = await database.begin()
+    except Exception:
+        return False
+    try:
+        rows = (await transaction.statement(claim.dialect.read, claim.key)).rows
+    except Exception:
+        return False
+    finally:
+        await transaction.rollback()
+    return any(state == State.CLAIMED and reply == claim.mark for *_, state, reply in rows)
+
+
+async def _in_transaction(database: Database, attempt: Attempt, also: Also | None) -> Done:
     """Commits where the attempt says that something is to be kept, else rolls back."""
     transaction = await _begin(database)
     try:
@@ -164,19 +212,29 @@ async def _begin(database: Database) -> Transaction:
         raise DatabaseUnavailable(type(e).__name__) from e
 
 
-class _Guard:
-    """The guard's statements for one command in one transaction."""
+class _Claim:
+    """What one command writes as its claim."""
 
-    def __init__(self, dialect: Dialect, transaction: Transaction, command: Command) -> None:
-        self._dialect, self._transaction, self._command = dialect, transaction, command
-        self._key = {"saga_id": command.saga_id, "step": command.step}
+    def __init__(self, dialect: Dialect, command: Command) -> None:
+        self.dialect = dialect
+        self.key = {"saga_id": command.saga_id, "step": command.step}
         digest = command.body_sha256
-        self._wrote = {
+        self.wrote = {
             "round": command.round,
             "body_sha256": digest.hex() if dialect.digests_as_hex else digest,
         }
-        # Tells our own claim from one that was left behind.
-        self._claim = uuid.uuid4().hex
+        self.mark = uuid.uuid4().hex
+        """Tells it from one that was left behind."""
+        self.is_handled = False
+        """Whether the handler has begun."""
+
+
+class _Guard:
+    """The guard's statements for one command in one transaction."""
+
+    def __init__(self, claim: _Claim, transaction: Transaction) -> None:
+        self._dialect, self._transaction = claim.dialect, transaction
+        self._key, self._wrote, self._claim = claim.key, claim.wrote, claim.mark
 
     async def claim_action(self) -> Row | None:
         """The action's row; `None` when it is new."""
@@ -184,14 +242,14 @@ class _Guard:
         if not self._dialect.returns_claimed:
             if claimed.last_id == 0:
                 return None
-            claimed = await self._transaction.statement(self._dialect.read, self._key)
+            claimed = await self._read()
         return self._row(claimed, "action")
 
     async def claim_compensation(self) -> tuple[Row | None, Row | None]:
         """Its own row and the action's; `None` for one that is new."""
         claimed = await self._statement(self._dialect.claim_compensation, claim=self._claim)
         if not self._dialect.returns_claimed:
-            claimed = await self._transaction.statement(self._dialect.read, self._key)
+            claimed = await self._read()
         return self._row(claimed, "compensation"), self._row(claimed, "action")
 
     async def answer_action(self, state: State, reply: str) -> None:
@@ -212,11 +270,20 @@ class _Guard:
         """Stores a refusal, if there is no answer yet: the row as it stands then."""
         stored = await self._statement(self._dialect.store_refusal, reply=reply)
         if not self._dialect.returns_claimed:
-            stored = await self._transaction.statement(self._dialect.read, self._key)
+            stored = await self._read()
         return self._row(stored, "action")
 
+    async def _read(self) -> Returned:
+        return await self._said(self._dialect.read, self._key)
+
     async def _statement(self, sql: str, **parameters: Any) -> Returned:
-        return await self._transaction.statement(sql, {**self._key, **self._wrote, **parameters})
+        return await self._said(sql, {**self._key, **self._wrote, **parameters})
+
+    async def _said(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
+        try:
+            return await self._transaction.statement(sql, parameters)
+        except Exception as e:
+            raise DatabaseUnavailable(type(e).__name__) from e
 
     def _row(self, returned: Returned, direction: str) -> Row | None:
         for found, round_, body_sha256, state, reply in returned.rows:
