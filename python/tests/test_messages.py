@@ -26,6 +26,8 @@ from amends_participant import (
     Unknown,
 )
 from amends_participant.http.signature import Secret
+from amends_participant.messages import pauses
+from amends_participant.messages import serving as messages_serving
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
 from amends_participant.testing import command_body, losing_commits
 from conftest import Shop, Stage, make, open_shop
@@ -324,6 +326,74 @@ async def test_a_lost_commit_gets_no_reply_and_is_given_back(shop: Shop, saga: s
     assert channel.given_back == 1
     assert [reply["result"] for reply in replies(channel)] == [{"sold": "cup"}] * 2
     assert shop.ran == ["sell"]
+
+
+async def test_what_is_unknown_for_good_goes_to_the_dead_letters(small_shop: Shop) -> None:
+    """Nothing that a broker does again tells what a handler has committed behind the guard."""
+    shop = small_shop
+
+    @shop.participant.action("CommitAndFail")
+    async def commit_and_fail(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, "COMMIT")
+        raise RuntimeError
+
+    @shop.participant.action("RollBack")
+    async def roll_back(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, "ROLLBACK")
+
+    left_behind = command_body("Shop.CommitAndFail", {}, saga_id=str(uuid.uuid4()))
+    rolled_back = command_body("Shop.RollBack", {}, saga_id=str(uuid.uuid4()))
+    async with serving(shop) as channel:
+        for body in (left_behind, left_behind, rolled_back):
+            await channel.send(body)
+            await channel.settled()
+    assert [(delivery.body, reason) for delivery, reason in channel.dead] == [
+        (left_behind, "OUTCOME_UNKNOWN: HandlerCommitted"),
+        (left_behind, "OUTCOME_UNKNOWN: ClaimLeftBehind"),
+        (rolled_back, "OUTCOME_UNKNOWN: TransactionEnded"),
+    ]
+    assert channel.given_back == 0 and channel.published == []
+
+
+async def test_a_message_that_comes_again_and_again_waits_longer_each_time(
+    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    async def wait_for(event: asyncio.Event, at_most_s: float) -> None:
+        waited.append(at_most_s)
+
+    monkeypatch.setattr(messages_serving, "wait_for", wait_for)
+    body = command_body("Shop.Sell", {"item": "cup"}, saga_id=saga)
+    async with serving(small_shop) as channel:
+        with losing_commits(small_shop.participant, hold=False, times=8):
+            await channel.send(body)
+            await channel.settled()
+        assert waited == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10]
+        with losing_commits(small_shop.participant, hold=False, times=1):
+            await channel.send(undo(saga))
+            await channel.settled()
+        assert waited[8:] == [0.2]
+
+
+async def test_a_stop_gives_back_what_waits(
+    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pauses, "FIRST_S", 1000.0)
+    begun = asyncio.Event()
+
+    class Down(MemoryChannel):
+        async def publish(self, outgoing: Outgoing) -> None:
+            begun.set()
+            raise ConnectionError
+
+    channel = Down()
+    task = asyncio.create_task(small_shop.participant.serve(channel))
+    await channel.send(command_body("Shop.Sell", {"item": "cup", "fail": "x"}, saga_id=saga))
+    await begun.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert channel.given_back == 1
 
 
 async def test_a_message_that_is_not_acknowledged_is_answered_again(

@@ -17,6 +17,7 @@ from ..database import Database, Transaction, in_transaction
 from ..typed import written
 from . import sql
 from .channel import Channel, Outgoing
+from .pauses import wait_for
 
 NAME_CHARS_MAX = 200
 """As wide as the column."""
@@ -113,16 +114,8 @@ class Relay:
                 again_after_s = min(2 * again_after_s, AGAIN_AFTER_S_MAX)
                 continue
             if not more:
-                await self._wait()
-
-    async def _wait(self) -> None:
-        """Until something was written, or may have been by another process. Not by `wait_for`,
-        which before Python 3.12 may lose a cancellation."""
-        written_now = asyncio.create_task(self._written.wait())
-        try:
-            await asyncio.wait([written_now], timeout=LOOK_EVERY_S)
-        finally:
-            written_now.cancel()
+                # Until something was written, or may have been by another process.
+                await wait_for(self._written, LOOK_EVERY_S)
 
     async def _once_to_its_end(self) -> int:
         """Who cancels waits for what is under way: a connection that is left in the middle of a

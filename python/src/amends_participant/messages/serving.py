@@ -4,6 +4,7 @@ outbox, written in the transaction that they tell of."""
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 import uuid
@@ -17,6 +18,7 @@ from ..database import Transaction
 from ..http.signature import NotSigned, Secret, verify
 from .channel import Channel, Delivery, Outgoing
 from .outbox import Outbox, Relay
+from .pauses import Pauses, wait_for
 from .replies import reply_of
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ class Serving:
         self._participant, self._channel = participant, channel
         self._secrets = [Secret(secret) for secret in secrets]
         self._relay = Relay(participant.database, channel)
+        self._pauses = Pauses()
+        self._stopping = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until it is cancelled: then no more is received, and what is at work is answered. What
-        is in the outbox then goes out when it runs again."""
+        """Until it is cancelled: then no more is received, what waits is given back, and what is
+        at work is answered. What is in the outbox then goes out when it runs again."""
         relay = asyncio.create_task(self._relay.run())
         room = asyncio.Semaphore(self._participant.at_work_max)
         try:
@@ -53,6 +57,7 @@ class Serving:
                 task.add_done_callback(self._at_work.discard)
                 task.add_done_callback(lambda _: room.release())
         finally:
+            self._stopping.set()
             if self._at_work:
                 await asyncio.wait(list(self._at_work))
             relay.cancel()
@@ -92,18 +97,29 @@ class Serving:
         about, answer = await self._participant.carry_out_and_reply(
             delivery.body, Sending.of(delivery.attributes), put
         )
-        if isinstance(answer, Breach):
+        if isinstance(answer, Unknown) and not answer.lasts:
+            return await self._give_back(delivery)
+        if isinstance(answer, Transient) and about is not None:
+            try:
+                await self._say_again_later(about, answer, causation)
+            except Exception as e:
+                _log.warning("a reply is not taken: %s", type(e).__name__, exc_info=True)
+                return await self._give_back(delivery)
+        self._pauses.over(_of(delivery))
+        if isinstance(answer, (Breach, Unknown)):
             await self._channel.dead_letter(delivery, f"{answer.code}: {answer.message}")
-        elif isinstance(answer, Unknown):
-            await self._channel.give_back(delivery)
-        elif isinstance(answer, Transient) and about is not None:
-            await self._say_again_later(delivery, about, answer, causation)
         else:
             self._relay.nudge()
             await self._channel.ack(delivery)
 
+    async def _give_back(self, delivery: Delivery) -> None:
+        """It would come again at once otherwise, and again. Its place among those at work is its
+        own until then: where all wait, no more are taken."""
+        await wait_for(self._stopping, self._pauses.next_s(_of(delivery)))
+        await self._channel.give_back(delivery)
+
     async def _say_again_later(
-        self, delivery: Delivery, about: About, answer: Transient, causation: dict[str, str]
+        self, about: About, answer: Transient, causation: dict[str, str]
     ) -> None:
         """Nothing was written, and perhaps nothing can be: the reply goes out directly."""
         name, body = reply_of(about, answer)
@@ -119,12 +135,7 @@ class Serving:
         outgoing = Outgoing(
             attributes["id"], about.saga_id, "reply", name, attributes, body.encode()
         )
-        try:
-            await self._channel.publish(outgoing)
-        except Exception:
-            await self._channel.give_back(delivery)
-            return
-        await self._channel.ack(delivery)
+        await self._channel.publish(outgoing)
 
     def _no_command(self, delivery: Delivery) -> str | None:
         """Why a message is not looked at."""
@@ -136,6 +147,11 @@ class Serving:
             except NotSigned as e:
                 return f"NOT_SIGNED: {e}"
         return None
+
+
+def _of(delivery: Delivery) -> bytes:
+    """What is the same each time that a message comes."""
+    return hashlib.sha256(delivery.body).digest()
 
 
 __all__ = ["Outbox", "Serving"]
