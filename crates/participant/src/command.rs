@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use std::time::SystemTime;
 
 use amends_wire::json::{self, Member};
+use amends_wire::signature::SignatureError;
 use amends_wire::{CommandId, Direction, Headers, SagaId, SendingId, envelope};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -63,6 +64,14 @@ impl Breach {
         Self { code, message: message.into() }
     }
 
+    pub(crate) fn too_large() -> Self {
+        Self::new("TOO_LARGE", format!("a command has at most {BODY_BYTES_MAX} bytes"))
+    }
+
+    pub(crate) fn not_signed(error: &SignatureError) -> Self {
+        Self::new("NOT_SIGNED", error.to_string())
+    }
+
     /// Its stable code.
     pub const fn code(&self) -> &'static str {
         self.code
@@ -88,7 +97,9 @@ impl Command {
             return Err(Breach::new("BAD_FIELD", why));
         }
         // Shown in quotes: a name of somebody else's making begins no line in a log.
-        let Some((owner, own_name)) = command.rsplit_once('.') else {
+        let parts = command.rsplit_once('.');
+        let whole = parts.filter(|(owner, name)| !owner.is_empty() && !name.is_empty());
+        let Some((owner, own_name)) = whole else {
             let why = format!("the command is {command:?}; it reads <Service>.<Command>");
             return Err(Breach::new("BAD_FIELD", why));
         };
@@ -194,10 +205,12 @@ impl<'a> Fields<'a> {
 
     /// The command's identity: as its fields say, and its key the same.
     fn id(&self) -> Result<CommandId, Breach> {
-        let saga_id: SagaId = self
-            .text("saga_id")?
-            .parse()
-            .map_err(|_| Breach::new("BAD_FIELD", "the body's saga_id is no UUID"))?;
+        let text = self.text("saga_id")?;
+        let saga_id: Option<SagaId> = text.parse().ok();
+        // In one form only: the key's bytes, and the guard's, are those of the text.
+        let saga_id = saga_id.filter(|id| id.to_string() == text).ok_or_else(|| {
+            Breach::new("BAD_FIELD", "the body's saga_id is no UUID in lower case with hyphens")
+        })?;
         let step_name = self.text("step_name")?;
         // A space at an end or a control character is the same to some databases as none.
         let plain = |name: &str| name.trim() == name && !name.contains(char::is_control);
@@ -215,9 +228,11 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| {
                 Breach::new("BAD_FIELD", "the body's direction is neither action nor compensation")
             })?;
-        let key: Option<CommandId> = self.text("idempotency_key")?.parse().ok();
+        let text = self.text("idempotency_key")?;
+        let key: Option<CommandId> = text.parse().ok();
         let belongs = |key: &CommandId| {
             (key.saga_id, &key.step_name, key.direction) == (saga_id, &step_name, direction)
+                && key.to_string() == text
         };
         key.filter(belongs).ok_or_else(|| {
             let why = "the body's idempotency_key is not that of its saga_id, step_name and \

@@ -12,7 +12,7 @@ use axum::routing::post;
 use tracing::{error, warn};
 
 use crate::answer::Answer;
-use crate::command::{BODY_BYTES_MAX, Command};
+use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
@@ -80,13 +80,12 @@ impl<D: Database> Http<D> {
         let (head, body) = request.into_parts();
         let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
             warn!("{name}: its body is over {BODY_BYTES_MAX} bytes, or broke off");
-            let what = format!("a command has at most {BODY_BYTES_MAX} bytes\n");
-            return text(StatusCode::PAYLOAD_TOO_LARGE, what);
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, Breach::too_large());
         };
         let headers = Received(&head.headers);
         if let Err(e) = self.secrets.check(&headers, &body) {
             warn!("{name}: not signed by who we share a secret with: {e}");
-            return text(StatusCode::UNAUTHORIZED, format!("{e}\n"));
+            return refused(StatusCode::UNAUTHORIZED, Breach::not_signed(&e));
         }
         let command = Command::read(self.participant.service(), Some(name), &headers, &body);
         match command {
@@ -119,6 +118,13 @@ fn said(answer: &Answer) -> Response<Body> {
     if let Some(after) = answer.retry_after() {
         headers.insert(RETRY_AFTER, after.as_secs().into());
     }
+    response
+}
+
+/// A breach that HTTP has a status of its own for.
+fn refused(status: StatusCode, breach: Breach) -> Response<Body> {
+    let mut response = said(&Answer::Breach(breach));
+    *response.status_mut() = status;
     response
 }
 

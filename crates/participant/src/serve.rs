@@ -107,12 +107,9 @@ impl<D: Database> Serving<D> {
 
     fn read(&self, received: &Received) -> Result<Command, Breach> {
         if received.body.len() > BODY_BYTES_MAX {
-            let why = format!("a command has at most {BODY_BYTES_MAX} bytes");
-            return Err(Breach::new("TOO_LARGE", why));
+            return Err(Breach::too_large());
         }
-        self.secrets
-            .check(received, &received.body)
-            .map_err(|e| Breach::new("NOT_SIGNED", e.to_string()))?;
+        self.secrets.check(received, &received.body).map_err(|e| Breach::not_signed(&e))?;
         Command::read(self.participant.service(), None, received, &received.body)
     }
 

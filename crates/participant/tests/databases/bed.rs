@@ -135,7 +135,7 @@ tested!(
     MySql,
     "BEGIN",
     "CREATE TABLE IF NOT EXISTS ledger (saga_id CHAR(36) NOT NULL, step VARCHAR(80) NOT NULL, \
-     effect VARCHAR(12) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB",
+     effect VARCHAR(12) NOT NULL, amount BIGINT NOT NULL) ENGINE = InnoDB CHARACTER SET utf8mb4",
     "INSERT INTO ledger (saga_id, step, effect, amount) VALUES (?, ?, ?, ?)",
     "SELECT amount FROM ledger WHERE saga_id = ? AND effect = ?"
 );

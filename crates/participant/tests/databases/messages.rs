@@ -108,15 +108,15 @@ async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
 }
 
 /// A service behind a broker, and an engine that listens.
-struct Served {
-    broker: InMemory,
+pub(crate) struct Served {
+    pub(crate) broker: InMemory,
     heard: Arc<Mutex<Vec<Reply>>>,
     stop: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
-    fn start<D: Tested>(serving: impl FnOnce(Arc<InMemory>) -> Serving<D>) -> Self {
+    pub(crate) fn start<D: Tested>(serving: impl FnOnce(Arc<InMemory>) -> Serving<D>) -> Self {
         let broker = InMemory::new(SERVICE);
         let heard = Arc::new(Mutex::new(Vec::new()));
         let listening = Arc::clone(&heard);
@@ -134,12 +134,16 @@ impl Served {
     }
 
     async fn put_and_wait(&self, body: bytes::Bytes) {
-        self.broker.put(body, Vec::new());
+        self.put_with(body, Vec::new()).await;
+    }
+
+    pub(crate) async fn put_with(&self, body: bytes::Bytes, attributes: Vec<(String, String)>) {
+        self.broker.put(body, attributes);
         eventually("the broker is idle", || self.broker.is_idle()).await;
     }
 
     /// Stops it, and says what was heard.
-    async fn end(self) -> Vec<Reply> {
+    pub(crate) async fn end(self) -> Vec<Reply> {
         let _ = self.stop.send(());
         self.serving.await.unwrap();
         std::mem::take(&mut *self.heard.lock().unwrap())
@@ -220,8 +224,7 @@ async fn where_a_secret_is_set_only_signed_messages_are_taken<D: Tested>(pool: P
     let attributes = [("webhook-id", "id".to_owned()), ("webhook-timestamp", now.to_string())];
     let attributes = attributes.into_iter().chain([("webhook-signature", signature)]);
     let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
-    served.broker.put(saga.action(), attributes);
-    eventually("the broker is idle", || served.broker.is_idle()).await;
+    served.put_with(saga.action(), attributes).await;
     assert_eq!(served.end_once().await.len(), 1);
     assert_eq!(bed.effects(saga).await, (1, 0));
 }
