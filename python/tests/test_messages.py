@@ -242,7 +242,7 @@ async def test_what_is_no_command_goes_to_the_dead_letters(small_shop: Shop, sag
         await channel.send(command_body("Shop.Sell", {"item": "pot"}, saga_id=saga))
         await channel.settled()
     reasons = [reason.partition(":")[0] for _, reason in channel.dead]
-    assert sorted(reasons) == ["KEY_REUSED", "NOT_A_COMMAND", "NOT_A_COMMAND", "TOO_LARGE"]
+    assert sorted(reasons) == ["FOREIGN_COMMAND", "KEY_REUSED", "NOT_JSON", "TOO_LARGE"]
     assert small_shop.ran == ["sell"]
 
 

@@ -29,7 +29,7 @@ KEY_REUSED = Breach("KEY_REUSED", "this idempotency key came before with another
 
 
 def action(round: int = 1) -> Command:
-    return read_command(command_body("Shop.Sell", {}, saga_id=SAGA, round=round))
+    return read_command(command_body("Shop.Sell", {}, saga_id=SAGA, round=round), "Shop")
 
 
 def undo(round: int = 1, outcome: str = "unknown", original_result: object = None) -> Command:
@@ -42,7 +42,8 @@ def undo(round: int = 1, outcome: str = "unknown", original_result: object = Non
             round=round,
             outcome=outcome,
             original_result=original_result,
-        )
+        ),
+        "Shop",
     )
 
 

@@ -12,7 +12,7 @@ twice, late or in the wrong order.
 
 from .about import LOG_FIELDS, About, current
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
-from .command import NotACommand, Sending
+from .command import Sending
 from .database import Database, Transaction
 from .database.sqlite import Sqlite, SqliteHandle
 from .endings import Refused
@@ -33,7 +33,6 @@ __all__ = [
     "Database",
     "Delivery",
     "MemoryChannel",
-    "NotACommand",
     "Outbox",
     "Outgoing",
     "Participant",

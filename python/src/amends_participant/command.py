@@ -9,10 +9,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
+
+from .fields import Fields, NotACommand
 
 BODY_BYTES_MAX = 1024 * 1024
 """The engine sends no input over 256 KiB, twice at most in a body."""
+
+COMMAND_CHARS_MAX = 200
+"""A definition's names have 64 bytes each. It goes into logs, and back to its sender."""
 
 STEP_CHARS_MAX = 80
 """As wide as the column."""
@@ -23,11 +28,6 @@ ROUND_MAX = 65_535
 Direction = Literal["action", "compensation"]
 
 
-class NotACommand(Exception):
-    """The body breaks the participant protocol. The text says what to send instead; it repeats
-    names of fields, never their values."""
-
-
 @dataclass(frozen=True)
 class Command:
     """What stands in a command's body."""
@@ -36,7 +36,6 @@ class Command:
     saga_type: str
     step: str
     direction: Direction
-    service: str
     name: str
     round: int
     key: str
@@ -72,70 +71,89 @@ class Sending:
 UNSAID = Sending()
 """A sending of which nothing is known."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,64}")
 
 
-def read_command(raw: bytes) -> Command:
-    """Reads a body, or raises `NotACommand`."""
-    body = _object(raw)
-    saga_id, step = _text(body, "saga_id"), _text(body, "step_name")
-    direction = _text(body, "direction")
-    if direction != "action" and direction != "compensation":
-        raise NotACommand("direction is neither action nor compensation")
-    if not _is_saga_id(saga_id):
-        raise NotACommand("saga_id is no UUID in its hyphenated lower-case form")
-    if len(step) > STEP_CHARS_MAX or not step.isprintable() or step != step.strip():
-        raise NotACommand(f"step_name is no plain text of at most {STEP_CHARS_MAX} characters")
-    service, dot, name = _text(body, "command").rpartition(".")
-    if not dot or not service or not name:
-        raise NotACommand("command does not read <Service>.<Command>")
-    if "data" not in body:
-        raise NotACommand("the body has no field data")
-    outcome = _text(body, "outcome") if direction == "compensation" else ""
-    if direction == "compensation" and outcome not in ("completed", "unknown"):
-        raise NotACommand("outcome is neither completed nor unknown")
-    key = _text(body, "idempotency_key")
-    saga_type = body.get("saga_type")
+def read_command(raw: bytes, service: str, path: str | None = None) -> Command:
+    """Reads a command for a service, or raises `NotACommand`. `path` is its name as the transport
+    knows it, where it does. Of two mistakes the first is said, in the order of docs/guard.md."""
+    fields = Fields(raw)
+    name = _own_name(fields.text("command"), service)
+    if path is not None and path != name:
+        what = f"the body's command is {quoted(name)}, the path's is another"
+        raise NotACommand("WRONG_PATH", what)
+    saga_id, step, direction = _saga_id(fields), _step(fields), _direction(fields)
+    key = fields.text("idempotency_key")
+    round = _round(key, f"{saga_id}/{step}/{direction}")
+    outcome, original_result = "", None
+    if direction == "compensation":
+        outcome = fields.text("outcome")
+        if outcome not in ("completed", "unknown"):
+            raise _bad_field("outcome is neither completed nor unknown")
+        original_result = fields.value("original_result")
     return Command(
         saga_id=saga_id,
-        saga_type=saga_type if isinstance(saga_type, str) else "",
+        saga_type=fields.text("saga_type"),
         step=step,
-        direction="action" if direction == "action" else "compensation",
-        service=service,
+        direction=direction,
         name=name,
-        round=_round(key, f"{saga_id}/{step}/{direction}"),
+        round=round,
         key=key,
         body_sha256=hashlib.sha256(raw).digest(),
-        data=body["data"],
+        data=fields.value("data"),
         outcome=outcome,
-        original_result=body.get("original_result"),
-        body=body,
+        original_result=original_result,
+        body=fields.all,
     )
 
 
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw.decode(), parse_constant=_no_number)
-    except UnicodeDecodeError:
-        raise NotACommand("the body is not UTF-8") from None
-    except json.JSONDecodeError as e:
-        raise NotACommand(f"the body is not JSON: {e.msg} at character {e.pos}") from None
-    except (ValueError, RecursionError):
-        raise NotACommand("the body is not JSON that can be read") from None
-    if not isinstance(body, dict):
-        raise NotACommand("the body is not a JSON object")
-    return body
+def quoted(name: str) -> str:
+    """As it may stand in a log: a name of somebody else's making begins no line there."""
+    return json.dumps(name)
 
 
-def _no_number(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _own_name(command: str, service: str) -> str:
+    if len(command) > COMMAND_CHARS_MAX:
+        raise _bad_field(f"command has over {COMMAND_CHARS_MAX} characters")
+    owner, _, name = command.rpartition(".")
+    if not owner or not name:
+        raise _bad_field(f"command is {quoted(command)}; it reads <Service>.<Command>")
+    if owner != service:
+        what = f"the command is of {quoted(owner)}, and this is {service}: see where it is sent"
+        raise NotACommand("FOREIGN_COMMAND", what)
+    return name
 
 
-def _text(body: dict[str, Any], field: str) -> str:
-    value = body.get(field)
-    if not isinstance(value, str) or not value:
-        raise NotACommand(f"the body has no text field {field}")
-    return value
+def _saga_id(fields: Fields) -> str:
+    saga_id = fields.text("saga_id")
+    if not _is_saga_id(saga_id):
+        raise _bad_field("saga_id is no UUID in lower case with hyphens")
+    return saga_id
+
+
+def _step(fields: Fields) -> str:
+    step = fields.text("step_name")
+    # White space at an end or a control character is the same to some databases as none.
+    if len(step) > STEP_CHARS_MAX or step != step.strip() or _CONTROL.search(step):
+        raise _bad_field(
+            f"step_name must have at most {STEP_CHARS_MAX} characters, none of them a control"
+            " character, and no space at its ends"
+        )
+    return step
+
+
+def _direction(fields: Fields) -> Direction:
+    direction = fields.text("direction")
+    if direction == "action":
+        return "action"
+    if direction == "compensation":
+        return "compensation"
+    raise _bad_field("direction is neither action nor compensation")
+
+
+def _bad_field(what: str) -> NotACommand:
+    return NotACommand("BAD_FIELD", f"the body's {what}")
 
 
 def _is_saga_id(text: str) -> bool:
@@ -152,7 +170,11 @@ def _round(key: str, command: str) -> int:
     rest = key[len(command) + 1 :] if key.startswith(command + "/") else ""
     if re.fullmatch("[1-9][0-9]{0,4}", rest) and 2 <= int(rest) <= ROUND_MAX:
         return int(rest)
-    raise NotACommand("idempotency_key does not belong to saga_id, step_name and direction")
+    raise NotACommand(
+        "BAD_KEY",
+        "the body's idempotency_key is not that of its saga_id, step_name and direction:"
+        " <saga_id>/<step_name>/<direction>, and /<round> from the second round on",
+    )
 
 
 def _instant(text: str) -> datetime | None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from .about import About, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
-from .command import UNSAID, Command, Direction, NotACommand, Sending, read_command
+from .command import UNSAID, Command, Direction, Sending, quoted, read_command
 from .database import Database, Transaction
 from .endings import BadData, OutcomeUnknown, Refused
+from .fields import NotACommand
 from .guard.carry_out import (
     DatabaseUnavailable,
     Done,
@@ -150,13 +151,13 @@ class Participant:
         self, body: bytes, sending: Sending, path: str | None, reply: Reply | None
     ) -> tuple[About | None, Answer]:
         try:
-            command = read_command(body)
+            command = read_command(body, self.name, path)
         except NotACommand as e:
             return None, _breach(e)
         about = About.of(command, sending)
         with at_work(about):
             try:
-                handler = self._handler_of(command, path)
+                handler = self._handler_of(command)
             except NotACommand as e:
                 return about, _breach(e)
             if self._at_work >= self.at_work_max:
@@ -231,16 +232,14 @@ class Participant:
 
         return await carry_out_action(self.database, command, act, follows)
 
-    def _handler_of(self, command: Command, path: str | None) -> Handler:
-        if command.service != self.name:
-            raise NotACommand(f"the command is another service's, this is {self.name}")
-        if path is not None and path != command.name:
-            raise NotACommand("the body's command is not the path's")
+    def _handler_of(self, command: Command) -> Handler:
         handler = self._handlers.get(command.name)
         if handler is None:
-            raise NotACommand(f"{self.name} has no such command")
+            what = f"{self.name} has no command {quoted(command.name)}"
+            raise NotACommand("UNKNOWN_COMMAND", what)
         if handler.direction != command.direction:
-            raise NotACommand(f"{handler.command} is no {command.direction} here")
+            what = f"{handler.command} is no {command.direction} of {self.name}"
+            raise NotACommand("WRONG_DIRECTION", what)
         return handler
 
     def _registers(self, command: str, direction: Direction) -> Callable[[F], F]:
@@ -257,8 +256,8 @@ class Participant:
 
 
 def _breach(error: NotACommand) -> Breach:
-    _log.warning("contract breach NOT_A_COMMAND: %s", error)
-    return Breach("NOT_A_COMMAND", str(error))
+    _log.warning("contract breach %s: %s", error.code, error.message)
+    return Breach(error.code, error.message)
 
 
 def _ending(done: Done) -> tuple[int, str]:
