@@ -315,6 +315,23 @@ async def test_a_handler_that_ends_the_transaction_is_told_so(
     assert await sell(shop, saga) == SOLD
 
 
+async def test_an_undo_whose_handler_rolls_back_is_not_answered_over_its_actions_row(
+    shop: Shop, saga: str
+) -> None:
+    """The action's row is still there then; it is the undo's own that is asked for."""
+
+    @shop.participant.compensation("RollBack")
+    async def roll_back(command: dict[str, Any], db: Any) -> None:
+        await shop.stage.write(db, "ROLLBACK")
+
+    await sell(shop, saga)
+    body = command_body("Shop.RollBack", {}, saga_id=saga, direction="compensation")
+    answer = await shop.participant.carry_out(body)
+    assert answer == Unknown("TransactionEnded", lasts=True)
+    assert await shop.guard(saga) == {"action": ("completed", 1)}
+    assert await take_back(shop, saga) == UNDONE
+
+
 async def test_a_handler_that_commits_and_then_fails_is_not_said_to_have_changed_nothing(
     shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
 ) -> None:

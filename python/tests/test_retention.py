@@ -3,14 +3,17 @@ send a command."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from amends_participant import Retention
 from amends_participant.retention import STEPS_MAX
-from conftest import Shop
+from conftest import POSTGRES, Shop, Stage, make, open_shop
 from test_guard import SOLD, UNDONE, sell, take_back
 
 AGED = {
@@ -32,9 +35,15 @@ async def age(shop: Shop, saga: str, seconds: int, direction: str = "%") -> None
     )
 
 
-@pytest.fixture(autouse=True)
-async def empty(shop: Shop) -> None:
+@pytest.fixture
+async def shop(stage: Stage) -> Shop:
+    return await opened(stage)
+
+
+async def opened(stage: Stage) -> Shop:
+    shop = await open_shop(stage)
     await shop.stage.run("DELETE FROM amends_guard")
+    return shop
 
 
 async def test_what_is_younger_than_the_three_together_stays(shop: Shop) -> None:
@@ -76,6 +85,49 @@ async def test_many_go_in_several_transactions(shop: Shop) -> None:
     )
     assert await shop.participant.prune(RETENTION) == 2 * many
     assert await shop.stage.rows("SELECT * FROM amends_guard") == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in POSTGRES if kind != "psycopg connection"])
+async def test_a_step_that_is_undone_while_it_is_pruned_keeps_both_rows(
+    kind: str, tmp_path: Path, saga: str
+) -> None:
+    """The undo comes when the pruning has seen the action, and no undo of it yet."""
+    async with make(kind, tmp_path) as stage:
+        shop = await opened(stage)
+        await sell(shop, saga)
+        await age(shop, saga, 4 * 3600)
+        holder = await stage.database.begin()
+        await holder.statement("SELECT pg_advisory_xact_lock(77)", {})
+        dialect = stage.database.dialect
+        # As long as the lock is held the pruning stands where it has begun to look.
+        stands = "CAST(pg_advisory_xact_lock(77) AS text) IS NOT NULL AND old.written_at <"
+        slow = dialect.prune.replace("old.written_at <", stands, 1)
+        stage.database.dialect = replace(dialect, prune=slow)
+        pruning = asyncio.create_task(shop.participant.prune(RETENTION))
+        standing = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not await stage.rows(standing):
+            await asyncio.sleep(0.01)
+        stage.database.dialect = dialect
+        assert await take_back(shop, saga) == UNDONE
+        await holder.rollback()
+        assert await pruning == 0
+        rows = {"action": ("completed", 1), "compensation": ("undone", 1)}
+        assert await shop.guard(saga) == rows
+
+
+async def test_an_undo_makes_its_action_as_young_as_itself(shop: Shop, saga: str) -> None:
+    """So that whoever looks at one of the two rows alone sees the younger's age."""
+    ages = f"SELECT count(DISTINCT written_at) FROM amends_guard WHERE saga_id = '{saga}'"
+    await sell(shop, saga, refuse="NO")
+    for round in (1, 2, 3):
+        await age(shop, saga, 60)
+        await take_back(shop, saga, round)
+        assert await shop.stage.rows(ages) == [(1,)]
+    other = str(uuid.uuid4())
+    await sell(shop, other)
+    await age(shop, other, 60)
+    assert await take_back(shop, other) == UNDONE
+    assert await shop.stage.rows(ages.replace(saga, other)) == [(1,)]
 
 
 async def test_an_undo_after_pruning_still_undoes_what_the_command_knows(

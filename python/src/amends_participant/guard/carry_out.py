@@ -261,9 +261,15 @@ class _Guard:
         )
 
     async def answer_compensation(self, state: State, reply: str) -> None:
-        """The same, and an action's row that was new becomes a tombstone."""
+        """The same, and writes the action's row too."""
         self._held(
-            await self._statement(self._dialect.answer_compensation, state=state.value, reply=reply)
+            await self._statement(
+                self._dialect.answer_compensation,
+                state=state.value,
+                reply=reply,
+                claim=self._claim,
+            ),
+            rows=2,
         )
 
     async def store_refusal(self, reply: str) -> Row | None:
@@ -297,7 +303,7 @@ class _Guard:
         raise AssertionError(f"the claim of the {direction}'s row gave no row")
 
     @staticmethod
-    def _held(returned: Returned) -> None:
+    def _held(returned: Returned, rows: int = 1) -> None:
         """The claim is still there to be answered: the handler has not rolled it back."""
-        if returned.changed < 1:
+        if returned.changed < rows:
             raise TransactionEnded

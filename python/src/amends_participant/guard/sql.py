@@ -33,7 +33,8 @@ class Dialect:
     answer_action: str
     answer_compensation: str
     """The action's row becomes a tombstone where it was new, and where it is a refusal, which it
-    then keeps."""
+    then keeps. Whatever it is, it is as young as its undo from now on: whoever prunes may see the
+    one row without the other, but never an old one beside a young one."""
     store_refusal: str
     """Stores it where there is no answer yet, or an earlier round's refusal."""
     prune: str
@@ -100,15 +101,17 @@ def _dialect(
             " round = CASE WHEN direction = 'compensation' THEN :round ELSE round END,"
             f" body_sha256 = CASE WHEN direction = 'compensation' THEN {digest}"
             f" ELSE body_sha256 END, written_at = {now},"
-            " state = CASE WHEN direction = 'compensation' THEN :state ELSE 'tombstone' END"
-            f" WHERE {_KEY} AND state IN ('claimed', 'nothing', 'refused')"
+            " state = CASE WHEN direction = 'compensation' THEN :state"
+            " WHEN state = 'completed' THEN state ELSE 'tombstone' END"
+            f" WHERE {_KEY} AND (direction = 'action' OR state = 'nothing'"
+            " OR state = 'claimed' AND reply = :claim)"
         ),
         store_refusal=(
             f"INSERT INTO amends_guard ({_COLUMNS})"
             f" VALUES (:saga_id, :step, 'action', :round, {digest}, 'refused', :reply, {now})"
             f" {on_conflict} {kept}{returned}"
         ),
-        prune=prune.format(old_steps=_OLD_STEPS.format(older=older)),
+        prune=prune.format(old_steps=_OLD_STEPS.format(older=older), older=older),
     )
 
 
@@ -159,7 +162,12 @@ POSTGRES = _dialect(
     on_conflict="ON CONFLICT (saga_id, step, direction) DO UPDATE SET",
     proposed="excluded.{}",
     returning=True,
-    prune="DELETE FROM amends_guard WHERE (saga_id, step) IN ({old_steps} FOR UPDATE SKIP LOCKED)",
+    prune=(
+        "DELETE FROM amends_guard"
+        " WHERE (saga_id, step) IN ({old_steps} FOR UPDATE SKIP LOCKED)"
+        # Asked again of the other row of a step, of which the one alone may be locked.
+        " AND written_at < {older}"
+    ),
 )
 
 _SQLITE_NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now'{})"
@@ -189,6 +197,8 @@ def _of_mysql(name: str, *, returning: bool) -> Dialect:
         prune=(
             "DELETE g FROM amends_guard AS g JOIN ({old_steps}) AS o"
             " ON g.saga_id = o.saga_id AND g.step = o.step"
+            # Where the server is set to READ COMMITTED nothing holds the steps that were found.
+            " WHERE g.written_at < {older}"
         ),
     )
 
