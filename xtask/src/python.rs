@@ -25,6 +25,12 @@ const PARTS: &[Part] = &[
 /// The kit's tests, which find the servers by their variables.
 const KIT: &[&str] = &["-m", "pytest", "-q"];
 
+/// The service of the kit's storm, whose killing and judging the kit for Rust does.
+const STORM_SERVICE: &str = "tests/storm_service.py";
+
+/// A few hundred on each database take half a minute; thousands are for who has time.
+const STORM_SAGAS: &str = "300";
+
 /// The example participants, each in a process of its own: with the machine's own Python, because
 /// nothing is to be installed for them.
 const EXAMPLES: &[&str] =
@@ -45,8 +51,23 @@ pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
         .current_dir(root.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     commands.push(kit);
+    commands.push(storm(root, &python));
     commands.push(of(Path::new("python3"), root, EXAMPLES));
     Ok(commands)
+}
+
+/// Sagas on each database, with the service killed at random and started again.
+fn storm(root: &Path, python: &Path) -> Command {
+    let mut storm = Command::new("cargo");
+    storm
+        .args(["test", "--locked", "--quiet", "--package", "amends-participant"])
+        .args(["--test", "storm", "--manifest-path"])
+        .arg(root.join("Cargo.toml"))
+        .args(["--", "--sagas", STORM_SAGAS, "--service"])
+        .arg(format!("{} {STORM_SERVICE}", python.display()))
+        .current_dir(root.join("python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    storm
 }
 
 fn of(python: &Path, folder: &Path, arguments: &[&str]) -> Command {

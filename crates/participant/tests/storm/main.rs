@@ -2,7 +2,8 @@
 //! random, on each database; and a judge that reads the business's own ledger.
 //!
 //! A few hundred sagas a database are part of the tests. More, from another seed:
-//! `cargo test -p amends-participant --test storm -- --sagas 10000 --seed 7`.
+//! `cargo test -p amends-participant --test storm -- --sagas 10000 --seed 7`. The service may be
+//! another program, in another language: `--service "COMMAND"`, see `service`.
 
 #[allow(dead_code, unused_imports, unused_macros)]
 #[path = "../databases/bed.rs"]
@@ -15,6 +16,8 @@ mod service;
 use std::process::ExitCode;
 
 use amends_testbed::Server;
+
+use service::Program;
 
 /// What the test command has time for, with some kills in it.
 const SAGAS: u32 = 500;
@@ -35,15 +38,19 @@ fn main() -> ExitCode {
         args.get(at + 1)?.parse().ok()
     };
     let (sagas, seed) = (number("--sagas").unwrap_or(SAGAS), number("--seed").unwrap_or(1));
+    let at = args.iter().position(|arg| arg == "--service");
+    let program = Program::of(at.and_then(|at| args.get(at + 1)).map(String::as_str));
     println!("\nrunning 4 tests");
-    let held = |kind| runtime.block_on(storm(kind, sagas, seed, service::NO_MISTAKE));
+    let storm =
+        |kind, sagas, mistake| runtime.block_on(storm(&program, kind, sagas, seed, mistake));
+    let held = |kind| storm(kind, sagas, service::NO_MISTAKE);
     let mut storms = vec![
         ("postgres", held("postgres")),
         ("mariadb", held("mariadb")),
         ("sqlite", held("sqlite")),
     ];
     // A judge that finds nothing in this proves nothing by finding nothing in the others.
-    let caught = runtime.block_on(storm("sqlite", SAGAS, seed, "ResultForgotten"));
+    let caught = storm("sqlite", sagas.min(SAGAS), "ResultForgotten");
     let blind = "an action that runs again for each duplicate was not found".to_owned();
     let found = if caught.is_empty() { vec![blind] } else { Vec::new() };
     storms.push(("a guard with a mistake is found", found));
@@ -63,7 +70,13 @@ fn main() -> ExitCode {
 }
 
 /// All that the judge finds wrong.
-async fn storm(kind: &'static str, sagas: u32, seed: u32, mistake: &str) -> Vec<String> {
+async fn storm(
+    program: &Program,
+    kind: &'static str,
+    sagas: u32,
+    seed: u32,
+    mistake: &str,
+) -> Vec<String> {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
     let server = match kind {
         "postgres" => Some(Server::start(amends_testbed::postgres()).unwrap()),
@@ -72,7 +85,7 @@ async fn storm(kind: &'static str, sagas: u32, seed: u32, mistake: &str) -> Vec<
     };
     let file = folder.path().join("ledger.db");
     let url = server.as_ref().map_or_else(|| file.display().to_string(), Server::url);
-    let service = service::Service::start(kind, &url, mistake).await;
+    let service = service::Service::start(program, kind, &url, mistake).await;
     let kills = service.kill_at_random(u64::from(seed));
     let told = saga::run_all(&service, sagas, u64::from(seed)).await;
     let kills = kills.stop().await;

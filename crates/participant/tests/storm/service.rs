@@ -1,4 +1,7 @@
-//! The service: this program again as a child, which is killed and started anew.
+//! The service: a child, which is killed and started anew. It is this program again, or another one
+//! with the same business (`bed`, in the language of its kit). Another is told the kind of its
+//! database, its URL, and a mistake to make, in this order; it makes its tables where they are not
+//! there, says its port in a line of its own, and ends when its standard input does.
 
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -19,6 +22,9 @@ use crate::chance::Chance;
 /// Between a start and the next kill: from a few commands to some hundred, and always some of them
 /// at work when it comes.
 const BETWEEN_KILLS_MS: (u64, u64) = (5, 150);
+
+/// The same of a service of which it is not known how fast it is.
+const BETWEEN_KILLS_OF_ANOTHER_MS: (u64, u64) = (5, 500);
 
 /// A service as it should be.
 pub(crate) const NO_MISTAKE: &str = "as it is";
@@ -49,11 +55,34 @@ async fn listen<D: Tested>(pool: Pool<D>, mistake: Option<Mistake>) {
     }
 }
 
+/// What the service is.
+#[derive(Clone)]
+pub(crate) struct Program {
+    command: Vec<String>,
+    between_kills_ms: (u64, u64),
+}
+
+impl Program {
+    /// A command with its arguments; none for this program.
+    pub(crate) fn of(another: Option<&str>) -> Self {
+        let Some(command) = another else {
+            let own = std::env::current_exe().unwrap().display().to_string();
+            return Self {
+                command: vec![own, "serve".to_owned()],
+                between_kills_ms: BETWEEN_KILLS_MS,
+            };
+        };
+        let command = command.split_whitespace().map(str::to_owned).collect();
+        Self { command, between_kills_ms: BETWEEN_KILLS_OF_ANOTHER_MS }
+    }
+}
+
 /// The service as a client sees it.
 #[derive(Clone)]
 pub(crate) struct Service(Arc<Inner>);
 
 struct Inner {
+    program: Program,
     kind: &'static str,
     url: String,
     mistake: String,
@@ -62,10 +91,16 @@ struct Inner {
 }
 
 impl Service {
-    pub(crate) async fn start(kind: &'static str, url: &str, mistake: &str) -> Self {
-        let (child, port) = spawn(kind, url, mistake).await;
+    pub(crate) async fn start(
+        program: &Program,
+        kind: &'static str,
+        url: &str,
+        mistake: &str,
+    ) -> Self {
+        let (child, port) = spawn(program, kind, url, mistake).await;
+        let (program, port, child) = (program.clone(), port.into(), Mutex::new(child));
         let (url, mistake) = (url.to_owned(), mistake.to_owned());
-        Self(Arc::new(Inner { kind, url, mistake, port: port.into(), child: Mutex::new(child) }))
+        Self(Arc::new(Inner { program, kind, url, mistake, port, child }))
     }
 
     /// Kills it, and starts it again, until it is told to stop.
@@ -74,7 +109,7 @@ impl Service {
         let (service, mut chance) = (self.clone(), Chance(seed ^ 0xdead));
         let killing = tokio::spawn(async move {
             let mut kills = 0;
-            let (least, most) = BETWEEN_KILLS_MS;
+            let (least, most) = service.0.program.between_kills_ms;
             loop {
                 let wait = Duration::from_millis(least + chance.below(most - least));
                 if tokio::time::timeout(wait, &mut stopped).await.is_ok() {
@@ -90,13 +125,16 @@ impl Service {
     async fn kill(&self) {
         let mut child = self.0.child.lock().await;
         child.kill().await.unwrap();
-        let (next, port) = spawn(self.0.kind, &self.0.url, &self.0.mistake).await;
+        let Inner { program, kind, url, mistake, .. } = &*self.0;
+        let (next, port) = spawn(program, kind, url, mistake).await;
         *child = next;
         self.0.port.store(port, Ordering::SeqCst);
     }
 
     /// One exchange: status and body, if any came.
     pub(crate) async fn post(&self, path: &str, body: &[u8]) -> Option<(u16, String)> {
+        // While it is started anew nobody knocks: some programs take a second.
+        drop(self.0.child.lock().await);
         let port = self.0.port.load(Ordering::SeqCst);
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
         let head = format!(
@@ -113,9 +151,10 @@ impl Service {
     }
 }
 
-async fn spawn(kind: &str, url: &str, mistake: &str) -> (Child, u16) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["serve", kind, url, mistake]).stdin(Stdio::piped()).stdout(Stdio::piped());
+async fn spawn(program: &Program, kind: &str, url: &str, mistake: &str) -> (Child, u16) {
+    let mut command = Command::new(&program.command[0]);
+    command.args(&program.command[1..]).args([kind, url, mistake]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.kill_on_drop(true).spawn().unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());

@@ -1,0 +1,115 @@
+"""The service of the storm, on the kit for Python; the storm of the kit for Rust kills it.
+
+    cargo test -p amends-participant --test storm -- \\
+        --service "target/python/bin/python python/tests/storm_service.py" --sagas 10000
+
+The storm adds which database, its URL, and a mistake to make or none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from amends_participant import About, Database, Participant, Refused, Sqlite
+from amends_participant.database.alchemy import Alchemy
+from amends_participant.database.postgres import Postgres
+from amends_participant.guard import carry_out, table
+from amends_participant.guard.table import Row, Run, Say, State
+from amends_participant.http.server import HttpServer
+
+LEDGER = (
+    "CREATE TABLE IF NOT EXISTS ledger (saga_id CHAR(36) NOT NULL, step VARCHAR(80) NOT NULL,"
+    " effect VARCHAR(12) NOT NULL, amount BIGINT NOT NULL)"
+)
+
+CONNECTIONS = 8
+
+
+@dataclass
+class Work:
+    amount: int
+    end: str = ""
+
+
+@dataclass
+class Receipt:
+    amount: int
+    attempt: int
+
+
+def database_of(kind: str, url: str) -> Database:
+    if kind == "postgres":
+        pool: Any = AsyncConnectionPool(url, open=False, min_size=1, max_size=CONNECTIONS)
+        return Postgres(pool)
+    if kind == "mariadb":
+        url = url.replace("mysql://", "mysql+aiomysql://")
+        return Alchemy(create_async_engine(url, pool_size=CONNECTIONS, max_overflow=0))
+    return Sqlite(url)
+
+
+def service_on(kind: str, database: Database) -> Participant:
+    """Its ledger has no unique key on purpose: a guard that fails shows as a second entry."""
+    service = Participant("LedgerService", database, create_tables=True)
+
+    async def enter(db: Any, about: About, effect: str, amount: int) -> None:
+        entry = f"('{about.saga_id}', '{about.step}', '{effect}', {amount})"
+        sql = f"INSERT INTO ledger (saga_id, step, effect, amount) VALUES {entry}"
+        await db.execute(text(sql) if kind == "mariadb" else sql)
+
+    @service.action("Act")
+    async def act(work: Work, db: Any, about: About) -> Receipt:
+        await enter(db, about, "action", work.amount)
+        if work.end == "refuse":
+            raise Refused("NO", f"round {about.round}")
+        return Receipt(work.amount, about.attempt or 0)
+
+    @service.compensation("Undo")
+    async def undo(work: Work, result: Receipt, db: Any, about: About) -> None:
+        await enter(db, about, "compensation", result.amount)
+
+    return service
+
+
+def make(mistake: str) -> None:
+    """A guard that has one: the storm's judge must find it."""
+    if mistake == "as it is":
+        return
+    if mistake != "ResultForgotten":
+        sys.exit(f"there is no mistake {mistake} here")
+    decide = table.decide_action
+
+    def forgets(command: Any, row: Row | None) -> Run | Say:
+        return Run() if row is not None and row.state is State.COMPLETED else decide(command, row)
+
+    carry_out.decide_action = forgets  # type: ignore[attr-defined]
+    carry_out._Guard._held = staticmethod(lambda *_, **__: None)  # type: ignore[method-assign]
+
+
+async def serve(kind: str, url: str) -> None:
+    service = service_on(kind, database_of(kind, url))
+    await service.open()
+    transaction = await service.database.begin()
+    await transaction.statement(LEDGER, {})
+    await transaction.commit()
+    port = await HttpServer(service.asgi()).start("127.0.0.1", 0)
+    print(port, flush=True)
+    # It must not outlive who started it.
+    await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    # Of each deadlock the engine is told, and the log would be full of it.
+    logging.getLogger("amends_participant").setLevel(logging.ERROR)
+    make(sys.argv[3])
+    asyncio.run(serve(sys.argv[1], sys.argv[2]))
