@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from amends_participant import (
+    Database,
     Delivery,
     MemoryChannel,
     Outbox,
@@ -22,11 +23,12 @@ from amends_participant import (
     Refused,
     RefusedWith,
     Retention,
+    Transaction,
     Transient,
     Unknown,
 )
 from amends_participant.http.signature import Secret
-from amends_participant.messages import pauses
+from amends_participant.messages import outbox, pauses
 from amends_participant.messages import serving as messages_serving
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
 from amends_participant.testing import command_body, losing_commits
@@ -124,11 +126,91 @@ async def test_what_the_broker_does_not_take_stays_and_holds_up_its_own_saga_onl
         *((good, b'{"n":%d}' % n) for n in range(3)),
     ]
     assert await in_outbox(shop) == 2
+    assert await in_outbox(shop) == 2
+    with pytest.raises(ConnectionError):
+        await relay.once()
     channel.refuses = ""
     assert await relay.once() == 2
     assert [m.body for m in channel.published if m.saga_id == bad] == [
         b'{"n":%d}' % n for n in range(3)
     ]
+
+
+async def test_what_is_refused_for_ever_holds_up_no_other(shop: Shop) -> None:
+    """However many sagas it is of, and although they are the oldest."""
+
+    class Strict(MemoryChannel):
+        async def publish(self, outgoing: Outgoing) -> None:
+            if outgoing.body == b'{"n":0}' and outgoing.saga_id in refused:
+                raise ConnectionError
+            await super().publish(outgoing)
+
+    with_events(shop)
+    refused = [str(uuid.uuid4()) for _ in range(MESSAGES_AT_ONCE // 2 + 5)]
+    for saga in refused:
+        await shop.participant.carry_out(tell(saga, events=2))
+    good = str(uuid.uuid4())
+    await shop.participant.carry_out(tell(good))
+    channel = Strict()
+    relay = Relay(shop.participant.database, channel)
+    passes = 0
+    while not channel.published:
+        with contextlib.suppress(ConnectionError):
+            await relay.once()
+        passes += 1
+    assert passes == 6
+    assert [message.saga_id for message in channel.published] == [good]
+    refused.clear()
+    while await relay.once():
+        pass
+    assert await in_outbox(shop) == 0
+
+
+async def test_a_broker_that_confirms_nothing_is_not_waited_for_for_ever(
+    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "CONFIRMED_WITHIN_S", 0.01)
+    with_events(small_shop)
+    await small_shop.participant.carry_out(tell(saga))
+    with pytest.raises(outbox.Unconfirmed):
+        await Relay(small_shop.participant.database, Slow()).once()
+    assert await in_outbox(small_shop) == 1
+
+
+async def test_a_relay_has_its_turn_until_its_deletes_hold(tmp_path: Path) -> None:
+    """Another that began before would publish all of it again."""
+
+    class SlowCommit(Database):
+        def __init__(self, database: Database) -> None:
+            self.database, self.dialect = database, database.dialect
+            self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+        async def begin(self) -> Transaction:
+            transaction = await self.database.begin()
+            commit = transaction.commit
+
+            async def slowly() -> None:
+                self.asked.set()
+                await self.go_on.wait()
+                await commit()
+
+            transaction.commit = slowly  # type: ignore[method-assign]
+            return transaction
+
+    for kind in ("psycopg pool", "alchemy asyncpg", "alchemy aiomysql", "as mysql"):
+        async with make(kind, tmp_path) as stage, make(kind, tmp_path) as second:
+            shop = await open_shop(stage)
+            await second.database.open()
+            with_events(shop)
+            await shop.participant.carry_out(tell(str(uuid.uuid4())))
+            slow, other = SlowCommit(stage.database), MemoryChannel()
+            relaying = asyncio.create_task(Relay(slow, MemoryChannel()).once())
+            await slow.asked.wait()
+            assert await Relay(second.database, other).once() == 0, kind
+            slow.go_on.set()
+            assert await relaying == 1
+            await shop.participant.carry_out(tell(str(uuid.uuid4())))
+            assert await Relay(second.database, other).once() == 1, kind
 
 
 async def test_more_than_fits_at_once(shop: Shop, saga: str) -> None:

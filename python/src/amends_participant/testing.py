@@ -302,6 +302,9 @@ class _LosesCommit(Transaction):
     async def settle(self) -> None:
         await self._transaction.settle()
 
+    def when_ended(self, sql: str) -> None:
+        self._transaction.when_ended(sql)
+
     async def commit(self) -> None:
         await (self._transaction.commit() if self._hold else self._transaction.rollback())
         raise ConnectionResetError("the trial has lost the commit's answer")

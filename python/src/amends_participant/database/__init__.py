@@ -46,6 +46,11 @@ class Transaction(ABC):
         the database now. Raises when the handler has ended the transaction itself."""
         return None
 
+    def when_ended(self, sql: str) -> None:
+        """Has a statement run on the same connection after the end, whichever it is. Only asked for
+        where a lock outlives its transaction, as MySQL's do."""
+        raise NotImplementedError
+
     @abstractmethod
     async def commit(self) -> None:
         """Makes it durable. An error leaves open whether it is."""

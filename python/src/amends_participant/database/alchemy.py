@@ -67,6 +67,7 @@ class AlchemyTransaction(Transaction):
         session: AsyncSession | None,
     ) -> None:
         self._connection, self._transaction, self._session = connection, transaction, session
+        self._when_ended: list[str] = []
 
     @property
     def handle(self) -> AsyncSession | AsyncConnection:
@@ -86,6 +87,9 @@ class AlchemyTransaction(Transaction):
         if not self._transaction.is_active:
             raise TransactionEnded
 
+    def when_ended(self, sql: str) -> None:
+        self._when_ended.append(sql)
+
     async def commit(self) -> None:
         try:
             await self._transaction.commit()
@@ -104,6 +108,11 @@ class AlchemyTransaction(Transaction):
         try:
             if self._session is not None:
                 await self._session.close()
+            for sql in self._when_ended:
+                await self._connection.execute(_text(sql))
+        except Exception:
+            # What the statement was to let go is let go with the connection.
+            await self._connection.invalidate()
         finally:
             await self._connection.close()
 

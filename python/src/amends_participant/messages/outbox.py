@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -33,6 +33,22 @@ AGAIN_AFTER_S, AGAIN_AFTER_S_MAX = 1.0, 30.0
 
 STOP_WITHIN_S = 10.0
 """How long a relay that is cancelled may still wait for the broker."""
+
+CONFIRMED_WITHIN_S = 10.0
+"""How long a broker may take to confirm a message: one that never does must not hold up all others,
+nor the transaction that is open meanwhile."""
+
+REFUSED_IN_A_ROW_MAX = 10
+"""After so many it is the broker that is away, and no more are tried in that pass."""
+
+AGAIN_IN_ONE_PASS = 10
+"""How many sagas of refused messages have a turn in a pass."""
+
+REFUSED_MAX = 10_000
+"""How many are remembered. One that is forgotten is tried as if it were new."""
+
+Within = Callable[[Callable[[Transaction], Awaitable[Any]]], Awaitable[Any]]
+"""Does some work in a transaction."""
 
 Rows = Sequence[Sequence[Any]]
 
@@ -95,6 +111,8 @@ class Relay:
         self._database, self._channel = database, channel
         self._sql = sql.of(database.dialect)
         self._written = asyncio.Event()
+        self._refused: dict[str, None] = {}
+        """Sagas with a message that the broker did not take, in the order of their next turn."""
 
     def nudge(self) -> None:
         """Something was written just now."""
@@ -106,21 +124,26 @@ class Relay:
         while True:
             self._written.clear()
             try:
-                more = await self._once_to_its_end() == MESSAGES_AT_ONCE
-                again_after_s = AGAIN_AFTER_S
+                published, error = await self._once_to_its_end()
             except Exception as e:
-                _log.warning("the outbox is not relayed: %s", type(e).__name__, exc_info=True)
-                await asyncio.sleep(again_after_s)
+                published, error = 0, e
+            if error is not None:
+                what = "a message stays in the outbox" if published else "the outbox is not relayed"
+                _log.warning("%s: %s", what, type(error).__name__, exc_info=error)
+            if error is not None and not published:
+                # What is written meanwhile may be what the broker takes.
+                await wait_for(self._written, again_after_s)
                 again_after_s = min(2 * again_after_s, AGAIN_AFTER_S_MAX)
                 continue
-            if not more:
+            again_after_s = AGAIN_AFTER_S
+            if published < MESSAGES_AT_ONCE:
                 # Until something was written, or may have been by another process.
                 await wait_for(self._written, LOOK_EVERY_S)
 
-    async def _once_to_its_end(self) -> int:
+    async def _once_to_its_end(self) -> tuple[int, Exception | None]:
         """Who cancels waits for what is under way: a connection that is left in the middle of a
         statement is of no use to the next one."""
-        once = asyncio.create_task(self.once())
+        once = asyncio.create_task(self._once())
         try:
             return await asyncio.shield(once)
         except asyncio.CancelledError:
@@ -133,63 +156,116 @@ class Relay:
         """Publishes what is there, oldest first, and deletes what the broker has confirmed: how
         many. An error of the broker comes out after the rest was deleted; of the saga whose
         message it was nothing later goes out before it."""
-        if self._sql.lock is None:
-            published, error = await self._without_lock()
-        else:
-            published, error = await self._with_lock(self._sql.lock)
+        published, error = await self._once()
         if error is not None:
             raise error
         return published
 
-    async def _without_lock(self) -> tuple[int, Exception | None]:
-        """A file has one writer at a time: none waits for the broker."""
-        rows = await in_transaction(self._database, self._oldest)
-        published, error = await self._publish(rows)
-        await in_transaction(self._database, lambda t: self._delete(t, published))
-        return len(published), error
+    async def _once(self) -> tuple[int, Exception | None]:
+        lock = self._sql.lock
+        if lock is None:
+            # A file has one writer at a time: none waits for the broker.
+            return await self._pass(lambda work: in_transaction(self._database, work))
 
-    async def _with_lock(self, lock: str) -> tuple[int, Exception | None]:
         async def relay(transaction: Transaction) -> tuple[int, Exception | None]:
             ((mine,),) = (await transaction.statement(lock, {})).rows
             if mine != 1:
                 return 0, None
-            try:
-                published, error = await self._publish(await self._oldest(transaction))
-                await self._delete(transaction, published)
-            finally:
-                if self._sql.unlock is not None:
-                    await transaction.statement(self._sql.unlock, {})
-            return len(published), error
+            if self._sql.unlock is not None:
+                # Not before the deletes hold: another would publish all of it again.
+                transaction.when_ended(self._sql.unlock)
+            return await self._pass(lambda work: work(transaction))
 
         return await in_transaction(self._database, relay)
 
-    async def _oldest(self, transaction: Transaction) -> Rows:
-        parameters = {"messages": MESSAGES_AT_ONCE}
-        return (await transaction.statement(self._sql.oldest, parameters)).rows
-
-    async def _delete(self, transaction: Transaction, published: list[Any]) -> None:
-        for id_ in published:
-            await transaction.statement(self._sql.delete, {"id": id_})
-
-    async def _publish(self, rows: Rows) -> tuple[list[Any], Exception | None]:
-        published: list[Any] = []
-        held: set[str] = set()
-        first_error: Exception | None = None
-        for id_, message_id, saga_id, kind, name, attributes, body in rows:
-            if saga_id in held:
+    async def _pass(self, within: Within) -> tuple[int, Exception | None]:
+        """First what was not refused before, so that it is never behind what was; then some of
+        that, each saga from its oldest message, in turn."""
+        published, tried, after = 0, _Tried(), 0
+        while not tried.enough and published < MESSAGES_AT_ONCE:
+            rows = await within(self._rows(self._sql.oldest, {"after": after}))
+            published += await self._publish(rows, tried, within)
+            if len(rows) < MESSAGES_AT_ONCE:
+                break
+            after = rows[-1][0]
+        for saga_id in list(self._refused)[:AGAIN_IN_ONE_PASS]:
+            if tried.enough or saga_id in tried.refused:
                 continue
-            outgoing = Outgoing(
-                id=message_id,
-                saga_id=saga_id,
-                kind=kind,
-                name=name,
-                attributes=json.loads(attributes),
-                body=body.encode(),
-            )
+            del self._refused[saga_id]
+            rows = await within(self._rows(self._sql.of_saga, {"saga_id": saga_id}))
+            published += await self._publish(rows, tried, within)
+        return published, tried.error
+
+    def _rows(self, sql: str, of: dict[str, Any]) -> Callable[[Transaction], Awaitable[Rows]]:
+        async def rows(transaction: Transaction) -> Rows:
+            return (await transaction.statement(sql, {**of, "messages": MESSAGES_AT_ONCE})).rows
+
+        return rows
+
+    async def _publish(self, rows: Rows, tried: _Tried, within: Within) -> int:
+        """Publishes and deletes: how many."""
+        published: list[Any] = []
+        for id_, message_id, saga_id, kind, name, attributes, body in rows:
+            if saga_id in self._refused:
+                continue
+            if tried.enough:
+                break
+            attributes, body = json.loads(attributes), body.encode()
+            outgoing = Outgoing(message_id, saga_id, kind, name, attributes, body)
             try:
-                await self._channel.publish(outgoing)
-                published.append(id_)
+                await publish(self._channel, outgoing)
             except Exception as e:
-                held.add(saga_id)
-                first_error = first_error or e
-        return published, first_error
+                tried.fails(saga_id, e)
+                self._refused[saga_id] = None
+                if len(self._refused) > REFUSED_MAX:
+                    del self._refused[next(iter(self._refused))]
+            else:
+                tried.in_a_row = 0
+                published.append(id_)
+
+        async def delete(transaction: Transaction) -> None:
+            for id_ in published:
+                await transaction.statement(self._sql.delete, {"id": id_})
+
+        if published:
+            await within(delete)
+        return len(published)
+
+
+class _Tried:
+    """What the broker has refused in one pass."""
+
+    def __init__(self) -> None:
+        self.refused: set[str] = set()
+        self.in_a_row = 0
+        self.error: Exception | None = None
+
+    def fails(self, saga_id: str, error: Exception) -> None:
+        self.refused.add(saga_id)
+        # One that says nothing is away, and each more would be waited for as long.
+        self.in_a_row += REFUSED_IN_A_ROW_MAX if isinstance(error, Unconfirmed) else 1
+        self.error = self.error or error
+
+    @property
+    def enough(self) -> bool:
+        """The broker seems to be away."""
+        return self.in_a_row >= REFUSED_IN_A_ROW_MAX
+
+
+class Unconfirmed(Exception):
+    """The broker has not said in time whether it took a message."""
+
+
+async def publish(channel: Channel, outgoing: Outgoing) -> None:
+    """Publishes, and waits for the broker's word only so long. Not by `asyncio.wait_for`, which
+    before Python 3.12 may lose a cancellation."""
+    publishing = asyncio.ensure_future(channel.publish(outgoing))
+    try:
+        await asyncio.wait([publishing], timeout=CONFIRMED_WITHIN_S)
+        if not publishing.done():
+            raise Unconfirmed(f"the broker confirmed nothing in {CONFIRMED_WITHIN_S} s")
+        publishing.result()
+    finally:
+        if not publishing.done():
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)

@@ -17,7 +17,7 @@ from ..command import BODY_BYTES_MAX, Sending
 from ..database import Transaction
 from ..http.signature import NotSigned, Secret, verify
 from .channel import Channel, Delivery, Outgoing
-from .outbox import Outbox, Relay
+from .outbox import Outbox, Relay, publish
 from .pauses import Pauses, wait_for
 from .replies import reply_of
 
@@ -135,7 +135,7 @@ class Serving:
         outgoing = Outgoing(
             attributes["id"], about.saga_id, "reply", name, attributes, body.encode()
         )
-        await self._channel.publish(outgoing)
+        await publish(self._channel, outgoing)
 
     def _no_command(self, delivery: Delivery) -> str | None:
         """Why a message is not looked at."""

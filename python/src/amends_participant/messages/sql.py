@@ -15,10 +15,11 @@ class MessageSql:
     put: str
     """Leaves a message in the outbox."""
     lock: str | None
-    """Gives 1 to the only relay of this database, until its transaction ends or `unlock`. `None`
-    where there is one relay because there is one process."""
+    """Gives 1 to the only relay of this database, until its transaction ends, and where there is an
+    `unlock`, until that. `None` where there is one relay because there is one process."""
     unlock: str | None
     oldest: str
+    of_saga: str
     delete: str
     receive: str
     """Changes one row for a message that was not here before."""
@@ -51,7 +52,11 @@ def _statements(
         unlock=unlock,
         oldest=(
             "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox"
-            " ORDER BY id LIMIT :messages"
+            " WHERE id > :after ORDER BY id LIMIT :messages"
+        ),
+        of_saga=(
+            "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox"
+            " WHERE saga_id = :saga_id ORDER BY id LIMIT :messages"
         ),
         delete="DELETE FROM amends_outbox WHERE id = :id",
         receive=(
