@@ -1,4 +1,5 @@
-"""The quick start of docs/participant-python.md is a program that does what the page says."""
+"""The quick start of docs/participant-python.md and the sample of README.md are programs that do
+what the pages say."""
 
 from __future__ import annotations
 
@@ -12,24 +13,38 @@ import pytest
 
 from amends_participant.testing import Trial
 
-PAGE = Path(__file__).parents[2] / "docs" / "participant-python.md"
+CLONE = Path(__file__).parents[2]
+PAGE = (CLONE / "docs" / "participant-python.md").read_text()
+README = (CLONE / "python" / "README.md").read_text()
 
 
-def quick_start() -> str:
-    section = PAGE.read_text().split("## Quick start\n", 1)[1].split("\n## ", 1)[0]
-    lines = section.splitlines()
+def program(page: str) -> str:
+    """All that is indented, as it is written."""
+    lines = page.splitlines()
     last = max(n for n, line in enumerate(lines) if line.startswith("    "))
-    return textwrap.dedent("\n".join(lines[: last + 1]))
+    first = min(n for n, line in enumerate(lines) if line.startswith("    "))
+    return textwrap.dedent("\n".join(lines[first : last + 1]))
 
 
+PROGRAMS = {
+    "the page": (
+        program(PAGE.split("## Quick start\n", 1)[1].split("\n## ", 1)[0]),
+        "ReleaseReservation",
+    ),
+    "README.md": (program(README), None),
+}
+
+
+@pytest.mark.parametrize("where", PROGRAMS)
 async def test_it_runs_and_passes_every_trial(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert len(quick_start().splitlines()) <= 35
+    text, compensation = PROGRAMS[where]
+    assert len(text.splitlines()) <= 35
     shop: Any = types.ModuleType("shop")
     monkeypatch.setitem(sys.modules, "shop", shop)
-    exec(compile(quick_start(), "shop.py", "exec"), shop.__dict__)
+    exec(compile(text, "shop.py", "exec"), shop.__dict__)
     participant = shop.inventory
     await participant.open()
 
@@ -48,7 +63,7 @@ async def test_it_runs_and_passes_every_trial(
     await Trial(
         participant,
         action="ReserveItems",
-        compensation="ReleaseReservation",
+        compensation=compensation,
         data={"sku": "kettle"},
         refusing={"sku": "sold out"},
         standing=reserved,
