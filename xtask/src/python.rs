@@ -52,6 +52,11 @@ pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
         .env("PYTHONDONTWRITEBYTECODE", "1");
     commands.push(kit);
     commands.push(storm(root, &python));
+    // `amends conformance` is held against them.
+    let mut amends = Command::new("cargo");
+    amends.args(["build", "--locked", "--quiet", "--package", "amends", "--bin", "amends"]);
+    amends.current_dir(root);
+    commands.push(amends);
     commands.push(of(Path::new("python3"), root, EXAMPLES));
     Ok(commands)
 }
