@@ -224,7 +224,7 @@ impl Rule {
                 consequence: "a command that was held up on its way is done after the saga has \
                               ended: the order is cancelled and the card is charged",
                 fix: "when an undo finds nothing, store a tombstone (saga_id, step_name) in the \
-                      same transaction, and refuse (409) an action that finds one",
+                      same transaction, and refuse (422) an action that finds one",
             },
             Self::SecondRound => Words {
                 id: "second_round",
