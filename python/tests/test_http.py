@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import fastapi
@@ -13,7 +15,7 @@ import httpx
 import pytest
 import uvicorn
 
-from amends_participant import Participant, Sqlite
+from amends_participant import MemoryChannel, Outbox, Participant, Retention, Sqlite
 from amends_participant.http.server import HEAD_BYTES_MAX, HttpServer
 from amends_participant.http.signature import NotSigned, Secret, verify
 from amends_participant.testing import command_body
@@ -118,6 +120,35 @@ async def test_mounted_in_fastapi(small_shop: Shop, saga: str) -> None:
     async with under_uvicorn(app) as url:
         await sold_twice(f"{url}/commands", saga)
     assert small_shop.ran == ["sell"]
+
+
+@pytest.mark.parametrize("is_mounted", [False, True])
+async def test_the_upkeep_relays_and_prunes(small_shop: Shop, saga: str, is_mounted: bool) -> None:
+    """Run by the server, or by the application around it."""
+
+    @small_shop.participant.action("Tell")
+    async def tell(data: dict[str, Any], outbox: Outbox) -> None:
+        await outbox.publish("Told", {})
+
+    old = str(uuid.uuid4())
+    await small_shop.participant.carry_out(command_body("Shop.Sell", {"item": "c"}, saga_id=old))
+    await small_shop.stage.run("UPDATE amends_guard SET written_at = '2001-01-01'")
+    channel = MemoryChannel()
+    upkeep = small_shop.participant.upkeep(
+        relay_to=channel, prune_by=Retention(longest=timedelta(days=21))
+    )
+    app: Any = small_shop.participant.asgi(upkeep=upkeep)
+    path = "/Tell"
+    if is_mounted:
+        app, path = fastapi.FastAPI(lifespan=upkeep), "/commands/Tell"
+        app.mount("/commands", small_shop.participant.asgi())
+    async with under_uvicorn(app) as url, httpx.AsyncClient(base_url=url) as http:
+        body = command_body("Shop.Tell", {}, saga_id=saga)
+        assert (await http.post(path, content=body)).status_code == 200
+        assert (await channel.has_published(1))[0].name == "Told"
+        while await small_shop.guard(old):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the database tells it in no other way
+        assert await small_shop.guard(saga) == {"action": ("completed", 1)}
 
 
 @contextlib.asynccontextmanager

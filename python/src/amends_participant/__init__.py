@@ -22,6 +22,7 @@ from .messages.channel import Channel, Delivery, MemoryChannel, Outgoing
 from .messages.outbox import Outbox
 from .participant import Participant
 from .retention import Retention
+from .upkeep import Upkeep
 
 __all__ = [
     "LOG_FIELDS",
@@ -46,6 +47,7 @@ __all__ = [
     "Transient",
     "UndoAnswered",
     "Unknown",
+    "Upkeep",
     "compensation",
     "current",
     "serve_http",

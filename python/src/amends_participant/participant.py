@@ -27,6 +27,7 @@ from .messages.inbox import once
 from .messages.outbox import Outbox, Relay
 from .messages.serving import Serving
 from .retention import Retention, prune
+from .upkeep import Upkeep
 
 AT_WORK_MAX = 64
 """How many commands are carried out at the same moment: the engine opens up to 64 requests at once
@@ -101,9 +102,16 @@ class Participant:
             self._open = False
             await self.database.close()
 
-    def asgi(self, *, secrets: Sequence[str] = ()) -> Asgi:
-        """The application that answers over HTTP."""
-        return Asgi(self, secrets)
+    def asgi(self, *, secrets: Sequence[str] = (), upkeep: Upkeep | None = None) -> Asgi:
+        """The application that answers over HTTP. Its server runs the upkeep; where it is mounted
+        in another application nobody does, and it is that one's `lifespan`."""
+        return Asgi(self, secrets, upkeep or self.upkeep())
+
+    def upkeep(
+        self, *, relay_to: Channel | None = None, prune_by: Retention | None = None
+    ) -> Upkeep:
+        """The relay of the outbox and the pruning, for a service that answers over HTTP."""
+        return Upkeep(self, relay_to, prune_by)
 
     async def serve(self, channel: Channel, *, secrets: Sequence[str] = ()) -> None:
         """Answers by message until it is cancelled, and relays the outbox meanwhile."""

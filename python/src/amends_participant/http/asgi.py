@@ -1,7 +1,8 @@
 """A participant as an ASGI application: `POST /<Command>`, answers as docs/guard.md has them.
 
 It stands alone under a server such as uvicorn, or is mounted in another application. A server runs
-its lifespan; where it is mounted nobody does, and the database is made ready at the first command.
+its lifespan, and in it the upkeep. Where it is mounted nobody does: the database is made ready at
+the first command, and the upkeep is to be run by the application around it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, to_json
@@ -18,6 +20,7 @@ from .signature import NotSigned, Secret, verify
 
 if TYPE_CHECKING:
     from ..participant import Participant
+    from ..upkeep import Upkeep
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,8 +37,8 @@ class Asgi:
     """The application. With secrets each request must be signed by one of them; a rotation has
     two."""
 
-    def __init__(self, participant: Participant, secrets: Sequence[str] = ()) -> None:
-        self._participant = participant
+    def __init__(self, participant: Participant, secrets: Sequence[str], upkeep: Upkeep) -> None:
+        self._participant, self._upkeep = participant, upkeep
         self._secrets = [Secret(secret) for secret in secrets]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,19 +50,22 @@ class Asgi:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                try:
-                    await self._participant.open()
-                except Exception as e:
-                    # The database may yet come; until then each command is told to come again.
-                    _log.warning("not ready: %s", type(e).__name__, exc_info=True)
-                await send({"type": "lifespan.startup.complete"})
-            else:
-                await self._participant.close()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+        async with AsyncExitStack() as running:
+            while True:
+                message = await receive()
+                if message["type"] == "lifespan.startup":
+                    try:
+                        await self._participant.open()
+                    except Exception as e:
+                        # The database may yet come; until then each command is told to come again.
+                        _log.warning("not ready: %s", type(e).__name__, exc_info=True)
+                    await running.enter_async_context(self._upkeep())
+                    await send({"type": "lifespan.startup.complete"})
+                else:
+                    await running.aclose()
+                    await self._participant.close()
+                    await send({"type": "lifespan.shutdown.complete"})
+                    return
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         command = _path(scope)
