@@ -1,7 +1,7 @@
 """The service of the storm, on the kit for Python; the storm of the kit for Rust kills it.
 
     cargo test -p amends-participant --test storm -- \\
-        --service "target/python/bin/python python/tests/storm_service.py" --sagas 10000
+        --sagas 10000 --service $PWD/target/python/bin/python $PWD/python/tests/storm_service.py
 
 The storm adds which database, its URL, and a mistake to make or none.
 """

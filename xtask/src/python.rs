@@ -26,7 +26,7 @@ const PARTS: &[Part] = &[
 const KIT: &[&str] = &["-m", "pytest", "-q"];
 
 /// The service of the kit's storm, whose killing and judging the kit for Rust does.
-const STORM_SERVICE: &str = "tests/storm_service.py";
+const STORM_SERVICE: &str = "python/tests/storm_service.py";
 
 /// A few hundred on each database take half a minute; thousands are for who has time.
 const STORM_SAGAS: &str = "300";
@@ -69,7 +69,8 @@ fn storm(root: &Path, python: &Path) -> Command {
         .args(["--test", "storm", "--manifest-path"])
         .arg(root.join("Cargo.toml"))
         .args(["--", "--sagas", STORM_SAGAS, "--service"])
-        .arg(format!("{} {STORM_SERVICE}", python.display()))
+        .arg(python)
+        .arg(root.join(STORM_SERVICE))
         .current_dir(root.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     storm

@@ -3,7 +3,7 @@
 //!
 //! A few hundred sagas a database are part of the tests. More, from another seed:
 //! `cargo test -p amends-participant --test storm -- --sagas 10000 --seed 7`. The service may be
-//! another program, in another language: `--service "COMMAND"`, see `service`.
+//! another program, in another language: `--service COMMAND ARGUMENT…`, the last of all, see `service`.
 
 #[allow(dead_code, unused_imports, unused_macros)]
 #[path = "../databases/bed.rs"]
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     };
     let (sagas, seed) = (number("--sagas").unwrap_or(SAGAS), number("--seed").unwrap_or(1));
     let at = args.iter().position(|arg| arg == "--service");
-    let program = Program::of(at.and_then(|at| args.get(at + 1)).map(String::as_str));
+    let program = Program::of(at.and_then(|at| args.get(at + 1..)));
     println!("\nrunning 4 tests");
     let storm =
         |kind, sagas, mistake| runtime.block_on(storm(&program, kind, sagas, seed, mistake));

@@ -64,7 +64,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// A command with its arguments; none for this program.
-    pub(crate) fn of(another: Option<&str>) -> Self {
+    pub(crate) fn of(another: Option<&[String]>) -> Self {
         let Some(command) = another else {
             let own = std::env::current_exe().unwrap().display().to_string();
             return Self {
@@ -72,8 +72,7 @@ impl Program {
                 between_kills_ms: BETWEEN_KILLS_MS,
             };
         };
-        let command = command.split_whitespace().map(str::to_owned).collect();
-        Self { command, between_kills_ms: BETWEEN_KILLS_OF_ANOTHER_MS }
+        Self { command: command.to_vec(), between_kills_ms: BETWEEN_KILLS_OF_ANOTHER_MS }
     }
 }
 
