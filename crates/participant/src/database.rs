@@ -63,7 +63,8 @@ pub trait Sealed: sqlx::Database {
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Writes what became of a compensation that has claimed both rows, and the tombstone: `false`
-    /// if the claim is not there any more.
+    /// if the claim is not there any more. Both rows are as young as each other from then on, so
+    /// that nothing prunes one of them alone.
     fn answer_both(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,

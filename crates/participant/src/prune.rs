@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{debug, info};
 
 use crate::database::Database;
 use crate::participant::Participant;
@@ -14,6 +14,10 @@ pub const LATE_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many steps go in one statement: two rows each, so that no statement holds more than 1,000
 /// rows' locks.
 const STEPS_MAX: u16 = 500;
+
+/// How often a batch is tried that lost a deadlock against a command, in a row: a loser of one
+/// rarely loses the next.
+const TRIES_MAX: u32 = 5;
 
 /// How long a row of the guard is kept: all three together, from when it was written last.
 ///
@@ -69,14 +73,20 @@ impl<D: Database> Participant<D> {
     ///
     /// The database's; what was deleted until then stays so.
     pub async fn prune(&self, retention: Retention) -> sqlx::Result<u64> {
-        let mut pruned = 0;
+        let (mut pruned, mut tried) = (0, 0);
         loop {
             let mut connection = self.0.pool.acquire().await?;
-            let rows = D::prune(&mut connection, retention.age(), STEPS_MAX).await?;
-            pruned += rows;
-            if rows == 0 {
-                info!(rows = pruned, "pruned the guard");
-                return Ok(pruned);
+            tried += 1;
+            match D::prune(&mut connection, retention.age(), STEPS_MAX).await {
+                Ok(0) => {
+                    info!(rows = pruned, "pruned the guard");
+                    return Ok(pruned);
+                }
+                Ok(rows) => (pruned, tried) = (pruned + rows, 0),
+                Err(sqlx::Error::Database(e)) if D::is_conflict(&*e) && tried < TRIES_MAX => {
+                    debug!(tried, "rolled back for a command's sake: {e}");
+                }
+                Err(e) => return Err(e),
             }
         }
     }

@@ -81,9 +81,10 @@ impl Sealed for MySql {
                    round = CASE direction WHEN 'action' THEN round ELSE ? END, \
                    body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ? END, \
                    written_at = UTC_TIMESTAMP(6), \
-                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ? END \
-                   WHERE saga_id = ? AND step = ? \
-                   AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
+                   state = CASE WHEN direction = 'compensation' THEN ? \
+                                WHEN state IN ('claimed', 'refused') THEN 'tombstone' \
+                                ELSE state END \
+                   WHERE saga_id = ? AND step = ?";
         let answer = sqlx::query(sql)
             .bind(reply)
             .bind(i32::from(claim.round))
@@ -91,7 +92,7 @@ impl Sealed for MySql {
             .bind(state.as_str())
             .bind(claim.saga_id)
             .bind(claim.step);
-        Ok(answer.execute(connection).await?.rows_affected() > 0)
+        Ok(answer.execute(connection).await?.rows_affected() == 2)
     }
 
     async fn refuse(
@@ -144,6 +145,7 @@ impl Sealed for MySql {
         age: Duration,
         steps_max: u16,
     ) -> sqlx::Result<u64> {
+        // The age is asked for twice: again when a row that was locked has been let go.
         let sql = "DELETE g FROM amends_guard g JOIN ( \
                      SELECT old.saga_id, old.step FROM amends_guard old \
                      WHERE old.written_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND \
@@ -152,9 +154,11 @@ impl Sealed for MySql {
                        WHERE young.saga_id = old.saga_id AND young.step = old.step \
                        AND young.written_at >= UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND) \
                      ORDER BY old.written_at LIMIT ?) gone \
-                   ON g.saga_id = gone.saga_id AND g.step = gone.step";
+                   ON g.saga_id = gone.saga_id AND g.step = gone.step \
+                   WHERE g.written_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND";
         let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-        let pruned = sqlx::query(sql).bind(micros).bind(micros).bind(i64::from(steps_max));
+        let pruned = sqlx::query(sql).bind(micros).bind(micros);
+        let pruned = pruned.bind(i64::from(steps_max)).bind(micros);
         Ok(pruned.execute(connection).await?.rows_affected())
     }
 

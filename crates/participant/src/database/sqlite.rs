@@ -108,9 +108,10 @@ impl Sealed for Sqlite {
                    round = CASE direction WHEN 'action' THEN round ELSE ?2 END, \
                    body_sha256 = CASE direction WHEN 'action' THEN body_sha256 ELSE ?3 END, \
                    written_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), \
-                   state = CASE direction WHEN 'action' THEN 'tombstone' ELSE ?4 END \
-                   WHERE saga_id = ?5 AND step = ?6 \
-                   AND (direction = 'compensation' OR state IN ('claimed', 'refused'))";
+                   state = CASE WHEN direction = 'compensation' THEN ?4 \
+                                WHEN state IN ('claimed', 'refused') THEN 'tombstone' \
+                                ELSE state END \
+                   WHERE saga_id = ?5 AND step = ?6";
         let answer = sqlx::query(sql)
             .bind(reply)
             .bind(i32::from(claim.round))
@@ -118,7 +119,7 @@ impl Sealed for Sqlite {
             .bind(state.as_str())
             .bind(claim.saga_id)
             .bind(claim.step);
-        Ok(answer.execute(connection).await?.rows_affected() > 0)
+        Ok(answer.execute(connection).await?.rows_affected() == 2)
     }
 
     async fn refuse(

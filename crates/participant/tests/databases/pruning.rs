@@ -68,6 +68,33 @@ async fn check_pruning<D: Aged>(pool: Pool<D>) {
     assert_ne!(code_of(&bed.tell(&young.action_of(1, bed::Work::default())).await), "");
 }
 
+/// An undo that is at work when the pruning looks keeps both rows.
+async fn check_undone_meanwhile<D: Aged>(pool: Pool<D>) {
+    let bed = Bed::on(pool, None, Gate::standing_open()).await;
+    let saga = Saga::new();
+    bed.tell(&saga.action()).await;
+    let retention = Retention::for_sagas_of_at_most(DAY);
+    age(&bed, saga, "", retention.age() + Duration::from_secs(60)).await;
+    let gate = Gate::shut();
+    let slow = bed.behind(&gate).await;
+    let undo = tokio::spawn(async move { slow.tell(&saga.undo()).await });
+    gate.arrival().await;
+    let pruning = bed.participant.clone();
+    let pruning = tokio::spawn(async move { pruning.prune(retention).await });
+    // It is let go only after the pruning has had every chance to look.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // More than once: in MariaDB it may lose a deadlock against the pruning.
+    gate.open.add_permits(100);
+    assert_eq!(undo.await.unwrap(), Answer::Undone(true));
+    assert_eq!(pruning.await.unwrap().unwrap(), 0);
+    let left = D::number(&bed.pool, "SELECT count(*) FROM amends_guard").await.unwrap();
+    assert_eq!(left, 2, "rows of the step");
+    let young = "SELECT count(DISTINCT written_at) FROM amends_guard";
+    assert_eq!(D::number(&bed.pool, young).await.unwrap(), 1, "both are as young");
+    assert_eq!(bed.tell(&saga.action()).await, completed());
+    assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
 /// More steps than go in one statement.
 async fn check_batches<D: Aged>(pool: Pool<D>) {
     let bed = Bed::on(pool, None, Gate::standing_open()).await;
@@ -88,18 +115,21 @@ async fn check_batches<D: Aged>(pool: Pool<D>) {
 async fn both_rows_go_by_the_younger_on_postgres() {
     check_pruning(bed::postgres_alone().await).await;
     check_batches(bed::postgres_alone().await).await;
+    check_undone_meanwhile(bed::postgres_alone().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_rows_go_by_the_younger_on_mariadb() {
     check_pruning(bed::mariadb_alone().await).await;
     check_batches(bed::mariadb_alone().await).await;
+    check_undone_meanwhile(bed::mariadb_alone().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_rows_go_by_the_younger_on_sqlite() {
     check_pruning(bed::sqlite().await).await;
     check_batches(bed::sqlite().await).await;
+    check_undone_meanwhile(bed::sqlite().await).await;
 }
 
 #[test]
