@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use crate::command::Breach;
 use crate::ending::Refused;
 
+/// The code of every unknown outcome.
+const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
+
 /// When too many commands are at work, or the database is away: soon, but not at once.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,10 +32,33 @@ pub enum Answer {
         /// When to ask again at the soonest.
         retry_after: Option<Duration>,
     },
-    /// It may have been committed.
-    Unknown,
+    /// It may have been done.
+    Unknown(Doubt),
     /// It was no command of the protocol, or not for this service; nothing was done.
     Breach(Breach),
+}
+
+/// Why nobody knows what became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The commit was not heard to succeed or fail: the same command tells, once it comes again.
+    CommitLost,
+    /// The handler has ended the transaction that it was given. No command will ever tell: a
+    /// person has to look.
+    TransactionEnded,
+}
+
+impl Doubt {
+    /// A sentence for whoever sent the command.
+    const fn message(self) -> &'static str {
+        match self {
+            Self::CommitLost => "whether it was committed is not known; the same command tells",
+            Self::TransactionEnded => {
+                "whether it was done is not known, and no command tells: the handler has ended its \
+                 transaction. See the service's log"
+            }
+        }
+    }
 }
 
 impl Answer {
@@ -54,7 +80,7 @@ impl Answer {
             Self::Completed(_) | Self::Undone(_) => 200,
             Self::Refused(_) => 422,
             Self::Transient { .. } => 503,
-            Self::Unknown => 500,
+            Self::Unknown(_) => 500,
             Self::Breach(_) => 400,
         }
     }
@@ -68,10 +94,7 @@ impl Answer {
             Self::Transient { code, message, .. } => {
                 json!({"error": {"code": code, "message": message}, "retryable": true}).to_string()
             }
-            Self::Unknown => {
-                let message = "whether it was committed is not known; the same command tells";
-                json!({"error": {"code": "OUTCOME_UNKNOWN", "message": message}}).to_string()
-            }
+            Self::Unknown(doubt) => error(OUTCOME_UNKNOWN, doubt.message()),
             Self::Breach(breach) => error(breach.code, &breach.message),
         }
     }
@@ -84,11 +107,23 @@ impl Answer {
         }
     }
 
-    /// The reply by name to this command at this attempt; `None` where none is sent: of an
-    /// unknown outcome the message is given back, and a breach goes to the dead letters.
+    /// Where a message goes that cannot be answered: to the dead letters, with this reason.
+    pub(crate) fn buried(&self) -> Option<Breach> {
+        match self {
+            Self::Breach(breach) => Some(breach.clone()),
+            Self::Unknown(doubt @ Doubt::TransactionEnded) => {
+                Some(Breach::new(OUTCOME_UNKNOWN, doubt.message()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The reply by name to this command at this attempt; `None` where none is sent: of a commit
+    /// whose answer was lost the message is given back, and what is `buried` goes to the dead
+    /// letters.
     pub fn reply(&self, command: &CommandId, attempt: u32) -> Option<String> {
         let kind = match (command.direction, self) {
-            (_, Self::Unknown | Self::Breach(_)) => return None,
+            (_, Self::Unknown(_) | Self::Breach(_)) => return None,
             (Direction::Action, Self::Completed(_)) => ReplyKind::StepCompleted,
             (Direction::Action, _) => ReplyKind::StepFailed,
             (Direction::Compensation, Self::Undone(_)) => ReplyKind::CompensationCompleted,
@@ -113,7 +148,7 @@ impl Answer {
                 say("error", json!({"code": code, "message": message}));
                 return Some(Value::Object(reply).to_string());
             }
-            Self::Unknown | Self::Breach(_) => return None,
+            Self::Unknown(_) | Self::Breach(_) => return None,
         };
         let mut text = Value::Object(reply).to_string();
         // Stored texts go out byte for byte: no number is read.
@@ -163,7 +198,7 @@ mod tests {
         for direction in [Direction::Action, Direction::Compensation] {
             let busy = heard(direction, &Answer::later("BUSY", "later")).unwrap().2;
             assert_eq!(busy, Outcome::transient(Fault::coded("BUSY", "later")));
-            assert_eq!(heard(direction, &Answer::Unknown), None);
+            assert_eq!(heard(direction, &Answer::Unknown(Doubt::CommitLost)), None);
             assert_eq!(heard(direction, &Answer::breach("NOT_JSON", "")), None);
         }
     }

@@ -91,7 +91,7 @@ impl Asked<'_> {
     }
 
     /// Is the row new? One that is claimed but not by this claim was left behind.
-    fn has_made(&self, row: &Row) -> bool {
+    pub(crate) fn has_made(&self, row: &Row) -> bool {
         row.state == State::Claimed && row.reply.as_deref() == Some(self.mark)
     }
 

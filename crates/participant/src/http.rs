@@ -11,7 +11,7 @@ use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use tracing::{error, warn};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Doubt};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
 use crate::participant::Participant;
@@ -65,7 +65,7 @@ async fn answer<D: Database>(
     let answered = tokio::spawn(async move { http.answer(&name, request).await });
     answered.await.unwrap_or_else(|e| {
         error!("a command ended without an answer: {e}");
-        said(&Answer::Unknown)
+        said(&Answer::Unknown(Doubt::CommitLost))
     })
 }
 

@@ -35,7 +35,7 @@ mod tx;
 pub use about::About;
 #[cfg(feature = "macros")]
 pub use amends_participant_macros::participant;
-pub use answer::Answer;
+pub use answer::{Answer, Doubt};
 pub use channel::{Channel, ChannelError, Received, Tag};
 pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
 pub use database::Database;

@@ -1,20 +1,23 @@
 //! Carrying out a command: claim, handler, answer, commit, in one transaction; and what is said
 //! when any of it fails.
 
+mod verdict;
+
 use std::panic::AssertUnwindSafe;
 
 use amends_wire::Direction;
 use futures_util::FutureExt;
 use sqlx::Transaction;
+use sqlx::pool::PoolConnection;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 use uuid::Uuid;
 
 use crate::about::About;
-use crate::answer::{Answer, refusal};
+use crate::answer::{Answer, Doubt, refusal};
 use crate::command::Command;
 use crate::database::{Both, Claim, Database};
 use crate::ending::{Ending, Failed};
-use crate::guard::{self, ALREADY_UNDONE, Action, Asked, Compensation, Row, State};
+use crate::guard::{ALREADY_UNDONE, Action, Asked, Compensation, State};
 use crate::handler::{BAD_DATA, Unable};
 use crate::participant::Participant;
 use crate::tx::Tx;
@@ -22,6 +25,9 @@ use crate::tx::Tx;
 /// How often a transaction that was rolled back for the sake of another is tried. A loser of one
 /// deadlock rarely loses the next; whoever loses more is told "not now", and comes again later.
 const TRIES_MAX: u32 = 5;
+
+/// Of a pool whose connections were all in use for as long as a command may wait.
+const NO_CONNECTION: &str = "no connection became free in time";
 
 /// How a command came, and is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,8 +52,10 @@ enum Broken {
     Database(sqlx::Error),
     Handler(Failed),
     Panicked,
-    /// The handler has ended the transaction: the claim is gone.
+    /// The handler has rolled the transaction back: the claim is gone.
     Ended,
+    /// The handler has committed the transaction, and then it failed, of this.
+    Committed(String),
     Refused(String),
     BadData(String),
 }
@@ -143,7 +151,7 @@ impl<D: Database> Participant<D> {
         let transaction = match begun {
             Ok(Ok(transaction)) => transaction,
             Ok(Err(e)) => return no_database(&e.to_string()),
-            Err(_) => return no_database("no connection became free in time"),
+            Err(_) => return no_database(NO_CONNECTION),
         };
         let mut tx = Tx::new(transaction, self.service(), command);
         // Whatever the claim finds, a refusal has to know whether a row was there before.
@@ -185,9 +193,9 @@ impl<D: Database> Participant<D> {
                 self.store_refusal(&claim, reply, is_first).await
             }
             Err(broken) => {
-                let tried = broken.told::<D>();
                 roll_back(tx.into_inner()).await;
-                tried
+                let broken = self.looked_at(broken, asked(command, &claim), &claim).await;
+                broken.told::<D>()
             }
         }
     }
@@ -274,11 +282,11 @@ impl<D: Database> Participant<D> {
 
     /// Stores a refusal whose transaction was rolled back; says what is there by now otherwise.
     async fn store_refusal(&self, claim: &Claim<'_>, reply: String, is_first: bool) -> Tried {
-        let stored = async {
-            let mut connection = self.0.pool.acquire().await?;
-            D::refuse(&mut connection, claim, &reply, is_first).await
+        let mut connection = match self.connection().await {
+            Ok(connection) => connection,
+            Err(why) => return no_database(&why),
         };
-        match stored.await {
+        match D::refuse(&mut connection, claim, &reply, is_first).await {
             Ok(true) => Tried::Answered(Answer::Refused(reply)),
             // It is tried again from the start, and finds what came between.
             Ok(false) => Tried::Conflict("another answer came before the refusal".to_owned()),
@@ -286,69 +294,37 @@ impl<D: Database> Participant<D> {
         }
     }
 
-    #[cfg(not(feature = "mistakes"))]
-    fn action_verdict(&self, row: &Row, asked: Asked<'_>) -> Action {
-        guard::action(row, asked)
-    }
-
-    #[cfg(feature = "mistakes")]
-    fn action_verdict(&self, row: &Row, asked: Asked<'_>) -> Action {
-        match self.0.mistake {
-            Some(mistake) => mistake.action(row, asked),
-            None => guard::action(row, asked),
-        }
-    }
-
-    #[cfg(not(feature = "mistakes"))]
-    fn compensation_verdict(
-        &self,
-        own: &Row,
-        action: &Row,
-        asked: Asked<'_>,
-        completed: bool,
-    ) -> Compensation {
-        guard::compensation(own, action, asked, completed)
-    }
-
-    #[cfg(feature = "mistakes")]
-    fn compensation_verdict(
-        &self,
-        own: &Row,
-        action: &Row,
-        asked: Asked<'_>,
-        completed: bool,
-    ) -> Compensation {
-        match self.0.mistake {
-            Some(mistake) => mistake.compensation(own, action, asked, completed),
-            None => guard::compensation(own, action, asked, completed),
-        }
-    }
-
-    #[cfg(not(feature = "mistakes"))]
-    async fn claim_both(&self, tx: &mut Tx<D>, claim: &Claim<'_>) -> sqlx::Result<Both> {
-        D::claim_both(tx, claim).await
-    }
-
-    #[cfg(feature = "mistakes")]
-    async fn claim_both(&self, tx: &mut Tx<D>, claim: &Claim<'_>) -> sqlx::Result<Both> {
-        if self.0.mistake != Some(guard::Mistake::UndoDoesNotWait) {
-            return D::claim_both(tx, claim).await;
-        }
-        let own = D::claim(tx, claim).await?;
-        let rows = D::look(tx, claim.saga_id, claim.step).await?;
-        let found = rows.into_iter().find(|(direction, _)| direction == "action");
-        let fresh = Row {
-            round: claim.round,
-            body_sha256: *claim.body_sha256,
-            state: State::Claimed,
-            reply: Some(claim.mark.to_owned()),
+    /// A handler that failed may have committed before it did: its claim is there then, for good.
+    /// Where that cannot be seen, "not now" is said as of any failure, and the next attempt sees.
+    async fn looked_at(&self, broken: Broken, asked: Asked<'_>, claim: &Claim<'_>) -> Broken {
+        let why = match &broken {
+            Broken::Handler(failed) if is_conflict::<D>(failed) => return broken,
+            Broken::Handler(failed) => failed.to_string(),
+            Broken::Panicked => "it panicked".to_owned(),
+            _ => return broken,
         };
-        Ok(Both { own, action: found.map_or(fresh, |(_, row)| row) })
+        let Ok(mut connection) = self.connection().await else { return broken };
+        match D::look(&mut connection, claim.saga_id, claim.step).await {
+            Ok(rows) if rows.iter().any(|(_, row)| asked.has_made(row)) => Broken::Committed(why),
+            Ok(_) => broken,
+            Err(e) => {
+                debug!("whether the handler committed by itself could not be seen: {e}");
+                broken
+            }
+        }
+    }
+
+    /// One for a statement outside of the command's transaction, waited for as long as for that.
+    async fn connection(&self) -> Result<PoolConnection<D>, String> {
+        match tokio::time::timeout(self.0.connection_wait, self.0.pool.acquire()).await {
+            Ok(acquired) => acquired.map_err(|e| e.to_string()),
+            Err(_) => Err(NO_CONNECTION.to_owned()),
+        }
     }
 }
 
 impl Broken {
-    /// What is said of it, to the sender and in the log; everything was, or will be, rolled back.
+    /// What is said of it, to the sender and in the log; everything that can be was rolled back.
     fn told<D: Database>(self) -> Tried {
         let failed = match self {
             Self::Database(sqlx::Error::Database(e)) if D::is_conflict(&*e) => {
@@ -366,7 +342,11 @@ impl Broken {
                      it was given, so what it did after that is not undone, and no answer is \
                      stored. A handler does neither COMMIT nor ROLLBACK"
                 );
-                return Tried::Answered(Answer::Unknown);
+                return Tried::Answered(Answer::Unknown(Doubt::TransactionEnded));
+            }
+            Self::Committed(why) => {
+                error!("the handler failed after its claim was committed: {why}");
+                return Tried::Answered(left_behind());
             }
             Self::BadData(why) => {
                 error!("the action's result is none of the compensation's type: {why}");
@@ -375,12 +355,17 @@ impl Broken {
             }
             Self::Refused(reply) => return Tried::Answered(Answer::Refused(reply)),
         };
-        if let Some(e) = failed.database_error().filter(|e| D::is_conflict(*e)) {
-            return Tried::Conflict(e.to_string());
+        if is_conflict::<D>(&failed) {
+            return Tried::Conflict(failed.to_string());
         }
         warn!("not now: the handler failed, nothing was changed: {failed}");
         Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"))
     }
+}
+
+/// Did the handler fail because its transaction was rolled back for the sake of another?
+fn is_conflict<D: Database>(failed: &Failed) -> bool {
+    failed.database_error().is_some_and(|e| D::is_conflict(e))
 }
 
 /// Was it committed, by its own word?
@@ -404,7 +389,7 @@ async fn commit<D: Database>(transaction: Transaction<'static, D>, answer: Answe
         }
         Err(e) => {
             error!("whether it was committed is not known; the next attempt tells: {e}");
-            Tried::Answered(Answer::Unknown)
+            Tried::Answered(Answer::Unknown(Doubt::CommitLost))
         }
     }
 }
@@ -453,7 +438,7 @@ fn left_behind() -> Answer {
          MySQL commits, such as CREATE TABLE) and then failed or died. Only a person can tell: \
          set the row of amends_guard to what is true"
     );
-    Answer::Unknown
+    Answer::Unknown(Doubt::TransactionEnded)
 }
 
 fn key_reused() -> Answer {

@@ -1,14 +1,15 @@
 //! Commands by message: received, carried out, answered through the outbox, acknowledged.
 
+mod pause;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Doubt};
 use crate::channel::{Channel, ChannelError, Received, Tag};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
@@ -16,10 +17,7 @@ use crate::message::{Kind, Message};
 use crate::outbox::publish;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
-
-/// After the broker could not be used, or a command could not be answered: it would come again
-/// at once otherwise.
-const PAUSE: Duration = Duration::from_millis(200);
+use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.
 #[must_use]
@@ -28,6 +26,7 @@ pub struct Serving<D: Database> {
     channel: Arc<dyn Channel>,
     at_once: usize,
     secrets: Secrets,
+    pauses: Pauses,
 }
 
 /// How many messages are at work at once, unless said otherwise: as many as a pool of sqlx has
@@ -37,7 +36,8 @@ const AT_ONCE: usize = 10;
 impl<D: Database> Serving<D> {
     /// Takes the commands of this channel.
     pub fn new(participant: Participant<D>, channel: Arc<dyn Channel>) -> Self {
-        Self { participant, channel, at_once: AT_ONCE, secrets: Secrets::default() }
+        let (secrets, pauses) = (Secrets::default(), Pauses::default());
+        Self { participant, channel, at_once: AT_ONCE, secrets, pauses }
     }
 
     /// How many messages are at work at once.
@@ -93,16 +93,28 @@ impl<D: Database> Serving<D> {
 
     async fn take(&self, received: Received) {
         let tag = received.tag;
-        let done = match self.read(&received) {
-            Ok(command) => self.answer(tag, &command).await,
-            Err(breach) => self.bury(tag, &breach).await,
+        let command = match self.read(&received) {
+            Ok(command) => command,
+            Err(breach) => {
+                if let Err(e) = self.bury(tag, &breach).await {
+                    error!("a message could not be put to the dead letters; it comes again: {e}");
+                    tokio::time::sleep(PAUSE).await;
+                    let _ = self.channel.give_back(tag).await;
+                }
+                return;
+            }
         };
-        if let Err(e) = done {
+        let key = command.id.to_string();
+        match self.answer(tag, &command).await {
+            Ok(()) => return self.pauses.end(&key),
+            Err(Unanswered::Unknown) => {}
             // It was not acknowledged, so it comes again, and is told the same.
-            error!("a command could not be answered; it comes again: {e}");
-            tokio::time::sleep(PAUSE).await;
-            let _ = self.channel.give_back(tag).await;
+            Err(Unanswered::Channel(e)) => {
+                error!(key, "a command could not be answered; it comes again: {e}");
+            }
         }
+        tokio::time::sleep(self.pauses.next(key)).await;
+        let _ = self.channel.give_back(tag).await;
     }
 
     fn read(&self, received: &Received) -> Result<Command, Breach> {
@@ -113,29 +125,39 @@ impl<D: Database> Serving<D> {
         Command::read(self.participant.service(), None, received, &received.body)
     }
 
-    async fn answer(&self, tag: Tag, command: &Command) -> Result<(), ChannelError> {
+    async fn answer(&self, tag: Tag, command: &Command) -> Result<(), Unanswered> {
         let (answer, is_in_the_outbox) = self.participant.carry_out_by_message(command).await;
-        match &answer {
-            Answer::Unknown => {
-                tokio::time::sleep(PAUSE).await;
-                return self.channel.give_back(tag).await;
-            }
-            Answer::Breach(breach) => return self.bury(tag, breach).await,
-            _ if is_in_the_outbox => {}
-            // What is not new is in the guard already: it is said before the message is done with.
-            _ => {
-                if let Some(body) = answer.reply(&command.id, command.sending.attempt) {
-                    let reply = reply(self.participant.service(), command, body);
-                    publish(&*self.channel, &reply).await?;
-                }
-            }
+        if answer == Answer::Unknown(Doubt::CommitLost) {
+            return Err(Unanswered::Unknown);
         }
-        self.channel.acknowledge(tag).await
+        if let Some(reason) = answer.buried() {
+            return Ok(self.bury(tag, &reason).await?);
+        }
+        // What is not new is in the guard already: it is said before the message is done with.
+        if !is_in_the_outbox && let Some(body) = answer.reply(&command.id, command.sending.attempt)
+        {
+            let reply = reply(self.participant.service(), command, body);
+            publish(&*self.channel, &reply).await?;
+        }
+        Ok(self.channel.acknowledge(tag).await?)
     }
 
-    async fn bury(&self, tag: Tag, breach: &Breach) -> Result<(), ChannelError> {
-        warn!("breach of the protocol, to the dead letters: {breach}");
-        self.channel.dead_letter(tag, &breach.to_string()).await
+    async fn bury(&self, tag: Tag, reason: &Breach) -> Result<(), ChannelError> {
+        warn!("to the dead letters: {reason}");
+        self.channel.dead_letter(tag, &reason.to_string()).await
+    }
+}
+
+/// Why a command was not answered, and so comes again.
+enum Unanswered {
+    /// Whether it was committed is not known. The next attempt tells.
+    Unknown,
+    Channel(ChannelError),
+}
+
+impl From<ChannelError> for Unanswered {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(error)
     }
 }
 

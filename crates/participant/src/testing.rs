@@ -32,7 +32,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Doubt};
 use crate::command::Command;
 use crate::database::Database;
 use crate::guard::ALREADY_UNDONE;
@@ -319,7 +319,7 @@ where
         let command = self.read(body);
         for wait in [1, 5, 20, 100, 500] {
             match self.participant.carry_out(&command).await {
-                Answer::Transient { .. } | Answer::Unknown => {
+                Answer::Transient { .. } | Answer::Unknown(Doubt::CommitLost) => {
                     tokio::time::sleep(Duration::from_millis(wait)).await;
                 }
                 definite => return definite,

@@ -237,6 +237,14 @@ async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -
             D::say(tx, "COMMIT").await?;
             Err(std::io::Error::other("after its own commit").into())
         }
+        "commit and panic" => {
+            D::say(tx, "COMMIT").await?;
+            panic!("as the test has it")
+        }
+        "commit and refuse" => {
+            D::say(tx, "COMMIT").await?;
+            Err(Refused::new("NO", "after its own commit").into())
+        }
         "roll back" => {
             D::say(tx, "ROLLBACK").await?;
             Ok(Receipt { amount: work.amount, attempt: about.attempt() })
@@ -377,28 +385,38 @@ pub(crate) async fn sqlite() -> Pool<Sqlite> {
 }
 
 pub(crate) async fn sqlite_pool(file: std::path::PathBuf) -> Pool<Sqlite> {
-    let options = SqliteConnectOptions::new()
+    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS);
+    pool.connect_with(sqlite_options(file)).await.unwrap()
+}
+
+pub(crate) fn sqlite_options(file: std::path::PathBuf) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full);
-    SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await.unwrap()
+        .synchronous(SqliteSynchronous::Full)
 }
 
 /// A database of its own, on the shared server: for what looks at whole tables.
 pub(crate) async fn postgres_alone() -> Pool<Postgres> {
+    postgres_pool(&postgres_alone_url().await).await
+}
+
+pub(crate) async fn postgres_alone_url() -> String {
     let name = format!("alone_{}", Saga::new().0.0 as u64);
     Postgres::run(&postgres().await, format!("CREATE DATABASE {name}")).await.unwrap();
-    let url = postgres_url();
-    postgres_pool(&format!("{}/{name}", url.rsplit_once('/').unwrap().0)).await
+    format!("{}/{name}", postgres_url().rsplit_once('/').unwrap().0)
 }
 
 /// The same.
 pub(crate) async fn mariadb_alone() -> Pool<MySql> {
+    mariadb_pool(&mariadb_alone_url().await).await
+}
+
+pub(crate) async fn mariadb_alone_url() -> String {
     let name = format!("alone_{}", Saga::new().0.0 as u64);
     MySql::run(&mariadb().await, format!("CREATE DATABASE {name}")).await.unwrap();
-    let url = mariadb_url();
-    mariadb_pool(&format!("{}/{name}", url.rsplit_once('/').unwrap().0)).await
+    format!("{}/{name}", mariadb_url().rsplit_once('/').unwrap().0)
 }
 
 /// Makes a test of each case on each database; `alone` in one of its own.

@@ -10,6 +10,7 @@ use crate::bed::{
 on_each_database! {
     an_action_that_committed_and_failed_does_not_run_again
     an_undo_that_committed_and_failed_does_not_run_again
+    nothing_that_was_committed_is_said_to_be_rolled_back
     an_answer_that_is_not_stored_is_not_said
     a_connection_is_of_use_after_its_transaction_was_ended
 }
@@ -21,8 +22,7 @@ fn is_unknown(answer: &Answer) -> bool {
 async fn an_action_that_committed_and_failed_does_not_run_again<D: Tested>(bed: &Bed<D>) {
     let saga = Saga::new();
     let action = saga.action_that("commit and fail");
-    assert_eq!(bed.tell(&action).await.status(), 503);
-    for body in [&action, &saga.undo(), &action, &saga.undo_of(2, None)] {
+    for body in [&action, &action, &saga.undo(), &action, &saga.undo_of(2, None)] {
         let answer = bed.tell(body).await;
         assert!(is_unknown(&answer), "{answer:?}");
     }
@@ -44,12 +44,23 @@ async fn an_undo_that_committed_and_failed_does_not_run_again<D: Tested>(bed: &B
     assert_eq!(bed.tell(&saga.action()).await, completed());
     let undo =
         |round| saga.undo_with(round, None, br#"{"amount":5,"end":"commit and fail to undo"}"#);
-    assert_eq!(bed.tell(&undo(1)).await.status(), 503);
-    for round in [1, 1, 2] {
+    for round in [1, 1, 1, 2] {
         let answer = bed.tell(&undo(round)).await;
         assert!(is_unknown(&answer), "{answer:?}");
     }
     assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+/// However it ends after that.
+async fn nothing_that_was_committed_is_said_to_be_rolled_back<D: Tested>(bed: &Bed<D>) {
+    for end in ["commit and panic", "commit and refuse"] {
+        let saga = Saga::new();
+        for _ in 0..2 {
+            let answer = bed.tell(&saga.action_that(end)).await;
+            assert!(is_unknown(&answer), "{end}: {answer:?}");
+        }
+        assert_eq!(bed.effects(saga).await, (1, 0), "{end}");
+    }
 }
 
 async fn an_answer_that_is_not_stored_is_not_said<D: Tested>(bed: &Bed<D>) {

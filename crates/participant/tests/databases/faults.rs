@@ -1,17 +1,22 @@
 //! The database is away, or goes away in the middle: each command gets its answer, and nothing is
 //! half done.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use amends_participant::{Answer, Participant};
+use amends_participant::{Answer, Participant, Serving};
 use amends_testbed::{Kind, Server};
+use amends_wire::{FailureCodes, Outcome};
+use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{MySql, Pool, Postgres};
 
 use crate::bed::{
-    Bed, Gate, SERVICE, Saga, Tested, business, code_of, completed, mariadb_pool, mariadb_url,
-    postgres_pool, postgres_url,
+    Bed, Gate, RESULT, SERVICE, Saga, Tested, business, code_of, completed, mariadb_alone_url,
+    mariadb_pool, mariadb_url, postgres_alone_url, postgres_pool, postgres_url, sqlite_options,
 };
 use crate::cost::proxied;
+use crate::messages::{Served, eventually};
 use crate::proxy::Proxy;
 
 /// A server of its own, since it is killed.
@@ -146,6 +151,79 @@ async fn check_lost_commit<D: Tested>(pool: Pool<D>, proxy: Proxy) {
         assert_eq!(until_definite(&bed, &body).await, then);
     }
     assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+/// The same by message: it is given back until an attempt tells, and is answered then.
+async fn check_lost_commit_by_message<D: Tested>(pool: Pool<D>, proxy: Proxy) {
+    let bed = Bed::on(pool, None, Gate::standing_open()).await;
+    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
+    let saga = Saga::new();
+    proxy.cut_commits(true);
+    served.broker.put(saga.action(), Vec::new());
+    while proxy.commits_cut() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!served.broker.is_idle(), "it is with the broker, or at work");
+    proxy.cut_commits(false);
+    eventually("the broker is idle", || served.broker.is_idle()).await;
+    assert_eq!(served.broker.dead_letters(), []);
+    let heard = served.end_once().await;
+    assert!(!heard.is_empty());
+    for reply in heard {
+        let done = Outcome::Completed { result: Some(RESULT.into()), undone: None };
+        assert_eq!(reply.outcome(&FailureCodes::default()), done);
+    }
+    assert_eq!(bed.effects(saga).await, (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_commit_is_lost_comes_again_on_postgres() {
+    let (proxy, url) = proxied(&postgres_alone_url().await).await;
+    check_lost_commit_by_message(postgres_pool(&url).await, proxy).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_commit_is_lost_comes_again_on_mariadb() {
+    let (proxy, url) = proxied(&mariadb_alone_url().await).await;
+    check_lost_commit_by_message(mariadb_pool(&url).await, proxy).await;
+}
+
+/// A refusal is stored on a connection of its own, which is waited for no longer than the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_waits_for_a_connection_only_so_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let had = Arc::new(AtomicUsize::new(usize::MAX));
+    let hook = Arc::clone(&had);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(3600))
+        .before_acquire(move |_, _| {
+            let left = hook.fetch_sub(1, Ordering::SeqCst);
+            Box::pin(async move {
+                if left == 0 {
+                    std::future::pending::<()>().await;
+                }
+                Ok(true)
+            })
+        })
+        .connect_with(sqlite_options(folder.path().join("ledger.db")))
+        .await
+        .unwrap();
+    Bed::on(pool.clone(), None, Gate::standing_open()).await;
+    let builder = Participant::builder(SERVICE, pool.clone());
+    let participant = business(builder, Gate::standing_open())
+        .connection_wait(Duration::from_millis(200))
+        .build();
+    let bed = Bed { pool, participant };
+    let saga = Saga::new();
+    // The command itself has one; what comes after it has none.
+    had.store(1, Ordering::SeqCst);
+    let refused = saga.action_that("refuse");
+    let told = tokio::time::timeout(Duration::from_secs(60), bed.tell(&refused)).await;
+    let told = told.expect("it is answered");
+    assert_eq!((told.status(), code_of(&told).as_str()), (503, "DATABASE_UNAVAILABLE"));
+    assert_eq!(bed.tell(&refused).await, crate::bed::refused(1));
+    assert_eq!(bed.effects(saga).await, (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,7 @@ on_each_database! {
     events_of_a_saga_leave_in_their_order
     commands_by_message_are_answered_by_name
     what_is_no_command_goes_to_the_dead_letters
+    what_a_handler_ended_by_itself_goes_to_the_dead_letters
     where_a_secret_is_set_only_signed_messages_are_taken
     replies_are_kept_while_the_broker_is_away
     what_was_received_is_taken_in_once
@@ -29,7 +30,7 @@ async fn bed<D: Tested>(pool: Pool<D>) -> Bed<D> {
 }
 
 /// Long, so that only what never happens fails.
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let waited = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -133,7 +134,7 @@ impl Served {
         Self { broker, heard, stop, serving: tokio::spawn(serving) }
     }
 
-    async fn put_and_wait(&self, body: bytes::Bytes) {
+    pub(crate) async fn put_and_wait(&self, body: bytes::Bytes) {
         self.put_with(body, Vec::new()).await;
     }
 
@@ -151,7 +152,7 @@ impl Served {
 
     /// The same, each reply once: a relay that is stopped between the broker's word and its own
     /// note of it leaves the message to be published again.
-    async fn end_once(self) -> Vec<Reply> {
+    pub(crate) async fn end_once(self) -> Vec<Reply> {
         let mut heard = self.end().await;
         heard.dedup();
         heard
@@ -208,6 +209,25 @@ async fn what_is_no_command_goes_to_the_dead_letters<D: Tested>(pool: Pool<D>) {
     assert_eq!(codes, expected);
     assert_eq!(served.end_once().await.len(), 1);
     assert_eq!(bed.effects(saga).await, (1, 0));
+}
+
+/// It would never mend itself: a message that is given back would come for ever.
+async fn what_a_handler_ended_by_itself_goes_to_the_dead_letters<D: Tested>(pool: Pool<D>) {
+    let bed = bed(pool).await;
+    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
+    let (committed, rolled_back) = (Saga::new(), Saga::new());
+    let action = committed.action_that("commit and fail");
+    for body in [&action, &action, &committed.undo(), &rolled_back.action_that("roll back")] {
+        served.put_and_wait(body.clone()).await;
+    }
+    let letters = served.broker.dead_letters();
+    assert_eq!(letters.len(), 4, "{letters:?}");
+    for (_, why) in letters {
+        assert!(why.starts_with("OUTCOME_UNKNOWN: "), "{why}");
+        assert!(why.contains("the handler has ended its transaction"), "{why}");
+    }
+    assert_eq!(served.end().await, []);
+    assert_eq!(bed.effects(committed).await, (1, 0));
 }
 
 async fn where_a_secret_is_set_only_signed_messages_are_taken<D: Tested>(pool: Pool<D>) {

@@ -19,6 +19,7 @@ struct Inner {
     address: SocketAddr,
     round_trips: AtomicU64,
     cut_commits: AtomicBool,
+    commits_cut: AtomicU64,
 }
 
 impl Proxy {
@@ -29,6 +30,7 @@ impl Proxy {
             address: listener.local_addr().unwrap(),
             round_trips: AtomicU64::new(0),
             cut_commits: AtomicBool::new(false),
+            commits_cut: AtomicU64::new(0),
         }));
         let accepting = proxy.clone();
         tokio::spawn(async move {
@@ -54,6 +56,11 @@ impl Proxy {
         self.0.cut_commits.store(cut, Ordering::SeqCst);
     }
 
+    /// How many answers of commits were swallowed.
+    pub(crate) fn commits_cut(&self) -> u64 {
+        self.0.commits_cut.load(Ordering::SeqCst)
+    }
+
     async fn carry(self, mut client: TcpStream, mut server: TcpStream) {
         let (mut from_client, mut from_server) = (vec![0; 65536], vec![0; 65536]);
         let mut server_spoke_last = true;
@@ -72,6 +79,7 @@ impl Proxy {
                     if commits && self.0.cut_commits.load(Ordering::SeqCst) {
                         // It has arrived when there is an answer to it.
                         let _ = server.read(&mut from_server).await;
+                        self.0.commits_cut.fetch_add(1, Ordering::SeqCst);
                         return;
                     }
                 }
