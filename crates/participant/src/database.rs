@@ -54,6 +54,13 @@ pub trait Sealed: sqlx::Database {
         claim: &Claim<'_>,
     ) -> impl Future<Output = sqlx::Result<Both>> + Send;
 
+    /// Makes a row that is claimed, and was there before, as one that the claim has made: for a
+    /// later round that runs. What is committed under it, or rolled back, by mistake is seen then.
+    fn claim_anew(
+        connection: &mut Self::Connection,
+        claim: &Claim<'_>,
+    ) -> impl Future<Output = sqlx::Result<()>> + Send;
+
     /// Writes what became of a claimed action: `false` if the claim is not there any more.
     fn answer(
         connection: &mut Self::Connection,
@@ -63,7 +70,7 @@ pub trait Sealed: sqlx::Database {
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
     /// Writes what became of a compensation that has claimed both rows, and the tombstone: `false`
-    /// if the claim is not there any more. Both rows are as young as each other from then on, so
+    /// if it ran, and the claim is not there any more. Both rows are as young as each other from then on, so
     /// that nothing prunes one of them alone.
     fn answer_both(
         connection: &mut Self::Connection,

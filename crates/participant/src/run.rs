@@ -216,6 +216,9 @@ impl<D: Database> Participant<D> {
         let Some(handler) = self.0.actions.get(&command.name) else {
             return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such action")));
         };
+        if !*is_first {
+            D::claim_anew(tx, claim).await?;
+        }
         let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
             Ok(Ok(result)) => result,
             Ok(Err(Ending::Refused(refused))) => {
@@ -268,6 +271,9 @@ impl<D: Database> Participant<D> {
         let Some(handler) = self.0.compensations.get(&command.name) else {
             return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such compensation")));
         };
+        if own.state != State::Claimed {
+            D::claim_anew(tx, claim).await?;
+        }
         match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
             Ok(Ok(())) => {}
             Ok(Err(Unable::Failed(failed))) => return Err(Broken::Handler(failed)),

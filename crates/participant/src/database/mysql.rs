@@ -56,7 +56,8 @@ impl Sealed for MySql {
         let sql = "UPDATE amends_guard \
                    SET state = ?, reply = ?, round = ?, body_sha256 = ?, \
                    written_at = UTC_TIMESTAMP(6) \
-                   WHERE saga_id = ? AND step = ? AND direction = ?";
+                   WHERE saga_id = ? AND step = ? AND direction = ? \
+                   AND state = 'claimed' AND reply = ?";
         let answer = sqlx::query(sql)
             .bind(state.as_str())
             .bind(reply)
@@ -64,8 +65,20 @@ impl Sealed for MySql {
             .bind(&claim.body_sha256[..])
             .bind(claim.saga_id)
             .bind(claim.step)
+            .bind(claim.direction)
+            .bind(claim.mark);
+        Ok(answer.execute(connection).await?.rows_affected() == 1)
+    }
+
+    async fn claim_anew(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<()> {
+        let sql = "UPDATE amends_guard SET state = 'claimed', reply = ? \
+                   WHERE saga_id = ? AND step = ? AND direction = ?";
+        let claimed = sqlx::query(sql)
+            .bind(claim.mark)
+            .bind(claim.saga_id)
+            .bind(claim.step)
             .bind(claim.direction);
-        Ok(answer.execute(connection).await?.rows_affected() > 0)
+        claimed.execute(connection).await.map(drop)
     }
 
     async fn answer_both(
@@ -84,14 +97,18 @@ impl Sealed for MySql {
                    state = CASE WHEN direction = 'compensation' THEN ? \
                                 WHEN state IN ('claimed', 'refused') THEN 'tombstone' \
                                 ELSE state END \
-                   WHERE saga_id = ? AND step = ?";
+                   WHERE saga_id = ? AND step = ? AND ( \
+                     direction = 'action' OR ? = 'nothing' \
+                     OR (state = 'claimed' AND reply = ?))";
         let answer = sqlx::query(sql)
             .bind(reply)
             .bind(i32::from(claim.round))
             .bind(&claim.body_sha256[..])
             .bind(state.as_str())
             .bind(claim.saga_id)
-            .bind(claim.step);
+            .bind(claim.step)
+            .bind(state.as_str())
+            .bind(claim.mark);
         Ok(answer.execute(connection).await?.rows_affected() == 2)
     }
 

@@ -66,7 +66,8 @@ impl Sealed for Postgres {
     ) -> sqlx::Result<bool> {
         let sql = "UPDATE amends_guard \
                    SET state = $1, reply = $2, round = $3, body_sha256 = $4, written_at = now() \
-                   WHERE saga_id = $5 AND step = $6 AND direction = $7";
+                   WHERE saga_id = $5 AND step = $6 AND direction = $7 \
+                   AND state = 'claimed' AND reply = $8";
         let answer = sqlx::query(sql)
             .bind(state.as_str())
             .bind(reply)
@@ -74,8 +75,20 @@ impl Sealed for Postgres {
             .bind(&claim.body_sha256[..])
             .bind(claim.saga_id)
             .bind(claim.step)
+            .bind(claim.direction)
+            .bind(claim.mark);
+        Ok(answer.execute(connection).await?.rows_affected() == 1)
+    }
+
+    async fn claim_anew(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<()> {
+        let sql = "UPDATE amends_guard SET state = 'claimed', reply = $1 \
+                   WHERE saga_id = $2 AND step = $3 AND direction = $4";
+        let claimed = sqlx::query(sql)
+            .bind(claim.mark)
+            .bind(claim.saga_id)
+            .bind(claim.step)
             .bind(claim.direction);
-        Ok(answer.execute(connection).await?.rows_affected() > 0)
+        claimed.execute(connection).await.map(drop)
     }
 
     async fn answer_both(
@@ -93,14 +106,17 @@ impl Sealed for Postgres {
                    state = CASE WHEN direction = 'compensation' THEN $4 \
                                 WHEN state IN ('claimed', 'refused') THEN 'tombstone' \
                                 ELSE state END \
-                   WHERE saga_id = $5 AND step = $6";
+                   WHERE saga_id = $5 AND step = $6 AND ( \
+                     direction = 'action' OR $4 = 'nothing' \
+                     OR (state = 'claimed' AND reply = $7))";
         let answer = sqlx::query(sql)
             .bind(reply)
             .bind(i32::from(claim.round))
             .bind(&claim.body_sha256[..])
             .bind(state.as_str())
             .bind(claim.saga_id)
-            .bind(claim.step);
+            .bind(claim.step)
+            .bind(claim.mark);
         Ok(answer.execute(connection).await?.rows_affected() == 2)
     }
 

@@ -4,13 +4,15 @@
 use amends_participant::{Answer, Participant};
 
 use crate::bed::{
-    Bed, Gate, SERVICE, Saga, Tested, business, code_of, completed, on_each_database,
+    Bed, Gate, SERVICE, Saga, Tested, Work, business, code_of, completed, on_each_database, refused,
 };
 
 on_each_database! {
     an_action_that_committed_and_failed_does_not_run_again
     an_undo_that_committed_and_failed_does_not_run_again
     nothing_that_was_committed_is_said_to_be_rolled_back
+    a_later_round_that_committed_and_failed_does_not_run_again
+    a_later_round_that_rolled_back_is_not_said_to_be_done
     an_answer_that_is_not_stored_is_not_said
     a_connection_is_of_use_after_its_transaction_was_ended
 }
@@ -61,6 +63,56 @@ async fn nothing_that_was_committed_is_said_to_be_rolled_back<D: Tested>(bed: &B
         }
         assert_eq!(bed.effects(saga).await, (1, 0), "{end}");
     }
+}
+
+/// A row that was there before the round is none the less its own.
+async fn a_later_round_that_committed_and_failed_does_not_run_again<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.action_that("refuse")).await, refused(1));
+    let again = |end: &str| saga.action_of(2, Work { amount: 5, end: end.to_owned() });
+    for round in 0..2 {
+        let answer = bed.tell(&again("commit and fail")).await;
+        assert!(is_unknown(&answer), "{round}: {answer:?}");
+    }
+    assert_eq!(bed.effects(saga).await, (1, 0));
+
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(false));
+    came_to_light(bed, saga).await;
+    for _ in 0..2 {
+        let data = br#"{"amount":5,"end":"commit and fail to undo"}"#;
+        let answer = bed.tell(&saga.undo_with(2, None, data)).await;
+        assert!(is_unknown(&answer), "{answer:?}");
+    }
+    assert_eq!(bed.effects(saga).await, (0, 1));
+}
+
+async fn a_later_round_that_rolled_back_is_not_said_to_be_done<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.action_that("refuse")).await, refused(1));
+    let rolled_back = Work { amount: 5, end: "roll back".to_owned() };
+    let answer = bed.tell(&saga.action_of(2, rolled_back)).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(bed.effects(saga).await, (0, 0));
+
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(false));
+    came_to_light(bed, saga).await;
+    let data = br#"{"amount":5,"end":"roll back the undo"}"#;
+    let answer = bed.tell(&saga.undo_with(2, None, data)).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(bed.effects(saga).await, (0, 0));
+}
+
+/// A person has found the record of an action.
+async fn came_to_light<D: Tested>(bed: &Bed<D>, saga: Saga) {
+    let sql = format!(
+        "UPDATE amends_guard SET state = 'completed', reply = '{}' \
+         WHERE saga_id = '{}' AND direction = 'action'",
+        crate::bed::RESULT,
+        saga.0
+    );
+    assert_eq!(D::run(&bed.pool, sql).await.unwrap(), 1);
 }
 
 async fn an_answer_that_is_not_stored_is_not_said<D: Tested>(bed: &Bed<D>) {
