@@ -1,17 +1,20 @@
 //! The relay of the outbox: what was committed with the business leaves for the broker.
 
+mod aside;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 use tokio::time::timeout;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use crate::channel::{Channel, ChannelError};
 use crate::database::Database;
 use crate::message::Message;
 use crate::participant::Participant;
+use aside::Aside;
 
 /// How many messages are looked at in one go: a transaction is open while they are published.
 const BATCH_MAX: u16 = 100;
@@ -23,6 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a broker may take to confirm a message: one that never does must not hold up all
 /// others, nor the transaction that is open meanwhile.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How many messages may be refused in one go before it ends: the broker is away then, rather
+/// than the messages at fault. Those behind them are gone on to in the next one.
+const REFUSED_MAX: usize = 10;
 
 /// What a relay may fail of; what it held stays in the outbox.
 #[derive(Debug, thiserror::Error)]
@@ -37,34 +44,64 @@ pub enum RelayError {
 
 impl<D: Database> Participant<D> {
     /// Publishes what is in the outbox, some of each saga in its order, and takes out what the
-    /// broker has confirmed. How many messages left; none when there is nothing, or others hold
+    /// broker has confirmed. One that the broker refuses stays, and those of its saga behind it;
+    /// the others go past it. How many messages left; none when there is nothing, or others hold
     /// it.
     ///
     /// # Errors
     ///
-    /// The broker or the database; what was not confirmed is published again later.
+    /// The database; or the broker, where it took nothing. What was not confirmed is published
+    /// again later.
     pub async fn relay_once(&self, channel: &dyn Channel) -> Result<usize, RelayError> {
+        self.relay_past(channel, &mut Aside::default()).await
+    }
+
+    async fn relay_past(
+        &self,
+        channel: &dyn Channel,
+        aside: &mut Aside,
+    ) -> Result<usize, RelayError> {
+        // Where rows cannot be held, one of this participant's relays is at work at a time.
+        let _alone = if D::HOLDS_ROWS { None } else { Some(self.0.relaying.lock().await) };
         let mut held = Held::<D>::begin(self).await?;
-        let batch = held.heads().await?;
-        let mut sent = 0;
+        let batch = held.heads(aside).await?;
+        let (mut sent, mut refused) = (0, 0);
         let mut failed = None;
         for (id, message) in batch {
-            if let Err(e) = publish(channel, &message).await {
-                failed = Some(e);
+            match publish(channel, &message).await {
+                Ok(()) => {
+                    D::remove(held.connection(), id).await?;
+                    aside.forget(id);
+                    sent += 1;
+                }
+                Err(e) => {
+                    let (times, pause) = aside.put(id, Instant::now());
+                    warn!(
+                        saga_id = message.saga_id,
+                        message_id = message.id,
+                        kind = message.kind.as_str(),
+                        times,
+                        "a message of the outbox was not taken; it stays there, with those of its \
+                         saga behind it, and is tried again in {pause:?}: {e}"
+                    );
+                    failed = Some(e);
+                    refused += 1;
+                }
+            }
+            if refused >= REFUSED_MAX {
                 break;
             }
-            D::remove(held.connection(), id).await?;
-            sent += 1;
         }
         held.end().await?;
-        failed.map_or(Ok(sent), |e| Err(e.into()))
+        failed.filter(|_| sent == 0).map_or(Ok(sent), |e| Err(e.into()))
     }
 
     /// Relays until it is dropped: at once what this service commits, and once a second whatever
     /// else is there.
     pub async fn relay(&self, channel: Arc<dyn Channel>) {
+        let mut aside = Aside::default();
         loop {
-            match self.relay_once(&*channel).await {
+            match self.relay_past(&*channel, &mut aside).await {
                 Ok(0) => {}
                 Ok(sent) => {
                     debug!(sent, "relayed");
@@ -109,12 +146,22 @@ impl<D: Database> Held<D> {
     }
 
     /// The first messages of sagas: none of them has one before it that is not published yet. It
-    /// is asked after the rows are held, so that what came before one of them is seen.
-    async fn heads(&mut self) -> sqlx::Result<Vec<(i64, Message)>> {
-        let first = D::first(self.connection(), BATCH_MAX).await?;
-        let Some((last, _)) = first.last() else { return Ok(Vec::new()) };
-        let heads = D::heads(self.connection(), *last).await?;
-        Ok(first.into_iter().filter(|(id, _)| heads.contains(id)).collect())
+    /// is asked after the rows are held, so that what came before one of them is seen. Where none
+    /// of the first rows may be tried now, those behind them are looked at.
+    async fn heads(&mut self, aside: &Aside) -> sqlx::Result<Vec<(i64, Message)>> {
+        let mut after = 0;
+        loop {
+            let first = D::first(self.connection(), after, BATCH_MAX).await?;
+            let Some((last, _)) = first.last() else { return Ok(Vec::new()) };
+            after = *last;
+            let heads = D::heads(self.connection(), after).await?;
+            let now = Instant::now();
+            let due = |id: &i64| heads.contains(id) && aside.is_due(*id, now);
+            let batch: Vec<_> = first.into_iter().filter(|(id, _)| due(id)).collect();
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+        }
     }
 
     async fn end(self) -> sqlx::Result<()> {

@@ -77,6 +77,8 @@ pub(crate) struct Inner<D: Database> {
     pub(crate) connection_wait: Duration,
     /// Told when something was committed to the outbox.
     pub(crate) outbox_written: Notify,
+    /// Held by the relay at work, where the database holds no rows for it.
+    pub(crate) relaying: tokio::sync::Mutex<()>,
     #[cfg(feature = "mistakes")]
     pub(crate) mistake: Option<Mistake>,
 }
@@ -266,6 +268,7 @@ impl<D: Database> Builder<D> {
             room: Semaphore::new(self.at_work_max.min(Semaphore::MAX_PERMITS)),
             connection_wait: self.connection_wait,
             outbox_written: Notify::new(),
+            relaying: tokio::sync::Mutex::new(()),
             #[cfg(feature = "mistakes")]
             mistake: self.mistake,
         }))

@@ -24,9 +24,11 @@ pub trait Messages: sqlx::Database {
         pool: &Pool<Self>,
     ) -> impl Future<Output = sqlx::Result<Transaction<'static, Self>>> + Send;
 
-    /// The first messages in the outbox that no other relay holds, in their order.
+    /// The first messages in the outbox behind the row `after` that no other relay holds, in
+    /// their order.
     fn first(
         connection: &mut Self::Connection,
+        after: i64,
         messages_max: u16,
     ) -> impl Future<Output = sqlx::Result<Vec<(i64, Message)>>> + Send;
 

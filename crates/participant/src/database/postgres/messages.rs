@@ -32,11 +32,12 @@ impl Messages for Postgres {
 
     async fn first(
         connection: &mut PgConnection,
+        after: i64,
         messages_max: u16,
     ) -> sqlx::Result<Vec<(i64, Message)>> {
         let sql = "SELECT id, message_id, saga_id, kind, name, attributes, body \
-                   FROM amends_outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED";
-        let first = sqlx::query(sql).bind(i64::from(messages_max));
+                   FROM amends_outbox WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED";
+        let first = sqlx::query(sql).bind(after).bind(i64::from(messages_max));
         first.fetch_all(connection).await?.iter().map(read).collect()
     }
 
