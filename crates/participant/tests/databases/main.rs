@@ -7,6 +7,7 @@ mod corpus;
 mod cost;
 mod ended;
 mod faults;
+mod golden;
 mod messages;
 mod mistakes;
 mod proxy;
