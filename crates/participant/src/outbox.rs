@@ -171,3 +171,57 @@ impl<D: Database> Held<D> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Received, Tag};
+    use crate::message::Kind;
+    use futures_util::future::{BoxFuture, pending};
+
+    /// A broker that takes everything and says nothing.
+    struct Silent;
+
+    impl Channel for Silent {
+        fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+            Box::pin(pending())
+        }
+
+        fn acknowledge(&self, _: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+            Box::pin(pending())
+        }
+
+        fn give_back(&self, _: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+            Box::pin(pending())
+        }
+
+        fn dead_letter<'a>(
+            &'a self,
+            _: Tag,
+            _: &'a str,
+        ) -> BoxFuture<'a, Result<(), ChannelError>> {
+            Box::pin(pending())
+        }
+
+        fn publish<'a>(&'a self, _: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+            Box::pin(pending())
+        }
+    }
+
+    /// On a clock that goes on as soon as all wait.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_broker_is_waited_for_only_so_long() {
+        let message = Message {
+            id: "m".to_owned(),
+            saga_id: "s".to_owned(),
+            kind: Kind::Event,
+            name: "Acted".to_owned(),
+            attributes: Vec::new(),
+            body: "1".to_owned(),
+        };
+        let begun = tokio::time::Instant::now();
+        let error = publish(&Silent, &message).await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), CONFIRMED_WITHIN.as_secs());
+        assert!(error.to_string().contains("it confirmed nothing in 10s"), "{error}");
+    }
+}
