@@ -23,6 +23,10 @@ pub trait Transport: Send + Sync + 'static {
     /// name as they come.
     fn send(&self, outgoing: Outgoing, replies: Replies);
 
+    /// Where replies by name go that come by themselves: of any saga, also of one whose command
+    /// was sent before a restart. It is said once the engine can take them, and perhaps again.
+    fn listen(&self, _replies: Replies) {}
+
     /// How many exchanges are open past their time-out.
     fn kept_open(&self) -> usize {
         0

@@ -3,14 +3,20 @@
 //! A transport carries commands to participants and brings back what they say. It decides
 //! nothing: it neither retries nor gives up, and what an outcome means is the machine's business.
 
+mod by_message;
+mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
 mod exchange;
+mod in_memory;
 mod in_process;
 
+pub use by_message::{ByMessage, CONFIRMED_WITHIN};
+pub use channel::{Channel, ChannelError, Kind, Message, Received, Tag, UNSETTLED_MAX};
 pub use contract::{
     Closing, Delivery, Outgoing, Patience, Receipt, Replies, ReplySink, Ticket, Transport,
 };
 pub use exchange::{Exchanges, KEPT_OPEN_MAX};
+pub use in_memory::InMemory;
 pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};

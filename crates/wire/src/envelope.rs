@@ -22,6 +22,10 @@ pub const AMENDS_REPLY_TO: &str = "amends-reply-to";
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// The W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
+/// The attribute that says what the data is.
+pub const DATACONTENTTYPE: &str = "datacontenttype";
+/// The header of it in binary mode.
+pub const CONTENT_TYPE: &str = "content-type";
 /// The media type of a structured envelope.
 pub const CLOUDEVENTS_JSON: &str = "application/cloudevents+json";
 
@@ -67,20 +71,104 @@ impl<'a> Sending<'a> {
 
     /// One JSON text with the attributes and, as `data`, the body, copied verbatim.
     pub fn structured(&self, body: &[u8]) -> Bytes {
-        const ATTRIBUTES_BYTES: usize = 512;
-        let mut out = Vec::with_capacity(ATTRIBUTES_BYTES + body.len());
-        out.push(b'{');
-        for (name, value) in self.attributes() {
-            json::write_string(&mut out, name);
-            out.push(b':');
-            json::write_string(&mut out, &value);
-            out.push(b',');
-        }
-        out.extend_from_slice(b"\"datacontenttype\":\"application/json\",\"data\":");
-        out.extend_from_slice(body);
-        out.push(b'}');
-        out.into()
+        structured(self.attributes(), body)
     }
+}
+
+/// One JSON text with these attributes, by their bare names, and, as `data`, the body, which is
+/// JSON and is copied verbatim.
+pub fn structured<'n, 'a>(
+    attributes: impl IntoIterator<Item = (&'n str, Cow<'a, str>)>,
+    body: &[u8],
+) -> Bytes {
+    const ATTRIBUTES_BYTES: usize = 512;
+    let mut out = Vec::with_capacity(ATTRIBUTES_BYTES + body.len());
+    out.push(b'{');
+    for (name, value) in attributes {
+        if name == DATACONTENTTYPE {
+            continue;
+        }
+        json::write_string(&mut out, name);
+        out.push(b':');
+        json::write_string(&mut out, &value);
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"datacontenttype\":\"application/json\",\"data\":");
+    out.extend_from_slice(body);
+    out.push(b'}');
+    out.into()
+}
+
+/// Whether this names a CloudEvents attribute, and no header beside the envelope: the standard
+/// allows lower-case letters and digits alone, and each header of ours has a hyphen.
+pub fn is_attribute(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// The header that carries an attribute in binary mode, where `prefix` is that of the transport
+/// (`ce-`, over Kafka `ce_`). What is no attribute stands under its own name.
+pub fn header_name<'a>(prefix: &str, name: &'a str) -> Cow<'a, str> {
+    match name {
+        DATACONTENTTYPE => Cow::Borrowed(CONTENT_TYPE),
+        TRACEPARENT => Cow::Borrowed(name),
+        _ if is_attribute(name) => Cow::Owned(format!("{prefix}{name}")),
+        _ => Cow::Borrowed(name),
+    }
+}
+
+/// A message as it came, out of its envelope: headers by lower-case names, each attribute under
+/// `ce-<name>` whatever the transport calls it, and the body.
+///
+/// In structured mode attributes and body stand in one text. What is none, or a broken one, is
+/// left as it is: whoever reads it says what is wrong.
+pub fn open(
+    headers: impl IntoIterator<Item = (String, String)>,
+    body: &Bytes,
+) -> (Vec<(String, String)>, Bytes) {
+    let mut opened: Vec<_> = headers
+        .into_iter()
+        .map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            match name.strip_prefix("ce_") {
+                Some(attribute) => (format!("ce-{attribute}"), value),
+                None => (name, value),
+            }
+        })
+        .collect();
+    match in_structure(body) {
+        Some((attributes, data)) => {
+            opened.extend(attributes);
+            (opened, data)
+        }
+        None => (opened, body.clone()),
+    }
+}
+
+/// The attributes and the data of a structured envelope, where this is one.
+fn in_structure(body: &Bytes) -> Option<(Vec<(String, String)>, Bytes)> {
+    let members = json::members(body).ok()??;
+    let mut attributes = Vec::new();
+    let mut data = None;
+    for member in &members {
+        let name = member.name()?;
+        match &*name {
+            "data" => {
+                if data.replace(body.slice_ref(member.value)).is_some() {
+                    return None;
+                }
+            }
+            // Base64 is for what is no JSON, and everything here is.
+            "data_base64" => return None,
+            name => {
+                if let Some(value) = json::string(member.value).filter(|_| is_attribute(name)) {
+                    let name = header_name("ce-", name);
+                    attributes.push((name.into_owned(), value.into_owned()));
+                }
+            }
+        }
+    }
+    let is_event = attributes.iter().any(|(name, value)| name == "ce-specversion" && value == "1.0");
+    is_event.then_some((attributes, data?))
 }
 
 /// The event source of a saga type: a URI reference.
@@ -215,6 +303,46 @@ mod tests {
         assert_eq!(reply.kind, ReplyKind::StepCompleted);
         assert_eq!((reply.round, reply.attempt), (Some(2), Some(3)));
         assert_eq!(reply.step_name.as_deref(), Some("reserve_inventory"));
+    }
+
+    #[test]
+    fn an_envelope_opens_to_the_same_in_either_mode() {
+        let command = command();
+        let sending = sending(&command);
+        let body = Bytes::from_static(b"{\"n\":1.50}");
+        let in_structure = open([("Amends-Reply-To".to_owned(), "r".to_owned())], &sending.structured(&body));
+        for prefix in ["ce-", "ce_", "Ce-"] {
+            let own = [("amends-reply-to".to_owned(), "r".to_owned())];
+            let headers = sending.attributes().map(|(name, value)| {
+                (header_name(prefix, name).into_owned(), value.into_owned())
+            });
+            let json = ("content-type".to_owned(), "application/json".to_owned());
+            let in_headers = open(own.into_iter().chain(headers).chain([json]), &body);
+            assert_eq!(in_headers, in_structure, "{prefix}");
+        }
+        let (attributes, data) = in_structure;
+        assert_eq!(data, body);
+        let id = attributes.iter().find(|(name, _)| name == "ce-id").map(|(_, id)| &**id);
+        let parsed = id.and_then(SendingId::parse).unwrap();
+        assert_eq!((parsed.command, parsed.attempt), (command.clone(), 3));
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_left_as_it_is() {
+        let header = ("x-own".to_owned(), "1".to_owned());
+        for body in [
+            "",
+            "no json",
+            "[]",
+            "{\"type\":\"SagaStepCompleted\"}",
+            "{\"specversion\":\"0.3\",\"data\":{}}",
+            "{\"specversion\":\"1.0\"}",
+            "{\"specversion\":\"1.0\",\"data\":1,\"data\":2}",
+            "{\"specversion\":\"1.0\",\"data_base64\":\"e30=\"}",
+        ] {
+            let body = Bytes::from_static(body.as_bytes());
+            assert_eq!(open([header.clone()], &body), (vec![header.clone()], body));
+        }
     }
 
     #[test]

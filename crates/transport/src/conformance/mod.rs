@@ -4,6 +4,7 @@
 //! of the transport, and call [`conformance_tests!`](crate::conformance_tests). What a transport
 //! cannot do it declares in its [`Capabilities`], and is tested for what then follows.
 
+pub mod channel;
 mod closing;
 mod delivery;
 mod endings;
@@ -151,6 +152,7 @@ macro_rules! __with_cases {
             the_oldest_of_too_many_late_exchanges_is_given_up
             a_reply_is_brought_again_until_it_is_durable
             closing_waits_for_what_is_open
+            closing_waits_for_receipts
             closing_ends_what_stays_open
             nothing_is_sent_after_closing
         }

@@ -41,6 +41,7 @@ impl Stage {
         let replies = Replies::new(move |delivery| {
             let _ = sink.send(delivery);
         });
+        transport.listen(replies.clone());
         Self { transport, replies, arrived }
     }
 

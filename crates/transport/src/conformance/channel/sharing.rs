@@ -1,0 +1,97 @@
+//! Many copies of one end, and how much each holds.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use super::Broker;
+use super::super::stage::within;
+use super::ends::{QUIET, next, number, numbered, publish, taken};
+use crate::channel::{Channel, UNSETTLED_MAX};
+
+/// What is not settled is bounded, and one that is settled makes room for one.
+pub async fn a_slow_reader_is_not_flooded(broker: &dyn Broker) {
+    let place = broker.place().await;
+    let (engine, service) = (place.engine().await, place.service().await);
+    let sent = UNSETTLED_MAX as u32 + 20;
+    for number in 0..sent {
+        publish(&engine, &numbered(number.into(), number)).await;
+    }
+    let mut held = Vec::new();
+    while held.len() < UNSETTLED_MAX {
+        held.push(next(&service).await);
+    }
+    assert!(timeout(QUIET, next(&service)).await.is_err(), "one more than it may hold");
+    for received in &held {
+        service.acknowledge(received.tag).await.expect("the broker is there");
+    }
+    let mut numbers: BTreeSet<u32> = held.iter().map(number).collect();
+    while numbers.len() < sent as usize {
+        numbers.insert(number(&taken(&service).await));
+    }
+}
+
+/// Nothing is lost between them.
+pub async fn two_copies_share_what_comes(broker: &dyn Broker) {
+    const SENT: u32 = 200;
+    let place = broker.place().await;
+    let engine = place.engine().await;
+    let copies = [place.service().await, place.service().await];
+    let (arrived, mut numbers) = tokio::sync::mpsc::unbounded_channel();
+    let reading: Vec<_> = copies
+        .iter()
+        .map(|copy| {
+            let (copy, arrived) = (Arc::clone(copy), arrived.clone());
+            tokio::spawn(async move {
+                loop {
+                    let received = taken_by(&copy).await;
+                    if arrived.send(received).is_err() {
+                        return;
+                    }
+                }
+            })
+        })
+        .collect();
+    for number in 0..SENT {
+        publish(&engine, &numbered((number % 40).into(), number)).await;
+    }
+    let mut missing: BTreeSet<u32> = (0..SENT).collect();
+    while !missing.is_empty() {
+        missing.remove(&within(numbers.recv()).await.expect("both read"));
+    }
+    for task in reading {
+        task.abort();
+    }
+}
+
+async fn taken_by(copy: &Arc<dyn Channel>) -> u32 {
+    loop {
+        if let Ok(received) = copy.receive().await
+            && copy.acknowledge(received.tag).await.is_ok()
+        {
+            return number(&received);
+        }
+    }
+}
+
+/// Also where it had read ahead.
+pub async fn a_copy_that_leaves_leaves_what_it_holds(broker: &dyn Broker) {
+    const SENT: u32 = 50;
+    let place = broker.place().await;
+    let engine = place.engine().await;
+    let leaves = place.service().await;
+    for number in 0..SENT {
+        publish(&engine, &numbered(number.into(), number)).await;
+    }
+    let mut missing: BTreeSet<u32> = (0..SENT).collect();
+    for _ in 0..5 {
+        missing.remove(&number(&taken(&leaves).await));
+    }
+    next(&leaves).await; // and is never heard of again
+    let stays = place.service().await;
+    within(leaves.close()).await;
+    while !missing.is_empty() {
+        missing.remove(&number(&taken(&stays).await));
+    }
+}
