@@ -2,11 +2,13 @@
 //! is ready.
 
 mod mariadb;
+mod nats;
 mod postgres;
 
 use std::path::Path;
 
 pub use mariadb::mariadb;
+pub use nats::nats;
 pub use postgres::postgres;
 
 use crate::program::Program;
@@ -15,7 +17,8 @@ use crate::program::Program;
 pub type Make = fn() -> Box<dyn Kind>;
 
 /// The kinds, by the name that the command line has for each.
-pub const BY_NAME: &[(&str, Make)] = &[("mariadb", mariadb), ("postgres", postgres)];
+pub const BY_NAME: &[(&str, Make)] =
+    &[("mariadb", mariadb), ("nats", nats), ("postgres", postgres)];
 
 /// A kind of server.
 pub trait Kind: Send + Sync {
@@ -25,8 +28,8 @@ pub trait Kind: Send + Sync {
     /// The user that it runs as where the tests run as root, if the machine has that user.
     fn user(&self) -> &'static str;
 
-    /// What is run once, in a new folder.
-    fn set_up(&self, folder: &Path) -> anyhow::Result<Program>;
+    /// What is run once, in a new folder, if anything.
+    fn set_up(&self, folder: &Path) -> anyhow::Result<Option<Program>>;
 
     /// The server.
     fn serve(&self, folder: &Path, port: u16) -> anyhow::Result<Program>;
@@ -34,7 +37,7 @@ pub trait Kind: Send + Sync {
     /// Does it take work?
     fn is_ready(&self, folder: &Path, port: u16) -> bool;
 
-    /// Where it is reached: a database of its own, without a password.
+    /// Where it is reached, without a password: of a database, one of its own.
     fn url(&self, port: u16) -> String;
 
     /// The variable that tells the URL to a program: `AMENDS_TEST_POSTGRES_URL`.

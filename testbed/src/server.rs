@@ -130,7 +130,7 @@ impl Server {
 
     fn set_up(&self) -> anyhow::Result<()> {
         let name = self.kind.name();
-        let program = self.kind.set_up(self.folder.path())?;
+        let Some(program) = self.kind.set_up(self.folder.path())? else { return Ok(()) };
         let status = program.command(self.user, &self.log())?.status();
         let status = status.with_context(|| format!("{name} cannot be set up"))?;
         ensure!(status.success(), "{name} cannot be set up, {status}:\n{}", self.log_end());
@@ -139,7 +139,7 @@ impl Server {
 
     fn is_port_taken(&self) -> bool {
         let log = fs::read_to_string(self.log()).unwrap_or_default();
-        log.contains("Address already in use")
+        log.to_lowercase().contains("address already in use")
     }
 
     /// What the keeper reads.

@@ -200,10 +200,8 @@ fn message(outgoing: &Outgoing) -> Message {
         causation_id: outgoing.causation_id.as_deref(),
         traceparent: outgoing.traceparent.as_deref(),
     };
-    let mut attributes: Vec<_> = sending
-        .attributes()
-        .map(|(name, value)| (name.to_owned(), value.into_owned()))
-        .collect();
+    let mut attributes: Vec<_> =
+        sending.attributes().map(|(name, value)| (name.to_owned(), value.into_owned())).collect();
     attributes.push((envelope::DATACONTENTTYPE.to_owned(), "application/json".to_owned()));
     if let Some(reply_to) = &outgoing.reply_to {
         attributes.push((envelope::AMENDS_REPLY_TO.to_owned(), reply_to.clone()));

@@ -46,6 +46,25 @@ pub trait Channel: Send + Sync + 'static {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
+/// Whose end of a broker it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The engine's: takes replies.
+    Engine,
+    /// A service's: takes commands.
+    Service,
+}
+
+impl End {
+    /// What it takes.
+    pub const fn takes(self) -> Kind {
+        match self {
+            Self::Engine => Kind::Reply,
+            Self::Service => Kind::Command,
+        }
+    }
+}
+
 /// A message as it came off the queue.
 #[derive(Clone)]
 pub struct Received {

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, ready};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::channel::{Channel, ChannelError, Kind, Message, Received, Tag, UNSETTLED_MAX};
+use crate::channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
 
 /// The broker: a queue of commands, a queue of replies, and the events that were published. Cheap
 /// to clone.
@@ -58,17 +58,18 @@ impl InMemory {
 
     /// An engine's end: takes replies.
     pub fn engine(&self) -> Arc<dyn Channel> {
-        self.end(Kind::Reply)
+        self.end(End::Engine)
     }
 
     /// A service's end: takes commands.
     pub fn service(&self) -> Arc<dyn Channel> {
-        self.end(Kind::Command)
+        self.end(End::Service)
     }
 
-    fn end(&self, takes: Kind) -> Arc<dyn Channel> {
+    fn end(&self, end: End) -> Arc<dyn Channel> {
         let number = self.0.state().number();
-        Arc::new(End { broker: Arc::clone(&self.0), takes, number, closed: Mutex::new(false) })
+        let (broker, takes) = (Arc::clone(&self.0), end.takes());
+        Arc::new(Connection { broker, takes, number, closed: Mutex::new(false) })
     }
 
     /// Puts a message on a queue with its headers as they come, whoever sent it.
@@ -146,15 +147,15 @@ impl State {
     }
 }
 
-/// One end.
-struct End {
+/// One end's.
+struct Connection {
     broker: Arc<Inner>,
     takes: Kind,
     number: u64,
     closed: Mutex<bool>,
 }
 
-impl End {
+impl Connection {
     /// Ends the hold on a message, if it is still this end's.
     fn settle(&self, tag: Tag, then: impl FnOnce(&mut State, Kept)) -> Result<(), ChannelError> {
         {
@@ -196,7 +197,7 @@ fn away() -> ChannelError {
     ChannelError::Away("it is away".to_owned())
 }
 
-impl Channel for End {
+impl Channel for Connection {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
         async move {
             loop {
@@ -266,7 +267,7 @@ impl Channel for End {
     }
 }
 
-impl Drop for End {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.leave();
     }

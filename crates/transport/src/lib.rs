@@ -9,14 +9,18 @@ mod channel;
 pub mod conformance;
 mod contract;
 mod exchange;
+mod hold;
 mod in_memory;
 mod in_process;
+mod topology;
 
 pub use by_message::{ByMessage, CONFIRMED_WITHIN};
-pub use channel::{Channel, ChannelError, Kind, Message, Received, Tag, UNSETTLED_MAX};
+pub use channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
 pub use contract::{
     Closing, Delivery, Outgoing, Patience, Receipt, Replies, ReplySink, Ticket, Transport,
 };
 pub use exchange::{Exchanges, KEPT_OPEN_MAX};
+pub use hold::{Brought, Hold, Room};
 pub use in_memory::InMemory;
 pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};
+pub use topology::Topology;

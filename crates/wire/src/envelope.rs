@@ -167,7 +167,8 @@ fn in_structure(body: &Bytes) -> Option<(Vec<(String, String)>, Bytes)> {
             }
         }
     }
-    let is_event = attributes.iter().any(|(name, value)| name == "ce-specversion" && value == "1.0");
+    let is_event =
+        attributes.iter().any(|(name, value)| name == "ce-specversion" && value == "1.0");
     is_event.then_some((attributes, data?))
 }
 
@@ -183,6 +184,29 @@ fn source(saga_type: &str) -> String {
 /// and `%`, percent-encoded.
 pub fn header_value(value: &str) -> Cow<'_, str> {
     percent_encoded(value, |b| b.is_ascii_graphic() && b != b'"' && b != b'%')
+}
+
+/// The text of such a value. What is no encoding is left as it stands.
+pub fn header_text(value: &str) -> Cow<'_, str> {
+    let digit = |at: usize| value.as_bytes().get(at).and_then(|b| char::from(*b).to_digit(16));
+    if !value.contains('%') {
+        return Cow::Borrowed(value);
+    }
+    let mut out = Vec::with_capacity(value.len());
+    let mut at = 0;
+    while let Some(&byte) = value.as_bytes().get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 fn percent_encoded(text: &str, plain: impl Fn(u8) -> bool) -> Cow<'_, str> {
@@ -310,12 +334,13 @@ mod tests {
         let command = command();
         let sending = sending(&command);
         let body = Bytes::from_static(b"{\"n\":1.50}");
-        let in_structure = open([("Amends-Reply-To".to_owned(), "r".to_owned())], &sending.structured(&body));
+        let in_structure =
+            open([("Amends-Reply-To".to_owned(), "r".to_owned())], &sending.structured(&body));
         for prefix in ["ce-", "ce_", "Ce-"] {
             let own = [("amends-reply-to".to_owned(), "r".to_owned())];
-            let headers = sending.attributes().map(|(name, value)| {
-                (header_name(prefix, name).into_owned(), value.into_owned())
-            });
+            let headers = sending
+                .attributes()
+                .map(|(name, value)| (header_name(prefix, name).into_owned(), value.into_owned()));
             let json = ("content-type".to_owned(), "application/json".to_owned());
             let in_headers = open(own.into_iter().chain(headers).chain([json]), &body);
             assert_eq!(in_headers, in_structure, "{prefix}");
@@ -352,6 +377,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_encoding_stands_as_it_is() {
+        for value in ["50%", "%", "%4", "%zz", "%FF", "a%2", "plain"] {
+            assert_eq!(header_text(value), value);
+        }
+        assert_eq!(header_text("50%25"), "50%");
+    }
+
+    #[test]
     fn instants_are_written_to_the_end_of_the_calendar() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(951_782_400_000), "2000-02-29T00:00:00.000Z");
@@ -359,6 +392,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_header_value_is_read_back(text in ".*") {
+            let value = header_value(&text);
+            prop_assert_eq!(&header_text(&value), &text);
+        }
+
         /// Checked against the calendar of the HTTP date format.
         #[test]
         fn instants_agree_with_http_dates(secs in 0..253_402_300_799u64) {

@@ -42,11 +42,12 @@ impl Kind for Mariadb {
         "mysql"
     }
 
-    fn set_up(&self, folder: &Path) -> anyhow::Result<Program> {
+    fn set_up(&self, folder: &Path) -> anyhow::Result<Option<Program>> {
         std::fs::write(folder.join("first.sql"), FIRST_SQL)?;
-        Ok(Program::find("mariadb-install-db", &self.folders, PACKAGE)?
+        let program = Program::find("mariadb-install-db", &self.folders, PACKAGE)?
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .option("--datadir", data(folder)))
+            .option("--datadir", data(folder));
+        Ok(Some(program))
     }
 
     fn serve(&self, folder: &Path, port: u16) -> anyhow::Result<Program> {

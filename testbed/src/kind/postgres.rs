@@ -49,12 +49,13 @@ impl Kind for Postgres {
         "postgres"
     }
 
-    fn set_up(&self, folder: &Path) -> anyhow::Result<Program> {
-        Ok(Program::find("initdb", &self.folders, PACKAGE)?
+    fn set_up(&self, folder: &Path) -> anyhow::Result<Option<Program>> {
+        let program = Program::find("initdb", &self.folders, PACKAGE)?
             .arg("--pgdata")
             .arg(data(folder))
             .args(["--username", "amends", "--auth", "trust"])
-            .args(["--encoding", "UTF8", "--locale", "C", "--no-sync"]))
+            .args(["--encoding", "UTF8", "--locale", "C", "--no-sync"]);
+        Ok(Some(program))
     }
 
     fn serve(&self, folder: &Path, port: u16) -> anyhow::Result<Program> {

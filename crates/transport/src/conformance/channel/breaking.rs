@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Broker;
 use super::super::stage::within;
+use super::Broker;
 use super::ends::{number, numbered, publish, publish_through, taken};
 
 /// A confirmation means that it is on disk.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Broker;
 use super::super::stage::within;
+use super::Broker;
 use super::ends::{next, number, numbered, publish, quiet, taken};
 
 /// Neither to the same end, nor to one that comes after it.

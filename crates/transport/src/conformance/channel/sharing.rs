@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use super::Broker;
 use super::super::stage::within;
+use super::Broker;
 use super::ends::{QUIET, next, number, numbered, publish, taken};
 use crate::channel::{Channel, UNSETTLED_MAX};
 

@@ -1,0 +1,279 @@
+//! One end of a place: its messages are pulled as there is room, said to be at work as long as they
+//! are, and settled one by one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amends_transport::{
+    Brought, Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology,
+};
+use amends_wire::envelope::{header_name, header_text, header_value, open};
+use async_nats::connection::State;
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::{self, AckKind};
+use async_nats::{Client, Event, HeaderMap, HeaderValue};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::place::{ConnectError, Place, Server};
+use crate::topology::prepare;
+
+/// How many messages are asked for at once: enough to hide the way to the server and back.
+const BATCH_MAX: usize = 64;
+
+/// How long the server keeps such a request open when it has nothing.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+
+/// After the server could not be asked.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What says why a message was put aside.
+const REASON: &str = "amends-dead-letter-reason";
+
+/// The server drops a second message of the same id.
+const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// One end of a place.
+pub struct NatsChannel {
+    inner: Arc<Inner>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Inner {
+    client: Client,
+    jetstream: jetstream::Context,
+    place: Place,
+    end: End,
+    hold: Hold<Arc<jetstream::Message>>,
+    /// How often we were connected: a request of an earlier connection is not answered any more.
+    connected: watch::Receiver<u64>,
+}
+
+/// Connects to a place, and says what was found or, with `create`, made there.
+///
+/// # Errors
+///
+/// The server cannot be reached, or something is missing that was not to be made.
+pub async fn connect(
+    server: &Server,
+    place: Place,
+    end: End,
+    create: bool,
+) -> Result<(NatsChannel, Topology), ConnectError> {
+    let (times, connected) = watch::channel(0);
+    let options = server.options().await?.event_callback(move |event| {
+        let times = times.clone();
+        async move {
+            match event {
+                Event::Connected => times.send_modify(|times| *times += 1),
+                event => tracing::debug!("NATS: {event}"),
+            }
+        }
+    });
+    let client = options.connect(server.addresses()).await;
+    let client = client.map_err(|error| ConnectError::Unreachable {
+        url: server.shown(),
+        why: error.to_string(),
+    })?;
+    let jetstream = jetstream::new(client.clone());
+    let (consumer, topology) = prepare(&jetstream, server, &place, end, create).await?;
+    let hold = Hold::new();
+    let inner = Arc::new(Inner { client, jetstream, place, end, hold, connected });
+    let tasks = vec![
+        tokio::spawn(pull(Arc::clone(&inner), consumer)),
+        tokio::spawn(say_at_work(Arc::clone(&inner), server.ack_wait / 3)),
+    ];
+    Ok((NatsChannel { inner, tasks: Mutex::new(tasks) }, topology))
+}
+
+/// Brings what the server has, as there is room.
+async fn pull(inner: Arc<Inner>, consumer: PullConsumer) {
+    loop {
+        let mut room = inner.hold.room(BATCH_MAX).await;
+        if let Err(error) = pull_once(&inner, &consumer, &mut room).await {
+            inner.hold.trouble(ChannelError::Away(error.to_string()));
+            drop(room);
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn pull_once(
+    inner: &Inner,
+    consumer: &PullConsumer,
+    room: &mut Room<'_>,
+) -> Result<(), async_nats::Error> {
+    let mut connected = inner.connected.clone();
+    connected.mark_unchanged();
+    let asked = consumer.batch().max_messages(room.left()).expires(ASKED_FOR).messages();
+    let mut batch = asked.await?;
+    loop {
+        let next = tokio::select! {
+            // The server has forgotten the request.
+            _ = connected.changed() => return Ok(()),
+            next = batch.next() => next,
+        };
+        let Some(message) = next else { return Ok(()) };
+        let message = message?;
+        let deliveries = message.info().map_or(1, |info| info.delivered);
+        let headers = message.headers.iter().flat_map(HeaderMap::iter).filter_map(header);
+        let (headers, body) = open(headers, &message.payload);
+        let deliveries = u32::try_from(deliveries).unwrap_or(1).max(1);
+        let brought = Brought { headers, body, deliveries };
+        let message = Arc::new(message);
+        if !inner.hold.bring(room, Arc::clone(&message), brought) {
+            message.ack_with(AckKind::Nak(None)).await?;
+        }
+    }
+}
+
+/// A header of the protocol's; what the server adds is its own business. One that stands twice says
+/// nothing.
+fn header(
+    (name, values): (&async_nats::HeaderName, &Vec<HeaderValue>),
+) -> Option<(String, String)> {
+    let [value] = &values[..] else { return None };
+    Some((name.to_string(), header_text(value.as_str()).into_owned()))
+}
+
+/// Tells the server that what is held is still at work.
+async fn say_at_work(inner: Arc<Inner>, every: Duration) {
+    let mut tick = interval(every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        for message in inner.hold.held() {
+            // Unsaid, it is brought to another copy, whose guard knows it.
+            let _ = message.ack_with(AckKind::Progress).await;
+        }
+    }
+}
+
+impl Inner {
+    async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
+        let Some(subject) = self.place.subject(message.kind, &message.name) else {
+            let why = "nothing says where events are published: give the place `events`";
+            return Err(ChannelError::Refused(why.to_owned()));
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(MESSAGE_ID, value(&message.id));
+        for (name, text) in &message.attributes {
+            headers.insert(&*header_name("ce-", name), value(text));
+        }
+        self.confirmed(subject, headers, message.body.clone()).await
+    }
+
+    async fn confirmed(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        body: bytes::Bytes,
+    ) -> Result<(), ChannelError> {
+        // It would wait in our memory for the next connection.
+        if self.client.connection_state() != State::Connected {
+            return Err(ChannelError::Away("not connected to NATS".to_owned()));
+        }
+        let asked = self.jetstream.publish_with_headers(subject, headers, body).await;
+        let confirmed = async { asked?.await }.await;
+        confirmed.map(drop).map_err(|error| not_published(&error))
+    }
+
+    async fn settle(&self, tag: Tag, how: AckKind) -> Result<(), ChannelError> {
+        let Some(message) = self.hold.settle(tag) else { return Ok(()) };
+        message.ack_with(how).await.map_err(|error| ChannelError::Away(error.to_string()))
+    }
+}
+
+fn value(text: &str) -> HeaderValue {
+    // Percent-encoded, so that it holds no end of a line.
+    HeaderValue::from(&*header_value(text))
+}
+
+fn not_published(error: &PublishError) -> ChannelError {
+    let why = error.to_string();
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => ChannelError::Refused(why),
+        // Also while a server that has just been started reads what it has.
+        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => {
+            ChannelError::Away(why)
+        }
+        _ => ChannelError::Unknown(why),
+    }
+}
+
+impl Channel for NatsChannel {
+    fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+        Box::pin(self.inner.hold.next())
+    }
+
+    fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+        Box::pin(self.inner.settle(tag, AckKind::Ack))
+    }
+
+    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+        Box::pin(self.inner.settle(tag, AckKind::Nak(Some(after))))
+    }
+
+    fn dead_letter<'a>(
+        &'a self,
+        tag: Tag,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(async move {
+            let Some(message) = self.inner.hold.peek(tag) else { return Ok(()) };
+            let mut headers = message.headers.clone().unwrap_or_default();
+            headers.insert(REASON, value(reason));
+            // Another message than the one that lies on the subject that it came from.
+            let id = headers.get(MESSAGE_ID).map(|id| format!("{}/dead-letter", id.as_str()));
+            if let Some(id) = id {
+                headers.insert(MESSAGE_ID, HeaderValue::from(id));
+            }
+            let subject = self.inner.place.dead_letters(self.inner.end);
+            self.inner.confirmed(subject, headers, message.payload.clone()).await?;
+            self.inner.settle(tag, AckKind::Term).await
+        })
+    }
+
+    fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(self.inner.publish(message))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // Before anything is given back: the server would bring it to the request that is open.
+            for task in self.stopped() {
+                let _ = task.await; // it was told to end
+            }
+            let _ = self.inner.client.flush().await;
+            for message in self.inner.hold.end() {
+                let _ = message.ack_with(AckKind::Nak(None)).await; // it comes later then
+            }
+            let _ = self.inner.client.flush().await;
+        })
+    }
+}
+
+impl NatsChannel {
+    /// Tells the tasks to end.
+    fn stopped(&self) -> Vec<JoinHandle<()>> {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
+        std::mem::take(&mut tasks)
+    }
+}
+
+impl Drop for NatsChannel {
+    fn drop(&mut self) {
+        self.stopped();
+    }
+}
+
+impl std::fmt::Debug for NatsChannel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NatsChannel").field("place", &self.inner.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+//! Commands, replies and events over NATS JetStream.
+//!
+//! One [`connect`] makes either end: the engine's, which takes replies, or a service's, which takes
+//! commands. Messages are CloudEvents in binary mode: each attribute is a header `ce-<name>`, the
+//! body is the payload, and `Nats-Msg-Id` lets the server drop a message that is published again
+//! within the stream's duplicate window.
+
+mod channel;
+mod place;
+mod topology;
+
+pub use channel::{NatsChannel, connect};
+pub use place::{ConnectError, Login, Place, Server};
+pub use topology::examine;

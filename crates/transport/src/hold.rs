@@ -1,0 +1,235 @@
+//! What one end of a broker holds: brought, and not settled. The same for every broker, whatever a
+//! broker calls a delivery.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::channel::{ChannelError, Received, Tag, UNSETTLED_MAX};
+
+/// The messages of one end, with the broker's own handle `H` of each.
+pub struct Hold<H> {
+    state: Mutex<State<H>>,
+    /// How many more may be held.
+    room: Semaphore,
+    brought: mpsc::Sender<Result<Received, ChannelError>>,
+    next: tokio::sync::Mutex<mpsc::Receiver<Result<Received, ChannelError>>>,
+}
+
+struct State<H> {
+    tags: u64,
+    held: BTreeMap<Tag, H>,
+    ended: bool,
+}
+
+/// Room for some messages; what is not used is given back when it is dropped.
+pub struct Room<'a> {
+    of: &'a Semaphore,
+    left: usize,
+}
+
+/// A message as a broker brings it, out of its envelope.
+pub struct Brought {
+    /// Headers, as [`Received`] has them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// How often it was brought, where the broker counts it; 1 otherwise.
+    pub deliveries: u32,
+}
+
+impl<H: Clone> Hold<H> {
+    /// With nothing in it.
+    pub fn new() -> Self {
+        // One more than is held: for the word that the broker is away.
+        let (brought, next) = mpsc::channel(UNSETTLED_MAX + 1);
+        Self {
+            state: Mutex::new(State { tags: 0, held: BTreeMap::new(), ended: false }),
+            room: Semaphore::new(UNSETTLED_MAX),
+            brought,
+            next: tokio::sync::Mutex::new(next),
+        }
+    }
+
+    /// Waits until something more may be held, and takes room for at most `max`.
+    pub async fn room(&self, max: usize) -> Room<'_> {
+        // It is closed at no time.
+        if let Ok(one) = self.room.acquire().await {
+            one.forget();
+        }
+        let mut left = 1;
+        while left < max
+            && let Ok(one) = self.room.try_acquire()
+        {
+            one.forget();
+            left += 1;
+        }
+        Room { of: &self.room, left }
+    }
+
+    /// Holds a message; `false` where this end has left, or where there is no room for it.
+    pub fn bring(&self, room: &mut Room<'_>, handle: H, brought: Brought) -> bool {
+        if room.left == 0 {
+            return false;
+        }
+        let mut state = self.state();
+        if state.ended {
+            return false;
+        }
+        state.tags += 1;
+        let tag = Tag(state.tags);
+        let Brought { headers, body, deliveries } = brought;
+        let received = Received { tag, body, headers, deliveries };
+        if self.brought.try_send(Ok(received)).is_err() {
+            return false;
+        }
+        state.held.insert(tag, handle);
+        room.left -= 1;
+        true
+    }
+
+    /// Tells the reader that the broker cannot be read, where it has not been told already.
+    pub fn trouble(&self, error: ChannelError) {
+        let _ = self.brought.try_send(Err(error)); // full: there is something to read
+    }
+
+    /// The next message. What was lost or settled since it was brought is passed over.
+    pub async fn next(&self) -> Result<Received, ChannelError> {
+        let mut next = self.next.lock().await;
+        loop {
+            match next.recv().await {
+                Some(Ok(received)) if self.state().held.contains_key(&received.tag) => {
+                    return Ok(received);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(error),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// A message that is held, which it stays.
+    pub fn peek(&self, tag: Tag) -> Option<H> {
+        self.state().held.get(&tag).cloned()
+    }
+
+    /// Ends the hold on a message; `None` where it is not held any more, and then there is nothing
+    /// to do.
+    pub fn settle(&self, tag: Tag) -> Option<H> {
+        let handle = self.state().held.remove(&tag)?;
+        self.room.add_permits(1);
+        Some(handle)
+    }
+
+    /// What is held.
+    pub fn held(&self) -> Vec<H> {
+        self.state().held.values().cloned().collect()
+    }
+
+    /// Forgets what is held: the broker will bring it again.
+    pub fn lose(&self) -> Vec<H> {
+        let held = std::mem::take(&mut self.state().held);
+        self.room.add_permits(held.len());
+        held.into_values().collect()
+    }
+
+    /// Holds nothing from now on. What was held is to be left to others.
+    pub fn end(&self) -> Vec<H> {
+        self.state().ended = true;
+        self.lose()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<H>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<H: Clone> Default for Hold<H> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<H> std::fmt::Debug for Hold<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").finish_non_exhaustive()
+    }
+}
+
+impl Room<'_> {
+    /// For how many messages.
+    pub const fn left(&self) -> usize {
+        self.left
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.of.add_permits(self.left);
+    }
+}
+
+impl std::fmt::Debug for Room<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Room").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn brought() -> Brought {
+        Brought { headers: Vec::new(), body: Bytes::new(), deliveries: 1 }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_held_than_may_be() {
+        let hold = Hold::new();
+        let mut room = hold.room(usize::MAX).await;
+        assert_eq!(room.left(), UNSETTLED_MAX);
+        for number in 0..UNSETTLED_MAX {
+            assert!(hold.bring(&mut room, number, brought()));
+        }
+        assert!(!hold.bring(&mut room, 0, brought()), "there is no room for it");
+        drop(room);
+        assert!(hold.room(1).now_or_never().is_none());
+        let first = hold.next().await.unwrap();
+        assert_eq!(hold.settle(first.tag), Some(0));
+        assert_eq!(hold.settle(first.tag), None, "it is settled already");
+        assert_eq!(hold.room(9).await.left(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_is_passed_over() {
+        let hold = Hold::new();
+        let mut room = hold.room(3).await;
+        hold.bring(&mut room, "lost", brought());
+        assert_eq!(hold.lose(), ["lost"]);
+        hold.bring(&mut room, "again", brought());
+        let next = hold.next().await.unwrap();
+        assert_eq!(hold.settle(next.tag), Some("again"));
+        drop(room);
+        assert_eq!(hold.room(usize::MAX).await.left(), UNSETTLED_MAX);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_after_the_end() {
+        let hold = Hold::new();
+        let mut room = hold.room(2).await;
+        hold.bring(&mut room, 1, brought());
+        assert_eq!(hold.end(), [1]);
+        assert!(!hold.bring(&mut room, 2, brought()));
+        assert!(hold.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn trouble_is_told_once_it_is_looked_for() {
+        let hold = Hold::<()>::new();
+        hold.trouble(ChannelError::Away("it is away".to_owned()));
+        assert!(hold.next().await.is_err());
+    }
+}
