@@ -2,14 +2,14 @@
 //! today.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use amends_core::definition::Definition;
 use amends_core::saga::{Pinned, Saga, StepState, Terms};
 use amends_core::{Direction, RunRef, StepIx};
 use amends_definition::Compiled;
 use amends_store::CatalogError;
-use amends_transport::Transport;
+use amends_transport::{Replies, Transport};
 use amends_wire::FailureCodes;
 use bytes::Bytes;
 
@@ -226,6 +226,8 @@ pub struct Registry {
     binder: Arc<dyn Binder>,
     types: RwLock<HashMap<Arc<str>, SagaType>>,
     lanes: RwLock<Vec<(Arc<str>, amends_definition::Binding)>>,
+    /// Where replies go that come by themselves, from when the engine takes them.
+    listener: OnceLock<Replies>,
     /// One deployment at a time: it reads, stores and then changes.
     deploying: tokio::sync::Mutex<()>,
 }
@@ -244,7 +246,22 @@ impl Registry {
             binder,
             types: RwLock::default(),
             lanes: RwLock::default(),
+            listener: OnceLock::new(),
             deploying: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// From now on replies that come by themselves go there, of every service that is bound and of
+    /// those that will be.
+    pub fn listen(&self, replies: Replies) {
+        let _ = self.listener.set(replies.clone()); // it is set once, at the start
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for saga_type in types.values() {
+            let bound = saga_type.bound.0.read();
+            let bound = bound.unwrap_or_else(std::sync::PoisonError::into_inner);
+            for binding in bound.values().filter(|binding| binding.answers_by_message) {
+                binding.transport.listen(replies.clone());
+            }
         }
     }
 
@@ -368,6 +385,9 @@ impl Registry {
                 lane: self.lane(&command.service, described),
                 answers_by_message: carrier.answers_by_message,
             };
+            if let Some(replies) = self.listener.get().filter(|_| binding.answers_by_message) {
+                binding.transport.listen(replies.clone());
+            }
             services.insert(Arc::clone(&command.service), Arc::new(binding));
         }
         *bound.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;

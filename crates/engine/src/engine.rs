@@ -17,6 +17,7 @@ use crate::options::{CATALOG_BEHIND_BYTES_MAX, Options, TRANSITIONS_KEPT};
 use crate::outages::{self, Outages};
 use crate::outside::{Machine, Outside};
 use crate::recovery;
+use crate::replying;
 use crate::request::Unavailable;
 use crate::shard::message::{Inlets, Internal};
 use crate::shard::{Fatal, shard_of};
@@ -125,6 +126,7 @@ impl Engine {
         helpers.spawn(recovery::due_sagas(Arc::clone(&shared), helpers_stopped.clone()));
         helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), helpers_stopped));
         shared.ready.send_replace(true);
+        shared.registry.listen(replying::replies(&shared));
         Ok(Self { handle: Handle { shared }, tasks, helpers, stop, stop_helpers })
     }
 

@@ -152,10 +152,9 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
     let (callbacks, callbacks_out) = mpsc::channel(CALLBACKS_WAITING_MAX);
     let (starts, starts_out) = mpsc::channel(STARTS_WAITING_MAX);
     let (internal, internal_out) = mpsc::unbounded_channel();
-    let inlets = Inlets { requests, callbacks, starts, internal };
+    let (deliver, deliveries) = mpsc::unbounded_channel();
+    let inlets = Inlets { requests, callbacks, starts, internal, deliveries: deliver.clone() };
     let build = move |shared: Arc<Shared>, id: ShardId, epoch: Epoch| {
-        // Bounded by the windows: no more is delivered than was sent.
-        let (deliver, deliveries) = mpsc::unbounded_channel();
         let replies = Replies::new(move |delivery| {
             let _ = deliver.send(delivery); // the shard is gone: so is the wish to know
         });

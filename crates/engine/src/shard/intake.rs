@@ -20,6 +20,7 @@ use crate::convert;
 use crate::mutant::{Mutant, mutated};
 use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
+use crate::replying::{nobodys, saga_of};
 use crate::request::{Ask, AskError, ReplyError, ReplyIn, Snapshot, Unavailable};
 
 /// What waits for a saga that is being read from the catalog.
@@ -33,13 +34,7 @@ pub enum Todo {
 impl Shard {
     pub(super) fn delivery(&mut self, delivery: Delivery) {
         self.desk.pending.inputs += 1;
-        let saga = match &delivery {
-            Delivery::Ended { ticket, .. } => SagaId(ticket.saga_id),
-            Delivery::Replied { reply, .. } => match reply.saga_id {
-                Some(saga) => convert::saga_id_in(saga),
-                None => return nobodys(delivery),
-            },
-        };
+        let Some(saga) = saga_of(&delivery) else { return nobodys(delivery) };
         match self.sagas.contains_key(&saga) {
             true => self.deliver(saga, delivery),
             false => self.load(saga, Todo::Deliver(delivery)),
@@ -446,11 +441,4 @@ fn answer_of(live: &Live, reply_in: &ReplyIn) -> Result<Answer, ReplyError> {
         }
     }
     Ok(answer)
-}
-
-/// Tells whoever brought a reply that nobody here has ever sent for it.
-pub(super) fn nobodys(delivery: Delivery) {
-    if let Delivery::Replied { receipt: Some(receipt), .. } = delivery {
-        let _ = receipt.send(Delivered::NoSuchSaga); // a transport that is gone asks no more
-    }
 }

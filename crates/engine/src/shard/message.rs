@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends_core::SagaId;
 use amends_core::event::Started as StartedEvent;
 use amends_store::{Checkpointed, Claim, Rejection, StoredSaga};
+use amends_transport::Delivery;
 use tokio::sync::{mpsc, oneshot};
 
 use super::live::Waiter;
@@ -115,4 +116,6 @@ pub struct Inlets {
     pub callbacks: mpsc::Sender<Callback>,
     pub starts: mpsc::Sender<NewSaga>,
     pub internal: mpsc::UnboundedSender<Internal>,
+    /// Bounded by its senders: what comes was sent, or is held by a broker's end, which has a limit.
+    pub deliveries: mpsc::UnboundedSender<Delivery>,
 }

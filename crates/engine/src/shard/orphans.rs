@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::Shard;
-use super::intake::nobodys;
 use super::message::Callback;
+use crate::replying::nobodys;
 use crate::request::{Receipt, ReplyError, Unavailable};
 
 impl Shard {
