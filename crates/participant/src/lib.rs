@@ -10,7 +10,6 @@
 
 mod about;
 mod answer;
-mod channel;
 mod command;
 mod database;
 mod ending;
@@ -18,10 +17,7 @@ pub mod guard;
 mod handler;
 #[cfg(feature = "axum")]
 mod http;
-#[cfg(feature = "in-memory")]
-mod in_memory;
 mod inbox;
-mod message;
 mod outbox;
 mod participant;
 mod prune;
@@ -35,18 +31,15 @@ mod tx;
 pub use about::About;
 #[cfg(feature = "macros")]
 pub use amends_participant_macros::participant;
+pub use amends_transport::{Channel, ChannelError, InMemory, Kind, Message, Received, Tag};
 pub use answer::{Answer, Doubt};
-pub use channel::{Channel, ChannelError, Received, Tag};
 pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
 pub use database::Database;
 pub use ending::{Ending, Failed, Outcome, Refused, Undoing};
 pub use handler::{ActionFn, CompensationFn};
 #[cfg(feature = "axum")]
 pub use http::Http;
-#[cfg(feature = "in-memory")]
-pub use in_memory::InMemory;
 pub use inbox::INBOX_CHARS_MAX;
-pub use message::{Kind, Message};
 pub use outbox::RelayError;
 pub use participant::{AT_WORK_MAX, Builder, CONNECTION_WAIT, Participant};
 pub use prune::{LATE_WINDOW, Retention};

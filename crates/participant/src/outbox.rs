@@ -10,10 +10,10 @@ use sqlx::pool::PoolConnection;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
-use crate::channel::{Channel, ChannelError};
 use crate::database::Database;
-use crate::message::Message;
 use crate::participant::Participant;
+use amends_transport::Message;
+use amends_transport::{CONFIRMED_WITHIN, Channel, ChannelError};
 use aside::Aside;
 
 /// How many messages are looked at in one go: a transaction is open while they are published.
@@ -22,10 +22,6 @@ const BATCH_MAX: u16 = 100;
 /// How often the outbox is looked at without being told: another copy of the service may have
 /// written there and died.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a broker may take to confirm a message: one that never does must not hold up all
-/// others, nor the transaction that is open meanwhile.
-const CONFIRMED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How many messages may be refused in one go before it ends: the broker is away then, rather
 /// than the messages at fault. Those behind them are gone on to in the next one.
@@ -115,10 +111,11 @@ impl<D: Database> Participant<D> {
     }
 }
 
-/// Publishes, and waits for the broker's word only so long.
+/// Publishes, and waits for the broker's word only so long: one that never gives it must not hold
+/// up all others, nor the transaction that is open meanwhile.
 pub(crate) async fn publish(channel: &dyn Channel, message: &Message) -> Result<(), ChannelError> {
     let published = timeout(CONFIRMED_WITHIN, channel.publish(message)).await;
-    let late = || ChannelError(format!("it confirmed nothing in {CONFIRMED_WITHIN:?}"));
+    let late = || ChannelError::Unknown(format!("it confirmed nothing in {CONFIRMED_WITHIN:?}"));
     published.unwrap_or_else(|_| Err(late()))
 }
 
@@ -175,8 +172,8 @@ impl<D: Database> Held<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::channel::{Received, Tag};
-    use crate::message::Kind;
+    use amends_transport::Kind;
+    use amends_transport::{Received, Tag};
     use futures_util::future::{BoxFuture, pending};
 
     /// A broker that takes everything and says nothing.
@@ -191,7 +188,7 @@ mod tests {
             Box::pin(pending())
         }
 
-        fn give_back(&self, _: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+        fn give_back(&self, _: Tag, _: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
             Box::pin(pending())
         }
 
@@ -206,6 +203,10 @@ mod tests {
         fn publish<'a>(&'a self, _: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
             Box::pin(pending())
         }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            Box::pin(pending())
+        }
     }
 
     /// On a clock that goes on as soon as all wait.
@@ -217,7 +218,7 @@ mod tests {
             kind: Kind::Event,
             name: "Acted".to_owned(),
             attributes: Vec::new(),
-            body: "1".to_owned(),
+            body: "1".into(),
         };
         let begun = tokio::time::Instant::now();
         let error = publish(&Silent, &message).await.unwrap_err();

@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 use tracing::{error, warn};
 
 use crate::answer::{Answer, Doubt};
-use crate::channel::{Channel, ChannelError, Received, Tag};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
-use crate::message::{Kind, Message};
 use crate::outbox::publish;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
+use amends_transport::{Channel, ChannelError, Received, Tag};
+use amends_transport::{Kind, Message};
 use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.
@@ -98,8 +98,7 @@ impl<D: Database> Serving<D> {
             Err(breach) => {
                 if let Err(e) = self.bury(tag, &breach).await {
                     error!("a message could not be put to the dead letters; it comes again: {e}");
-                    tokio::time::sleep(PAUSE).await;
-                    let _ = self.channel.give_back(tag).await;
+                    let _ = self.channel.give_back(tag, PAUSE).await;
                 }
                 return;
             }
@@ -113,8 +112,7 @@ impl<D: Database> Serving<D> {
                 error!(key, "a command could not be answered; it comes again: {e}");
             }
         }
-        tokio::time::sleep(self.pauses.next(key)).await;
-        let _ = self.channel.give_back(tag).await;
+        let _ = self.channel.give_back(tag, self.pauses.next(key)).await;
     }
 
     fn read(&self, received: &Received) -> Result<Command, Breach> {

@@ -12,7 +12,7 @@ use crate::command::Command;
 use crate::database::Database;
 use crate::ending::Failed;
 use crate::inbox;
-use crate::message::{Kind, Message};
+use amends_transport::{Kind, Message};
 
 /// The longest name of an event, in characters.
 pub const EVENT_NAME_CHARS_MAX: usize = 200;
@@ -130,7 +130,8 @@ impl Origin {
         if let Some(traceparent) = &self.traceparent {
             attributes.push(attribute("traceparent", traceparent));
         }
-        Message { id, saga_id: self.saga_id.clone(), kind, name: name.to_owned(), attributes, body }
+        let (saga_id, name) = (self.saga_id.clone(), name.to_owned());
+        Message { id, saga_id, kind, name, attributes, body: body.into() }
     }
 }
 

@@ -8,6 +8,7 @@ use amends_definition::{Surroundings, check};
 use amends_engine::{Binder, Carrier, Deployment, Engine, Options, Start};
 use amends_participant::{About, InMemory, Outcome, Participant, Refused, Serving, Tx, Undoing};
 use amends_store::memory::Disk;
+use amends_transport::ByMessage;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -76,8 +77,8 @@ impl Service {
             .compensation(commands[1], give_back)
             .build();
         participant.create_tables().await.unwrap();
-        let broker = InMemory::new(name);
-        let serving = Serving::new(participant, Arc::new(broker.clone()));
+        let broker = InMemory::new();
+        let serving = Serving::new(participant, broker.service());
         let serving = tokio::spawn(serving.run(std::future::pending()));
         Self { broker, pool, serving }
     }
@@ -95,7 +96,9 @@ struct Brokers {
 impl Binder for Brokers {
     fn bind(&self, service: &str, _: &amends_definition::Binding) -> Option<Carrier> {
         let broker = if service == "Stock" { &self.stock } else { &self.account };
-        Some(Carrier { transport: Arc::new(broker.clone()), answers_by_message: true })
+        let runtime = tokio::runtime::Handle::current();
+        let transport = Arc::new(ByMessage::new(broker.engine(), service, runtime));
+        Some(Carrier { transport, answers_by_message: true })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Pool, Transaction};
 
-use crate::message::{Kind, Message};
+use amends_transport::{Kind, Message};
 
 /// The SQL of the outbox and the inbox.
 pub trait Messages: sqlx::Database {
@@ -78,8 +78,13 @@ pub(super) fn message(
         kind: Kind::named(kind).ok_or_else(|| foreign("a kind that is none"))?,
         name,
         attributes: serde_json::from_str(attributes).map_err(|_| foreign("no attributes"))?,
-        body,
+        body: body.into(),
     })
+}
+
+/// The body as it is stored: JSON, and so text.
+pub(super) fn body(message: &Message) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(&message.body)
 }
 
 /// As they are stored.

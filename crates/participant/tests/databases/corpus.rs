@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use amends_participant::{Http, InMemory, Serving};
+use amends_participant::{Channel, Http, Serving};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use bytes::Bytes;
@@ -115,7 +115,8 @@ async fn each_command_has_its_answer_over_http<D: Tested>(pool: Pool<D>) {
 
 async fn each_breach_goes_to_the_dead_letters_by_message<D: Tested>(pool: Pool<D>) {
     let bed = Bed::on(pool, None, Gate::standing_open()).await;
-    let serving = |broker: std::sync::Arc<InMemory>| Serving::new(bed.participant.clone(), broker);
+    let serving =
+        |broker: std::sync::Arc<dyn Channel>| Serving::new(bed.participant.clone(), broker);
     let open = Served::start(serving);
     let mut closed: BTreeMap<String, Served> = BTreeMap::new();
     for entry in Entry::all() {

@@ -159,7 +159,7 @@ async fn check_lost_commit_by_message<D: Tested>(pool: Pool<D>, proxy: Proxy) {
     let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
     let saga = Saga::new();
     proxy.cut_commits(true);
-    served.broker.put(saga.action(), Vec::new());
+    served.broker.put(amends_participant::Kind::Command, saga.action(), Vec::new());
     while proxy.commits_cut() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -1,12 +1,12 @@
 //! The outbox, the inbox, and commands by message.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amends_participant::{
     Answer, Channel, ChannelError, InMemory, Kind, Message, Participant, Received, Serving, Tag,
 };
-use amends_transport::{Delivery, Receipt, Replies};
 use amends_wire::signature::{Secret, sign};
 use amends_wire::{Outcome, Reply};
 use futures_util::future::BoxFuture;
@@ -25,7 +25,7 @@ on_each_database! {
     what_is_no_command_goes_to_the_dead_letters
     what_a_handler_ended_by_itself_goes_to_the_dead_letters
     where_a_secret_is_set_only_signed_messages_are_taken
-    replies_are_kept_while_the_broker_is_away
+    replies_are_kept_while_the_broker_takes_none
     what_was_received_is_taken_in_once
 }
 
@@ -45,17 +45,22 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Relays until nothing leaves any more.
 async fn relay<D: Tested>(bed: &Bed<D>, broker: &InMemory) {
-    while bed.participant.relay_once(broker).await.unwrap() > 0 {}
+    while bed.participant.relay_once(&*broker.service()).await.unwrap() > 0 {}
 }
 
 /// What of a saga's events left, in order.
 fn events(broker: &InMemory, saga: Saga) -> Vec<String> {
     let of_saga = |id: &str| id == saga.0.to_string();
-    broker.events().into_iter().filter(|e| of_saga(&e.saga_id)).map(|e| e.body).collect()
+    broker
+        .events()
+        .into_iter()
+        .filter(|e| of_saga(&e.saga_id))
+        .map(|e| String::from_utf8(e.body.to_vec()).unwrap())
+        .collect()
 }
 
 async fn what_is_committed_leaves_and_what_is_not_does_not<D: Tested>(pool: Pool<D>) {
-    let (bed, broker) = (bed(pool).await, InMemory::new(SERVICE));
+    let (bed, broker) = (bed(pool).await, InMemory::new());
     let (done, failed) = (Saga::new(), Saga::new());
     for _ in 0..2 {
         assert_eq!(bed.tell(&done.action_that("publish")).await, completed());
@@ -78,12 +83,12 @@ async fn what_is_committed_leaves_and_what_is_not_does_not<D: Tested>(pool: Pool
 
 /// The process that committed is gone; the broker is away for a while.
 async fn nothing_is_lost_between_the_commit_and_the_relay<D: Tested>(pool: Pool<D>) {
-    let broker = InMemory::new(SERVICE);
+    let broker = InMemory::new();
     let saga = Saga::new();
     bed(pool.clone()).await.tell(&saga.action_that("publish")).await;
     let another = bed(pool).await;
     broker.set_away(true);
-    assert!(another.participant.relay_once(&broker).await.is_err());
+    assert!(another.participant.relay_once(&*broker.service()).await.is_err());
     assert_eq!(events(&broker, saga), [""; 0]);
     broker.set_away(false);
     relay(&another, &broker).await;
@@ -92,12 +97,12 @@ async fn nothing_is_lost_between_the_commit_and_the_relay<D: Tested>(pool: Pool<
 
 /// Also when several relays are at it.
 async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
-    let (bed, broker) = (Arc::new(bed(pool).await), InMemory::new(SERVICE));
+    let (bed, broker) = (Arc::new(bed(pool).await), InMemory::new());
     let sagas: Vec<_> = (0..20).map(|_| Saga::new()).collect();
     let relaying: Vec<_> = (0..3)
         .map(|_| {
-            let (participant, broker) = (bed.participant.clone(), Arc::new(broker.clone()));
-            tokio::spawn(async move { participant.relay(broker).await })
+            let (participant, end) = (bed.participant.clone(), broker.service());
+            tokio::spawn(async move { participant.relay(end).await })
         })
         .collect();
     for saga in &sagas {
@@ -110,23 +115,23 @@ async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
     }
 }
 
-/// A broker that takes none of some sagas' messages.
+/// A broker that does not take some messages.
 struct Picky {
-    broker: InMemory,
-    refused: Vec<String>,
+    end: Arc<dyn Channel>,
+    refuses: Box<dyn Fn(&Message) -> bool + Send + Sync>,
 }
 
 impl Channel for Picky {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        self.broker.receive()
+        self.end.receive()
     }
 
     fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
-        self.broker.acknowledge(tag)
+        self.end.acknowledge(tag)
     }
 
-    fn give_back(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
-        self.broker.give_back(tag)
+    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+        self.end.give_back(tag, after)
     }
 
     fn dead_letter<'a>(
@@ -134,28 +139,33 @@ impl Channel for Picky {
         tag: Tag,
         why: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
-        self.broker.dead_letter(tag, why)
+        self.end.dead_letter(tag, why)
     }
 
     fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
-        if self.refused.contains(&message.saga_id) {
-            return Box::pin(async { Err(ChannelError("it is too large".to_owned())) });
+        if (self.refuses)(message) {
+            return Box::pin(async { Err(ChannelError::Refused("it is too large".to_owned())) });
         }
-        self.broker.publish(message)
+        self.end.publish(message)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.end.close()
     }
 }
 
 /// More of them than are refused in one go, and than are looked at in one.
 async fn a_message_that_is_refused_holds_up_no_other_saga<D: Tested>(pool: Pool<D>) {
-    let (bed, broker) = (bed(pool).await, InMemory::new(SERVICE));
+    let (bed, broker) = (bed(pool).await, InMemory::new());
     let refused: Vec<_> = (0..40).map(|_| Saga::new()).collect();
     let taken = Saga::new();
     for saga in &refused {
         bed.tell(&saga.action_that("publish")).await;
     }
     bed.tell(&taken.action_that("publish")).await;
-    let names = refused.iter().map(|saga| saga.0.to_string()).collect();
-    let picky = Arc::new(Picky { broker: broker.clone(), refused: names });
+    let names: Vec<_> = refused.iter().map(|saga| saga.0.to_string()).collect();
+    let refuses = Box::new(move |message: &Message| names.contains(&message.saga_id));
+    let picky = Arc::new(Picky { end: broker.service(), refuses });
     let participant = bed.participant.clone();
     let relaying = tokio::spawn(async move { participant.relay(picky).await });
     eventually("the others leave", || events(&broker, taken).len() == 3).await;
@@ -163,7 +173,7 @@ async fn a_message_that_is_refused_holds_up_no_other_saga<D: Tested>(pool: Pool<
     let _ = relaying.await;
     assert_eq!(events(&broker, taken), ["1", "2", "3"]);
     assert_eq!(broker.events().len(), 3, "nothing of the refused ones has gone past the first");
-    let all = Arc::new(broker.clone());
+    let all = broker.service();
     let participant = bed.participant.clone();
     let relaying = tokio::spawn(async move { participant.relay(all).await });
     eventually("all leave once they are taken", || broker.events().len() >= 41 * 3).await;
@@ -179,24 +189,19 @@ pub(crate) struct Served {
     heard: Arc<Mutex<Vec<Reply>>>,
     stop: oneshot::Sender<()>,
     serving: tokio::task::JoinHandle<()>,
+    listening: tokio::task::JoinHandle<()>,
 }
 
 impl Served {
-    pub(crate) fn start<D: Tested>(serving: impl FnOnce(Arc<InMemory>) -> Serving<D>) -> Self {
-        let broker = InMemory::new(SERVICE);
+    pub(crate) fn start<D: Tested>(serving: impl FnOnce(Arc<dyn Channel>) -> Serving<D>) -> Self {
+        let broker = InMemory::new();
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let listening = Arc::clone(&heard);
-        broker.replies_to(Replies::new(move |delivery| {
-            if let Delivery::Replied { reply, receipt, .. } = delivery {
-                listening.lock().unwrap().push(*reply);
-                let _ = receipt.map(|receipt| receipt.send(Receipt::Durable));
-            }
-        }));
+        let listening = tokio::spawn(listen(broker.engine(), Arc::clone(&heard)));
         let (stop, stopped) = oneshot::channel();
-        let serving = serving(Arc::new(broker.clone())).run(async {
+        let serving = serving(broker.service()).run(async {
             let _ = stopped.await;
         });
-        Self { broker, heard, stop, serving: tokio::spawn(serving) }
+        Self { broker, heard, stop, serving: tokio::spawn(serving), listening }
     }
 
     pub(crate) async fn put_and_wait(&self, body: bytes::Bytes) {
@@ -204,7 +209,7 @@ impl Served {
     }
 
     pub(crate) async fn put_with(&self, body: bytes::Bytes, attributes: Vec<(String, String)>) {
-        self.broker.put(body, attributes);
+        self.broker.put(Kind::Command, body, attributes);
         eventually("the broker is idle", || self.broker.is_idle()).await;
     }
 
@@ -212,6 +217,8 @@ impl Served {
     pub(crate) async fn end(self) -> Vec<Reply> {
         let _ = self.stop.send(());
         self.serving.await.unwrap();
+        eventually("all is heard", || self.broker.is_idle()).await;
+        self.listening.abort();
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 
@@ -221,6 +228,14 @@ impl Served {
         let mut heard = self.end().await;
         heard.dedup();
         heard
+    }
+}
+
+/// Hears replies, and acknowledges each.
+async fn listen(engine: Arc<dyn Channel>, heard: Arc<Mutex<Vec<Reply>>>) {
+    while let Ok(received) = engine.receive().await {
+        heard.lock().unwrap().push(Reply::parse(&received, &received.body).unwrap());
+        engine.acknowledge(received.tag).await.unwrap();
     }
 }
 
@@ -315,15 +330,20 @@ async fn where_a_secret_is_set_only_signed_messages_are_taken<D: Tested>(pool: P
 }
 
 /// The command is done with once it is committed; its reply waits in the outbox.
-async fn replies_are_kept_while_the_broker_is_away<D: Tested>(pool: Pool<D>) {
+async fn replies_are_kept_while_the_broker_takes_none<D: Tested>(pool: Pool<D>) {
     let bed = bed(pool).await;
-    let served = Served::start(|broker| Serving::new(bed.participant.clone(), broker));
-    served.broker.set_away(true);
+    let takes_none = Arc::new(AtomicBool::new(true));
+    let refuses = Arc::clone(&takes_none);
+    let served = Served::start(|end| {
+        let refuses = Box::new(move |_: &Message| refuses.load(Ordering::Acquire));
+        Serving::new(bed.participant.clone(), Arc::new(Picky { end, refuses }))
+    });
     let saga = Saga::new();
     served.put_and_wait(saga.action()).await;
     assert_eq!(bed.effects(saga).await, (1, 0));
     assert_eq!(*served.heard.lock().unwrap(), []);
-    served.broker.set_away(false);
+    takes_none.store(false, Ordering::Release);
+    eventually("it is heard", || !served.heard.lock().unwrap().is_empty()).await;
     let heard = served.end_once().await;
     assert_eq!(heard.len(), 1, "{heard:?}");
     assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));

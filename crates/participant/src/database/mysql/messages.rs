@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{MySql, Pool, Row as _, Transaction};
 
-use crate::database::messages::{Messages, attributes, message};
-use crate::message::Message;
+use crate::database::messages::{Messages, attributes, body, message};
+use amends_transport::Message;
 
 impl Messages for MySql {
     const HOLDS_ROWS: bool = true;
@@ -21,7 +21,7 @@ impl Messages for MySql {
             .bind(message.kind.as_str())
             .bind(&message.name)
             .bind(attributes(message))
-            .bind(&message.body);
+            .bind(body(message));
         put.execute(connection).await.map(drop)
     }
 

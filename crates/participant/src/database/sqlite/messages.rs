@@ -5,8 +5,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Pool, Row as _, Sqlite, Transaction};
 
-use crate::database::messages::{Messages, attributes, message};
-use crate::message::Message;
+use crate::database::messages::{Messages, attributes, body, message};
+use amends_transport::Message;
 
 impl Messages for Sqlite {
     const HOLDS_ROWS: bool = false;
@@ -21,7 +21,7 @@ impl Messages for Sqlite {
             .bind(message.kind.as_str())
             .bind(&message.name)
             .bind(attributes(message))
-            .bind(&message.body);
+            .bind(body(message));
         put.execute(connection).await.map(drop)
     }
 
