@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amends_testbed::{Kind, Server, mariadb, postgres};
+use amends_testbed::{Kind, Server, mariadb, nats, postgres};
 
 fn is_reached(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -43,6 +43,11 @@ fn a_postgres_lives_dies_and_lives_again() {
 #[test]
 fn a_mariadb_lives_dies_and_lives_again() {
     check_life(mariadb());
+}
+
+#[test]
+fn a_nats_lives_dies_and_lives_again() {
+    check_life(nats());
 }
 
 #[test]

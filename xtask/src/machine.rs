@@ -63,6 +63,12 @@ const TOOLS: &[Tool] = &[
         debian_package: "mariadb-server",
         why: "the participant kits are tested on it",
     },
+    Tool {
+        program: "nats-server",
+        shown_by: Some(has_nats),
+        debian_package: "nats-server",
+        why: "commands by message are tested over it",
+    },
 ];
 
 /// A part of the Rust toolchain, by the program that it brings.
@@ -179,6 +185,10 @@ fn has_postgres() -> bool {
 /// Only root has Debian's place for servers in the path.
 fn has_mariadb() -> bool {
     on_path("mariadbd") || Path::new("/usr/sbin/mariadbd").is_file()
+}
+
+fn has_nats() -> bool {
+    on_path("nats-server") || Path::new("/usr/sbin/nats-server").is_file()
 }
 
 fn is_root() -> bool {

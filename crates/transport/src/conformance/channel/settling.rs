@@ -38,7 +38,7 @@ pub async fn what_is_not_acknowledged_comes_again(broker: &dyn Broker) {
         for _ in 0..10 {
             let received = next(&service).await;
             let number = number(&received);
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 service.acknowledge(received.tag).await.expect("the broker is there");
             } else {
                 open.insert(number);
