@@ -15,8 +15,8 @@ use crate::database::Database;
 use crate::outbox::publish;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
-use amends_transport::{Channel, ChannelError, Received, Tag};
-use amends_transport::{Kind, Message};
+use amends_transport::{Channel, ChannelError, Kind, Message, Received, Signing, Tag};
+use amends_transport::{Channel, ChannelError, Received, Signing, Tag};
 use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.
@@ -46,7 +46,8 @@ impl<D: Database> Serving<D> {
         self
     }
 
-    /// Takes only messages that are signed with this secret, or with another one said before.
+    /// Takes only messages that are signed with this secret, or with another one said before, however
+    /// long ago that was, and signs replies and events with all of them.
     ///
     /// # Errors
     ///
@@ -59,10 +60,12 @@ impl<D: Database> Serving<D> {
     /// Serves until `stop`, then ends what is at work and returns. The outbox is relayed
     /// meanwhile.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let relay = self.participant.clone();
-        let channel = Arc::clone(&self.channel);
+        let mut this = self;
+        this.channel = Signing::over(this.channel, std::mem::take(&mut this.secrets).into_inner());
+        let relay = this.participant.clone();
+        let channel = Arc::clone(&this.channel);
         let relaying = tokio::spawn(async move { relay.relay(channel).await });
-        let this = Arc::new(self);
+        let this = Arc::new(this);
         let mut at_work = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
@@ -119,7 +122,6 @@ impl<D: Database> Serving<D> {
         if received.body.len() > BODY_BYTES_MAX {
             return Err(Breach::too_large());
         }
-        self.secrets.check(received, &received.body).map_err(|e| Breach::not_signed(&e))?;
         Command::read(self.participant.service(), None, received, &received.body)
     }
 

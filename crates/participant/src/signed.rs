@@ -20,6 +20,10 @@ impl Secrets {
         Ok(())
     }
 
+    pub(crate) fn into_inner(self) -> Vec<Secret> {
+        self.0
+    }
+
     /// Is it signed by someone who knows one of them? Where there is none, it need not be.
     pub(crate) fn check<H: Headers>(&self, headers: &H, body: &[u8]) -> Result<(), SignatureError> {
         if self.0.is_empty() {

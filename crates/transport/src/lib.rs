@@ -12,6 +12,8 @@ mod exchange;
 mod hold;
 mod in_memory;
 mod in_process;
+mod later;
+mod signing;
 mod topology;
 
 pub use by_message::{ByMessage, CONFIRMED_WITHIN};
@@ -23,4 +25,6 @@ pub use exchange::{Exchanges, KEPT_OPEN_MAX};
 pub use hold::{Brought, Hold, Room};
 pub use in_memory::InMemory;
 pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};
+pub use later::{Connect, Later};
+pub use signing::Signing;
 pub use topology::Topology;

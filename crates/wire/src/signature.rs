@@ -127,13 +127,32 @@ impl Signed<'_> {
         body: &[u8],
         now_unix_s: u64,
     ) -> Result<(), SignatureError> {
+        let is_stale = |timestamp: u64| now_unix_s.abs_diff(timestamp) > TOLERANCE_SECS;
+        self.verify_when(secrets, body, is_stale)
+    }
+
+    /// The same, however old it is: for a message, which may have lain in its queue for days.
+    pub fn verify_at_any_time(
+        &self,
+        secrets: &[Secret],
+        body: &[u8],
+    ) -> Result<(), SignatureError> {
+        self.verify_when(secrets, body, |_| false)
+    }
+
+    fn verify_when(
+        &self,
+        secrets: &[Secret],
+        body: &[u8],
+        is_stale: impl Fn(u64) -> bool,
+    ) -> Result<(), SignatureError> {
         let id = self.id.filter(|id| !id.is_empty()).ok_or(SignatureError::Header(WEBHOOK_ID))?;
         let timestamp: u64 = self
             .timestamp
             .and_then(|text| text.parse().ok())
             .ok_or(SignatureError::Header(WEBHOOK_TIMESTAMP))?;
         let signatures = self.signature.ok_or(SignatureError::Header(WEBHOOK_SIGNATURE))?;
-        if now_unix_s.abs_diff(timestamp) > TOLERANCE_SECS {
+        if is_stale(timestamp) {
             return Err(SignatureError::Stale);
         }
         let mut valid = false;
