@@ -5,7 +5,6 @@ use std::num::NonZeroU16;
 use std::time::SystemTime;
 
 use amends_wire::json::{self, Member};
-use amends_wire::signature::SignatureError;
 use amends_wire::{CommandId, Direction, Headers, SagaId, SendingId, envelope};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -66,10 +65,6 @@ impl Breach {
 
     pub(crate) fn too_large() -> Self {
         Self::new("TOO_LARGE", format!("a command has at most {BODY_BYTES_MAX} bytes"))
-    }
-
-    pub(crate) fn not_signed(error: &SignatureError) -> Self {
-        Self::new("NOT_SIGNED", error.to_string())
     }
 
     /// Its stable code.

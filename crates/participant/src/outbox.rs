@@ -5,6 +5,7 @@ mod aside;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use amends_transport::{CONFIRMED_WITHIN, Channel, ChannelError, Message};
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 use tokio::time::timeout;
@@ -12,8 +13,6 @@ use tracing::{debug, error, warn};
 
 use crate::database::Database;
 use crate::participant::Participant;
-use amends_transport::Message;
-use amends_transport::{CONFIRMED_WITHIN, Channel, ChannelError};
 use aside::Aside;
 
 /// How many messages are looked at in one go: a transaction is open while they are published.

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
+use amends_transport::{Channel, ChannelError, Kind, Message, Received, Signing, Tag};
 use tokio::task::JoinSet;
 use tracing::{error, warn};
 
@@ -15,8 +16,6 @@ use crate::database::Database;
 use crate::outbox::publish;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
-use amends_transport::{Channel, ChannelError, Kind, Message, Received, Signing, Tag};
-use amends_transport::{Channel, ChannelError, Received, Signing, Tag};
 use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.

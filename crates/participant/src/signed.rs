@@ -1,11 +1,6 @@
-//! Signatures of commands, where a service shares a secret with its engine (Standard Webhooks).
+//! The secrets that a service shares with its engine (Standard Webhooks).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use amends_wire::Headers;
-use amends_wire::signature::{
-    Secret, SignatureError, Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP,
-};
+use amends_wire::signature::{Secret, SignatureError};
 
 /// A secret that signs nothing.
 pub type BadSecret = SignatureError;
@@ -24,17 +19,8 @@ impl Secrets {
         self.0
     }
 
-    /// Is it signed by someone who knows one of them? Where there is none, it need not be.
-    pub(crate) fn check<H: Headers>(&self, headers: &H, body: &[u8]) -> Result<(), SignatureError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let signed = Signed {
-            id: headers.value(WEBHOOK_ID),
-            timestamp: headers.value(WEBHOOK_TIMESTAMP),
-            signature: headers.value(WEBHOOK_SIGNATURE),
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-        signed.verify(&self.0, body, now)
+    #[cfg(feature = "axum")]
+    pub(crate) fn as_slice(&self) -> &[Secret] {
+        &self.0
     }
 }

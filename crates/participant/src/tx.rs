@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
+use amends_transport::{Kind, Message};
 use serde::Serialize;
 use sqlx::Transaction;
 use uuid::Uuid;
@@ -12,7 +13,6 @@ use crate::command::Command;
 use crate::database::Database;
 use crate::ending::Failed;
 use crate::inbox;
-use amends_transport::{Kind, Message};
 
 /// The longest name of an event, in characters.
 pub const EVENT_NAME_CHARS_MAX: usize = 200;

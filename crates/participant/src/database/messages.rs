@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::{Pool, Transaction};
-
 use amends_transport::{Kind, Message};
+use sqlx::{Pool, Transaction};
 
 /// The SQL of the outbox and the inbox.
 pub trait Messages: sqlx::Database {

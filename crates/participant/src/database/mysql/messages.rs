@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use amends_transport::Message;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{MySql, Pool, Row as _, Transaction};
 
 use crate::database::messages::{Messages, attributes, body, message};
-use amends_transport::Message;
 
 impl Messages for MySql {
     const HOLDS_ROWS: bool = true;

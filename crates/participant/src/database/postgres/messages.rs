@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use amends_transport::Message;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Pool, Postgres, Row as _, Transaction};
 
 use crate::database::messages::{Messages, attributes, body, message};
-use amends_transport::Message;
 
 impl Messages for Postgres {
     const HOLDS_ROWS: bool = true;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use amends_transport::Message;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Pool, Row as _, Sqlite, Transaction};
 
 use crate::database::messages::{Messages, attributes, body, message};
-use amends_transport::Message;
 
 impl Messages for Sqlite {
     const HOLDS_ROWS: bool = false;
