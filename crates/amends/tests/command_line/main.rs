@@ -5,6 +5,7 @@ mod access;
 mod endings;
 mod errors;
 mod forms;
+mod nats;
 mod order;
 mod secrets;
 mod server;

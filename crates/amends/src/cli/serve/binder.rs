@@ -11,25 +11,35 @@ use amends_transport_http::{HttpService, HttpTransport, Options};
 use amends_wire::signature::Secret;
 
 use super::super::exit::{Exit, Failure};
+use super::brokers::{BrokerOptions, Brokers};
 
 /// Every service that a definition describes.
 pub struct Services {
     http: Arc<HttpTransport>,
+    brokers: Brokers,
     /// Each way a service was described, in the order in which they came.
     described: Mutex<Vec<(String, Binding)>>,
 }
 
 impl Services {
     /// Knows none yet.
-    pub fn new() -> Result<Arc<Self>, Failure> {
+    pub fn new(brokers: BrokerOptions) -> Result<Arc<Self>, Failure> {
         let built = Options::new(tokio::runtime::Handle::current()).build();
         let http = built.map_err(|error| Failure::new(Exit::Error, format!("TLS: {error}")))?;
-        Ok(Arc::new(Self { http: Arc::new(http), described: Mutex::default() }))
+        let (http, brokers) = (Arc::new(http), Brokers::new(brokers));
+        Ok(Arc::new(Self { http, brokers, described: Mutex::default() }))
     }
 
-    /// What carries all commands.
-    pub fn transport(&self) -> &HttpTransport {
-        &self.http
+    /// Sends nothing more, and waits so long for what is open.
+    pub async fn close(&self, grace: Duration) {
+        tokio::join!(self.http.close(grace), self.brokers.close(grace));
+    }
+
+    /// What carries the commands of a service behind a broker.
+    fn by_message(&self, service: &str, binding: &Binding) -> Result<Carrier, String> {
+        let secrets = secret(service, binding)?.into_iter().collect();
+        let transport = self.brokers.bind(service, binding, secrets)?;
+        Ok(Carrier { transport, answers_by_message: true })
     }
 
     /// The name under which the transport knows a service as it is described: two definitions may
@@ -55,13 +65,9 @@ impl Binder for Services {
                 unbound("the service's url needs an environment variable that is not set");
                 return None;
             }
-            Some(_) => {
-                unbound("the service is reached by a broker, and this server carries HTTP only");
-                return None;
-            }
-            None => {
-                unbound("the definition does not say how the service is reached");
-                return None;
+            _ => {
+                let bound = self.by_message(service, binding);
+                return bound.inspect_err(|why| unbound(why)).ok();
             }
         };
         let http = match http_service(service, binding, url) {

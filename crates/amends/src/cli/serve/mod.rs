@@ -1,6 +1,7 @@
 //! `amends serve`: the engine on a data folder, behind the REST API, until it is told to stop.
 
 pub(super) mod binder;
+mod brokers;
 mod definitions;
 mod logs;
 mod reply_key;
@@ -15,7 +16,6 @@ use std::time::{Duration, Instant};
 use amends_engine::Engine;
 use amends_server::{NoSecrets, PORT_DEFAULT, Server, Tls, Tokens};
 use amends_store::Store;
-use amends_transport::Transport as _;
 use clap::Args;
 use tokio::sync::watch;
 
@@ -79,6 +79,8 @@ pub struct Serve {
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
     #[command(flatten)]
+    brokers: brokers::BrokerOptions,
+    #[command(flatten)]
     env: AllowedEnv,
 }
 
@@ -113,7 +115,7 @@ impl Serve {
         let store = open(&self.data).await?;
         let key = reply_key::load(&self.data)?;
 
-        let services = Services::new()?;
+        let services = Services::new(self.brokers.clone())?;
         let engine_options = amends_engine::Options {
             public_url: self.public_url(listen),
             token_key: Some(key.clone()),
@@ -148,7 +150,7 @@ impl Serve {
             tokio::spawn(files.watch(handle, logs.clone()));
         }
         self.until_stopped(&mut engine, server, &mut signals, logs).await?;
-        services.transport().close(ANSWERS_GRACE).await;
+        services.close(ANSWERS_GRACE).await;
         engine.stop().await;
         logs.say("stopped; everything is on disk");
         Ok(())
