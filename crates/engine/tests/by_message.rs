@@ -9,7 +9,7 @@ use amends_definition::{Surroundings, check};
 use amends_engine::{Binder, Carrier, Deployment, Engine, Options, Start};
 use amends_store::memory::Disk;
 use amends_transport::{ByMessage, Channel, InMemory, Kind, Message, Received};
-use amends_wire::{Headers, SendingId};
+use amends_wire::{Headers, SendingId, TokenKey};
 use serde_json::json;
 
 const DEFINITION: &str = "
@@ -32,7 +32,12 @@ impl Binder for Broker {
 
 async fn engine(disk: &Disk, broker: &InMemory) -> Engine {
     let binder = Arc::new(Broker(broker.clone()));
-    let engine = Engine::start(Options::default(), disk.open(), binder).await.unwrap();
+    let options = Options {
+        public_url: Some("http://127.0.0.1:1".to_owned()),
+        token_key: Some(TokenKey::new(&[7; 32]).unwrap()),
+        ..Options::default()
+    };
+    let engine = Engine::start(options, disk.open(), binder).await.unwrap();
     let checked = check(DEFINITION.as_bytes(), "order.yaml", &Surroundings::none());
     let compiled = checked.compiled.unwrap_or_else(|| panic!("{:?}", checked.findings));
     engine.handle().deploy(vec![Deployment { compiled }]).await.unwrap();
@@ -87,6 +92,7 @@ async fn a_reply_that_came_while_the_engine_was_away_is_heard() {
     let before = engine(&disk, &broker).await;
     let saga = start(&before).await;
     let command = next(&service).await;
+    assert_eq!(command.value("amends-reply-to"), None, "a credential that nobody needs");
     before.stop().await;
     service.publish(&completed(&command)).await.unwrap();
     service.acknowledge(command.tag).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_wire::envelope::{self, Sending};
-use amends_wire::{Outcome, Reply};
+use amends_wire::{Outcome, Reply, hide_in};
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
@@ -33,6 +33,8 @@ pub struct ByMessage(Arc<Inner>);
 struct Inner {
     channel: Arc<dyn Channel>,
     service: Arc<str>,
+    /// What is looked for in what a service says of a failure, and hidden (S24).
+    hidden: Vec<String>,
     runtime: Handle,
     /// What is being published, and replies whose receipt is out.
     under_way: TaskTracker,
@@ -45,9 +47,21 @@ struct Inner {
 impl ByMessage {
     /// The commands of `service` over its channel; work is done on `runtime`.
     pub fn new(channel: Arc<dyn Channel>, service: &str, runtime: Handle) -> Self {
+        Self::hiding(channel, service, runtime, Vec::new())
+    }
+
+    /// The same of a service that knows secrets: one that it quotes in a failure is hidden (S24). A
+    /// result is data, and left as it is.
+    pub fn hiding(
+        channel: Arc<dyn Channel>,
+        service: &str,
+        runtime: Handle,
+        hidden: Vec<String>,
+    ) -> Self {
         Self(Arc::new(Inner {
             channel,
             service: service.into(),
+            hidden,
             runtime,
             under_way: TaskTracker::new(),
             closed: AtomicBool::new(false),
@@ -142,8 +156,11 @@ impl Inner {
     }
 
     async fn hand_over(&self, received: &Received, replies: &Replies) -> Result<Receipt, Untaken> {
-        let reply = Reply::parse(received, &received.body)
+        let mut reply = Reply::parse(received, &received.body)
             .map_err(|error| Untaken::NoReply(error.to_string()))?;
+        if let Some(error) = &mut reply.error {
+            error.conceal(|text| self.hidden.iter().for_each(|secret| hide_in(text, secret)));
+        }
         let (receipt, told) = oneshot::channel();
         replies.deliver(Delivery::Replied {
             reply: Box::new(reply),
@@ -220,5 +237,33 @@ fn message(outgoing: &Outgoing) -> Message {
 impl fmt::Debug for ByMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ByMessage").field("service", &self.0.service).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_memory::InMemory;
+    use tokio::sync::mpsc;
+
+    /// Before anything else hears it.
+    #[tokio::test]
+    async fn a_secret_that_a_failure_quotes_is_hidden() {
+        let broker = InMemory::new();
+        let hidden = vec!["s3cr3t-of-the-desk".to_owned()];
+        let transport = ByMessage::hiding(broker.engine(), "Desk", Handle::current(), hidden);
+        let (heard, mut hears) = mpsc::unbounded_channel();
+        transport.listen(Replies::new(move |delivery| {
+            let _ = heard.send(delivery);
+        }));
+        let reply = r#"{"type": "SagaStepFailed", "step_name": "write",
+            "saga_id": "0192f0c1-2345-7abc-8def-0123456789ab",
+            "error": {"code": "NO", "message": "signed with s3cr3t-of-the-desk"}}"#;
+        broker.put(Kind::Reply, reply.into(), Vec::new());
+        let Some(Delivery::Replied { reply, .. }) = hears.recv().await else {
+            panic!("a reply comes by name");
+        };
+        let shown = format!("{:?}", reply.error);
+        assert!(shown.contains("signed with") && !shown.contains("s3cr3t"), "{shown}");
     }
 }

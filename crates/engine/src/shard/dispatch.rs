@@ -221,7 +221,10 @@ fn outgoing(
             keep_open_for: Duration::from_millis(keep_open_for),
         },
         another_sending_open: !sendings.unresolved.is_only(open.number),
-        reply_to: reply_to(desk, saga.id, &step_name, direction, ticket.round),
+        // Whoever answers by message needs no address, and it is a credential.
+        reply_to: (!binding.answers_by_message)
+            .then(|| reply_to(desk, saga.id, &step_name, direction, ticket.round))
+            .flatten(),
         causation_id: Some(format!("{}/{}", saga.id, saga.seq)),
         traceparent: None,
         codes: Arc::clone(&names.codes),

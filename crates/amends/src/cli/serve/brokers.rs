@@ -48,9 +48,10 @@ impl Brokers {
         if let Some((_, _, transport)) = known.iter().find(same) {
             return Ok(Arc::clone(transport));
         }
+        let hidden = secrets.iter().map(|secret| secret.text().to_owned()).collect();
         let channel = Signing::over(self.channel(service, binding)?, secrets);
         let runtime = tokio::runtime::Handle::current();
-        let transport = Arc::new(ByMessage::new(channel, service, runtime));
+        let transport = Arc::new(ByMessage::hiding(channel, service, runtime, hidden));
         known.push((service.to_owned(), binding.clone(), Arc::clone(&transport)));
         Ok(transport)
     }
