@@ -168,6 +168,13 @@ class Shop:
         sql = f"SELECT direction, state, round FROM amends_guard WHERE saga_id = '{saga_id}'"
         return {row[0]: (row[1], row[2]) for row in await self.stage.rows(sql)}
 
+    async def come_to_light(self, saga_id: str) -> None:
+        """A person has found the record of an action."""
+        await self.stage.run(
+            """UPDATE amends_guard SET state = 'completed', reply = '{"sold":"kettle"}' """
+            f"WHERE saga_id = '{saga_id}' AND direction = 'action'"
+        )
+
 
 async def open_shop(stage: Stage) -> Shop:
     table = f"effect_{uuid.uuid4().hex[:12]}"

@@ -92,9 +92,12 @@ async def carry_out_action(
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
         guard = _Guard(claim, transaction)
-        decision = decide_action(command, await guard.claim_action())
+        row = await guard.claim_action()
+        decision = decide_action(command, row)
         if isinstance(decision, Say):
             return Done(decision.answer, is_new=False), False
+        if row is not None:
+            await guard.claim_anew("action")
         claim.is_handled = True
         result = await action(transaction)
         await transaction.settle()
@@ -130,7 +133,8 @@ async def carry_out_compensation(
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
         guard = _Guard(claim, transaction)
-        decision = decide_compensation(command, *await guard.claim_compensation())
+        own, action = await guard.claim_compensation()
+        decision = decide_compensation(command, own, action)
         if isinstance(decision, Say):
             return Done(decision.answer, is_new=False), False
         if isinstance(decision, LeaveTombstone):
@@ -141,6 +145,8 @@ async def carry_out_compensation(
                 "the record of this action is gone (pruned too early, or a database restored"
                 " from a backup): it is undone by the result that the command brings"
             )
+        if own is not None:
+            await guard.claim_anew("compensation")
         claim.is_handled = True
         await compensation(transaction, decision.result)
         await transaction.settle()
@@ -251,6 +257,11 @@ class _Guard:
         if not self._dialect.returns_claimed:
             claimed = await self._read()
         return self._row(claimed, "compensation"), self._row(claimed, "action")
+
+    async def claim_anew(self, direction: str) -> None:
+        """Makes a row that was there before as new as one that is: a later round runs."""
+        anew = {**self._key, "direction": direction, "claim": self._claim}
+        await self._said(self._dialect.claim_anew, anew)
 
     async def answer_action(self, state: State, reply: str) -> None:
         """Turns the claim into an answer."""

@@ -30,6 +30,9 @@ class Dialect:
     """Whether the claims return the rows. If not, `read` does, where `last_id` says that a row
     was there before."""
     read: str
+    claim_anew: str
+    """Makes a row that was there before as one that the claim has made, for a later round that
+    runs: what is committed under it, or rolled back, by mistake is seen then."""
     answer_action: str
     answer_compensation: str
     """The action's row becomes a tombstone where it was new, and where it is a refusal, which it
@@ -86,12 +89,16 @@ def _dialect(
         digests_as_hex=digest != ":body_sha256",
         returns_claimed=returning,
         read=f"SELECT {_READ} FROM amends_guard WHERE {_KEY}",
+        claim_anew=(
+            "UPDATE amends_guard SET state = 'claimed', reply = :claim"
+            f" WHERE {_KEY} AND direction = :direction"
+        ),
         answer_action=(
             "UPDATE amends_guard SET state = :state, reply = :reply, round = :round,"
             f" body_sha256 = {digest}, written_at = {now}"
             # Where the claim is not there, nothing is answered over what is.
             f" WHERE {_KEY} AND direction = 'action'"
-            " AND (state = 'refused' OR state = 'claimed' AND reply = :claim)"
+            " AND state = 'claimed' AND reply = :claim"
         ),
         # MySQL sets one column after the other: `state`, which others read, is the last.
         answer_compensation=(
@@ -103,7 +110,7 @@ def _dialect(
             f" ELSE body_sha256 END, written_at = {now},"
             " state = CASE WHEN direction = 'compensation' THEN :state"
             " WHEN state = 'completed' THEN state ELSE 'tombstone' END"
-            f" WHERE {_KEY} AND (direction = 'action' OR state = 'nothing'"
+            f" WHERE {_KEY} AND (direction = 'action' OR :state = 'nothing'"
             " OR state = 'claimed' AND reply = :claim)"
         ),
         store_refusal=(
