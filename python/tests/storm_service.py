@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,21 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from amends_participant import About, Database, Participant, Refused, Sqlite
+from amends_participant import About, Database, Participant, Refused, RefusedWith, Sqlite
+from amends_participant.command import Command
 from amends_participant.database.alchemy import Alchemy
 from amends_participant.database.postgres import Postgres
-from amends_participant.guard import carry_out, table
-from amends_participant.guard.table import Row, Run, Say, State
+from amends_participant.guard import carry_out
+from amends_participant.guard.table import (
+    LeaveTombstone,
+    Row,
+    Run,
+    Say,
+    State,
+    Undo,
+    decide_action,
+    decide_compensation,
+)
 from amends_participant.http.server import HttpServer
 
 LEDGER = (
@@ -85,15 +95,72 @@ def make(mistake: str) -> None:
     """A guard that has one: the storm's judge must find it."""
     if mistake == "as it is":
         return
-    if mistake != "ResultForgotten":
+    if mistake in ACTION_MISTAKES:
+        carry_out.decide_action = ACTION_MISTAKES[mistake]  # type: ignore[attr-defined]
+    if mistake in COMPENSATION_MISTAKES:
+        carry_out.decide_compensation = COMPENSATION_MISTAKES[mistake]  # type: ignore[attr-defined]
+    if mistake not in {*ACTION_MISTAKES, *COMPENSATION_MISTAKES}:
         sys.exit(f"there is no mistake {mistake} here")
-    decide = table.decide_action
 
-    def forgets(command: Any, row: Row | None) -> Run | Say:
-        return Run() if row is not None and row.state is State.COMPLETED else decide(command, row)
 
-    carry_out.decide_action = forgets  # type: ignore[attr-defined]
-    carry_out._Guard._held = staticmethod(lambda *_, **__: None)  # type: ignore[method-assign]
+def result_forgotten(command: Command, row: Row | None) -> Run | Say:
+    # Not to an earlier round: its refusal would never be stored, and never be said.
+    if row is not None and row.state is State.COMPLETED and row.round <= command.round:
+        return Run()
+    return decide_action(command, row)
+
+
+def round_ignored(command: Command, row: Row | None) -> Run | Say:
+    if row is not None and row.state is State.REFUSED and row.round < command.round:
+        return Say(RefusedWith(row.reply or ""))
+    return decide_action(command, row)
+
+
+def refusal_is_no_tombstone(command: Command, row: Row | None) -> Run | Say:
+    if row is not None and row.state is State.TOMBSTONE and row.reply is not None:
+        row = replace(row, state=State.REFUSED)
+    return decide_action(command, row)
+
+
+def bytes_ignored(command: Command, row: Row | None) -> Run | Say:
+    return decide_action(command, of_these_bytes(command, row))
+
+
+def bytes_of_an_undo_ignored(
+    command: Command, own: Row | None, action: Row | None
+) -> Undo | LeaveTombstone | Say:
+    return decide_compensation(command, of_these_bytes(command, own), action)
+
+
+def of_these_bytes(command: Command, row: Row | None) -> Row | None:
+    return None if row is None else replace(row, body_sha256=command.body_sha256)
+
+
+def undone_again(
+    command: Command, own: Row | None, action: Row | None
+) -> Undo | LeaveTombstone | Say:
+    if own is not None and own.state is State.UNDONE and own.round < command.round:
+        own = replace(own, state=State.NOTHING)
+    return decide_compensation(command, own, action)
+
+
+def saga_not_believed(
+    command: Command, own: Row | None, action: Row | None
+) -> Undo | LeaveTombstone | Say:
+    return decide_compensation(replace(command, outcome="unknown"), own, action)
+
+
+ACTION_MISTAKES = {
+    "ResultForgotten": result_forgotten,
+    "RoundIgnored": round_ignored,
+    "RefusalIsNoTombstone": refusal_is_no_tombstone,
+    "BytesIgnored": bytes_ignored,
+}
+COMPENSATION_MISTAKES = {
+    "BytesIgnored": bytes_of_an_undo_ignored,
+    "UndoneAgain": undone_again,
+    "SagaNotBelieved": saga_not_believed,
+}
 
 
 async def serve(kind: str, url: str) -> None:

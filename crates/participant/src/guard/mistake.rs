@@ -24,11 +24,13 @@ pub enum Mistake {
     UndoDoesNotWait,
     /// A step that was refused and undone runs in a later round.
     RefusalIsNoTombstone,
+    /// A compensation whose action's record is gone finds nothing to undo, whatever the saga says.
+    SagaNotBelieved,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoTombstone,
         Self::ResultForgotten,
         Self::RefusalForgotten,
@@ -38,6 +40,7 @@ impl Mistake {
         Self::NothingForEver,
         Self::UndoDoesNotWait,
         Self::RefusalIsNoTombstone,
+        Self::SagaNotBelieved,
     ];
 
     /// The table of actions with this mistake in it.
@@ -45,8 +48,11 @@ impl Mistake {
         let right = super::action(row, asked);
         match (self, row.state, &right) {
             (Self::NoTombstone, State::Tombstone, _)
-            | (Self::ResultForgotten, State::Completed, _)
             | (Self::RefusalForgotten, State::Refused, Action::Refused(_)) => Action::Run,
+            // Not an earlier round: its refusal would never be stored, and never be said.
+            (Self::ResultForgotten, State::Completed, _) if row.round <= asked.round.get() => {
+                Action::Run
+            }
             (Self::RefusalIsNoTombstone, State::Tombstone, _)
                 if row.reply.is_some() && asked.is_later_than(row) =>
             {
@@ -79,6 +85,9 @@ impl Mistake {
             (Self::BytesIgnored, _) if right == Compensation::KeyReused => {
                 let asked = Asked { body_sha256: &own.body_sha256, ..asked };
                 super::compensation(own, action, asked, completed)
+            }
+            (Self::SagaNotBelieved, _) if right == Compensation::RunUnrecorded => {
+                Compensation::Nothing
             }
             _ => right,
         }

@@ -30,6 +30,9 @@ fn case_against<D: Tested>(mistake: Mistake) -> Case<D> {
         Mistake::RefusalIsNoTombstone => {
             case!(rows::a_refused_step_has_nothing_to_undo_and_never_runs_again)
         }
+        Mistake::SagaNotBelieved => {
+            case!(rows::an_effect_without_a_record_is_undone_by_the_commands_result)
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The storm: sagas under duplicate, reordered and late delivery, with the service killed at
-//! random, on each database; and a judge that reads the business's own ledger.
+//! The storm: sagas under duplicate, reordered and late delivery, in second rounds, with other bytes
+//! under the same key and with the guard's record lost, and the service killed at random, on each
+//! database; and a judge that reads the business's own ledger.
 //!
 //! A few hundred sagas a database are part of the tests. More, from another seed:
 //! `cargo test -p amends-participant --test storm -- --sagas 10000 --seed 7`. The service may be
@@ -16,14 +17,30 @@ mod service;
 use std::process::ExitCode;
 
 use amends_testbed::Server;
+use sqlx::Pool;
 
-use service::Program;
+use bed::Tested;
+use service::{NO_MISTAKE, Program, Service};
 
 /// What the test command has time for, with some kills in it.
 const SAGAS: u32 = 500;
 
 /// What is wrong with a few sagas says enough.
 const SHOWN_MAX: usize = 20;
+
+/// Mistakes, one for each thing that the sagas go through. A judge that finds nothing in these
+/// proves nothing by finding nothing in a service as it should be.
+const MISTAKES: [(&str, &str); 6] = [
+    ("ResultForgotten", "an action runs again for each duplicate"),
+    ("RoundIgnored", "a later round is told the refusal of the one before"),
+    ("RefusalIsNoTombstone", "a later round runs after its undo"),
+    ("UndoneAgain", "an undo runs again in its second round"),
+    ("BytesIgnored", "other bytes under the same key pass for a duplicate"),
+    ("SagaNotBelieved", "what has no record is not undone"),
+];
+
+/// Of a storm with a mistake in it: enough that each meets it more than once.
+const SAGAS_OF_A_MISTAKE: u32 = 200;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,20 +57,16 @@ fn main() -> ExitCode {
     let (sagas, seed) = (number("--sagas").unwrap_or(SAGAS), number("--seed").unwrap_or(1));
     let at = args.iter().position(|arg| arg == "--service");
     let program = Program::of(at.and_then(|at| args.get(at + 1..)));
-    println!("\nrunning 4 tests");
+    println!("\nrunning {} tests", 3 + MISTAKES.len());
     let storm =
         |kind, sagas, mistake| runtime.block_on(storm(&program, kind, sagas, seed, mistake));
-    let held = |kind| storm(kind, sagas, service::NO_MISTAKE);
-    let mut storms = vec![
-        ("postgres", held("postgres")),
-        ("mariadb", held("mariadb")),
-        ("sqlite", held("sqlite")),
-    ];
-    // A judge that finds nothing in this proves nothing by finding nothing in the others.
-    let caught = storm("sqlite", sagas.min(SAGAS), "ResultForgotten");
-    let blind = "an action that runs again for each duplicate was not found".to_owned();
-    let found = if caught.is_empty() { vec![blind] } else { Vec::new() };
-    storms.push(("a guard with a mistake is found", found));
+    let mut storms: Vec<(&str, Vec<String>)> =
+        ["postgres", "mariadb", "sqlite"].map(|kind| (kind, storm(kind, sagas, NO_MISTAKE))).into();
+    for (mistake, what) in MISTAKES {
+        let caught = storm("sqlite", SAGAS_OF_A_MISTAKE, mistake);
+        let blind = format!("the judge did not find a service in which {what}");
+        storms.push((mistake, if caught.is_empty() { vec![blind] } else { Vec::new() }));
+    }
     let mut failed = 0;
     for (name, found) in &storms {
         println!("test {name} ... {}", if found.is_empty() { "ok" } else { "FAILED" });
@@ -85,18 +98,33 @@ async fn storm(
     };
     let file = folder.path().join("ledger.db");
     let url = server.as_ref().map_or_else(|| file.display().to_string(), Server::url);
-    let service = service::Service::start(program, kind, &url, mistake).await;
+    let service = Service::start(program, kind, &url, mistake).await;
+    match kind {
+        "postgres" => storm_on(bed::postgres_pool(&url).await, &service, sagas, seed).await,
+        "mariadb" => storm_on(bed::mariadb_pool(&url).await, &service, sagas, seed).await,
+        _ => storm_on(bed::sqlite_pool(file).await, &service, sagas, seed).await,
+    }
+}
+
+async fn storm_on<D: Tested>(
+    pool: Pool<D>,
+    service: &Service,
+    sagas: u32,
+    seed: u32,
+) -> Vec<String> {
     let kills = service.kill_at_random(u64::from(seed));
-    let told = saga::run_all(&service, sagas, u64::from(seed)).await;
+    let told = saga::run_all(service, &pool, sagas, u64::from(seed)).await;
     let kills = kills.stop().await;
-    let mut found = judge::judge(kind, &url, &told).await;
+    let mut found = judge::judge(&pool, &told).await;
+    pool.close().await;
     if kills == 0 {
         found.push("the service was never killed: there was no storm".to_owned());
     }
-    let (deliveries, retries): (u32, u32) =
-        told.iter().fold((0, 0), |(d, r), saga| (d + saga.deliveries, r + saga.retries));
+    let answers = told.iter().flat_map(|saga| &saga.answers);
+    let (deliveries, retries) =
+        answers.fold((0, 0), |(sent, again), answer| (sent + 1, again + answer.retries));
     println!(
-        "{kind}, {mistake}: {sagas} sagas, {deliveries} deliveries, {retries} asked again, service killed \
+        "{service}: {sagas} sagas, {deliveries} deliveries, {retries} asked again, service killed \
          {kills} times, {} wrong (seed {seed})",
         found.len()
     );

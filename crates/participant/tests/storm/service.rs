@@ -3,6 +3,7 @@
 //! database, its URL, and a mistake to make, in this order; it makes its tables where they are not
 //! there, says its port in a line of its own, and ends when its standard input does.
 
+use std::fmt;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -87,6 +88,12 @@ struct Inner {
     mistake: String,
     port: AtomicU16,
     child: Mutex<Child>,
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.0.kind, self.0.mistake)
+    }
 }
 
 impl Service {
