@@ -9,6 +9,7 @@
 //! What no engine would ask is asked in [`talk`]s. How much of all this is tried says the [`suite`]: a
 //! whole saga for its faults, or one service by itself for everything.
 
+mod absent;
 mod callbacks;
 mod drill;
 mod exchange;
@@ -64,6 +65,16 @@ pub enum Unrehearsed {
         /// Why.
         why: String,
     },
+    /// One service by itself has no such command, so none of its rules was tried by it.
+    #[error("{service} answers {request} with 404, as a service does that has no such command")]
+    NoCommand {
+        /// Which.
+        service: String,
+        /// `POST <path>`.
+        request: String,
+        /// Whether it is one that undoes.
+        is_undo: bool,
+    },
     /// Without any fault the saga does not complete.
     #[error("without any fault the saga does not complete: {0}")]
     Incomplete(String),
@@ -88,6 +99,7 @@ pub async fn rehearse(
     progress(0, all.len() + 1);
     let first = play.drill(plain, &sample.fresh(0, None)?).await;
     all_there(&first.log)?;
+    all_known(suite, &first.log)?;
     let completes = first.completed();
     if !completes && Tally::of(&play, suite, &[], std::slice::from_ref(&first)).is_silent() {
         return Err(Unrehearsed::Incomplete(why_not(&first)));
@@ -104,6 +116,7 @@ pub async fn rehearse(
     let said = talked.iter().flat_map(|(_, log)| log).cloned();
     let said: Vec<Exchange> = first.log.iter().cloned().chain(said).collect();
     all_there(&said)?;
+    all_known(suite, &said)?;
     let mut played = vec![first];
     let not_played = match (stopped::at(&said), completes) {
         (Some(_), _) => all.len(),
@@ -111,6 +124,8 @@ pub async fn rehearse(
         (None, false) => 0,
         (None, true) => play_all(&play, &sample, all, &mut played, progress).await?,
     };
+    let drilled: Vec<Exchange> = played.iter().flat_map(|played| &played.log).cloned().collect();
+    all_known(suite, &drilled)?;
     let tally = Tally::of(&play, suite, &talked, &played);
     let scenarios = match suite {
         Suite::Rehearsal => played.len(),
@@ -195,6 +210,21 @@ async fn play_all(
 fn all_there(log: &[Exchange]) -> Result<(), Unrehearsed> {
     let Some((said, why)) = stopped::never_there(log) else { return Ok(()) };
     Err(Unrehearsed::Unreachable { service: said.service.clone(), why: why.to_string() })
+}
+
+/// Does a service that is tried by itself have the commands that were named? In a rehearsal that is for
+/// its report, which has the other services too.
+fn all_known(suite: Suite, log: &[Exchange]) -> Result<(), Unrehearsed> {
+    let said = match suite {
+        Suite::Rehearsal => None,
+        Suite::Conformance => absent::absent(log),
+    };
+    let Some(said) = said else { return Ok(()) };
+    Err(Unrehearsed::NoCommand {
+        service: said.service.clone(),
+        request: said.request.clone(),
+        is_undo: said.is_undo(),
+    })
 }
 
 /// Why a saga without a fault did not complete.

@@ -35,7 +35,8 @@ use subject::FenceWord;
 /// done; the others undo it, where there is an undo.
 ///
 /// Ends with 0 when every rule that was tried was kept, with 1 when one is broken or the service
-/// stops answering, and with 2 when nothing can be said: it is not there, or refuses the data.
+/// stops answering, and with 2 when nothing can be said: it is not there, has no such command, or
+/// refuses the data.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP)]
 pub struct Conformance {
@@ -126,7 +127,8 @@ impl Conformance {
         let wanted = Wanted { drills: &|drill| only.drill(drill), talks: &|talk| only.talk(talk) };
         let report = rehearse(play, sample, Suite::Conformance, wanted, &mut progress).await;
         drop(progress);
-        let report = report.map_err(|error| unsaid(&service, error))?;
+        let named = self.definition.is_none();
+        let report = report.map_err(|error| unsaid(&service, named, error))?;
         finish(session, &report)?;
         only.tried(&report, &service)
     }
@@ -206,9 +208,30 @@ impl Only {
     }
 }
 
-/// Why nothing can be said of the service.
-fn unsaid(service: &str, error: Unrehearsed) -> Failure {
+/// Why nothing can be said of the service, whose commands were `named` one by one, or by a definition.
+fn unsaid(service: &str, named: bool, error: Unrehearsed) -> Failure {
     match error {
+        Unrehearsed::NoCommand { is_undo, .. } => {
+            let hint = match (named, is_undo) {
+                (true, false) => {
+                    "correct --command, or the address; where its path is not its name, give a \
+                     --definition that says the path; nothing is said of its rules"
+                }
+                (true, true) => {
+                    "correct --undo; where its path is not its name, give a --definition that says \
+                     the path; nothing is said of its rules, and what was done here is not undone"
+                }
+                (false, false) => {
+                    "correct the name or the path in the definition, or the address; nothing is \
+                     said of its rules"
+                }
+                (false, true) => {
+                    "correct the name or the path in the definition; nothing is said of its rules, \
+                     and what was done here is not undone"
+                }
+            };
+            Failure::new(Exit::Usage, error).hint(hint)
+        }
         Unrehearsed::Unreachable { .. } => Failure::new(Exit::Usage, error)
             .hint("start it, or correct the address; nothing is said of its rules"),
         Unrehearsed::Incomplete(why) => {

@@ -134,6 +134,7 @@ impl Rehearse {
 
 fn unrehearsed(error: Unrehearsed) -> Failure {
     let next = match &error {
+        Unrehearsed::NoCommand { .. } => "correct the name or the path in the definition",
         Unrehearsed::Unreachable { .. } => {
             "start it, or name its address with --against; nothing is said of its rules"
         }

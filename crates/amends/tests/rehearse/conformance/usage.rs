@@ -76,6 +76,29 @@ fn what_is_not_there_or_refuses_the_data_is_told_apart_from_what_is_broken() {
 }
 
 #[test]
+fn a_command_that_the_service_does_not_have_is_a_mistake_and_breaks_no_rule() {
+    let tried = start(Breaks::Nothing);
+    let of = |command: &str, undo: &str, expected: &[&str]| {
+        let named = [tried.url.as_str(), "--command", command, "--undo", undo, "--data", DATA];
+        refused(&named, expected);
+    };
+    let none = "as a service does that has no such command";
+    of(
+        "Tried.Doo",
+        "Tried.Undo",
+        &["Tried answers POST /Doo with 404", none, "correct --command, or the address"],
+    );
+    of("Tried.Do", "Tried.Undoo", &["Tried answers POST /Undoo with 404", none, "correct --undo"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), Fence::Barrier);
+    let mistyped = std::fs::read_to_string(&file).unwrap().replace("Tried.Do", "Tried.Doo");
+    std::fs::write(&file, mistyped).unwrap();
+    let of_file = ["--definition", file.to_str().unwrap(), "--service", "Tried", "--data", DATA];
+    let what = ["Tried answers POST /Doo with 404", "the path in the definition"];
+    refused(&[&[tried.url.as_str()][..], &of_file].concat(), &what);
+}
+
+#[test]
 fn a_service_of_a_definition_is_tried_by_what_the_definition_says_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = written(folder.path(), Fence::Barrier);
