@@ -15,6 +15,9 @@ const INDENT: usize = 4;
 /// With fewer characters a cell says nothing.
 const COLUMN_CHARS_MIN: usize = 8;
 
+/// What is folded narrower has a word a line.
+const FOLDED_CHARS_MIN: usize = 40;
+
 /// What a line has where the terminal does not say.
 const WIDTH_DEFAULT: usize = 80;
 
@@ -30,6 +33,18 @@ pub fn width_of(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     }
     let width = terminal_size_of(stream).map(|(Width(width), _)| usize::from(width));
     Some(width.unwrap_or(WIDTH_DEFAULT))
+}
+
+/// How wide a report is that is folded, of which nothing is lost in a file: as the terminal, and where
+/// stdout is none as COLUMNS says. A table is not made narrower by that, since programs read it.
+pub fn width_folded() -> Option<usize> {
+    width().or_else(|| columns_said(&std::env::var("COLUMNS").ok()?))
+}
+
+/// What COLUMNS says, if it says how wide.
+fn columns_said(said: &str) -> Option<usize> {
+    let columns = said.trim().parse().ok().filter(|&columns: &usize| columns > 0)?;
+    Some(columns.max(FOLDED_CHARS_MIN))
 }
 
 /// The rows under their heads, two blanks apart. Where they are wider than the terminal, the last
@@ -181,6 +196,12 @@ mod tests {
         ]);
         let expected = "ID  STATE\n1   failed\n    why: the carrier does\n    not find 1 Nowhere\n    Lane\n2   completed\n";
         assert_eq!(table(&["ID", "STATE", "WHY"], &rows, Some(25)), expected);
+    }
+
+    #[test]
+    fn a_report_is_as_wide_as_it_is_said_and_never_a_word_a_line() {
+        let said = ["64", " 120 ", "3", "0", "", "wide", "-1"].map(columns_said);
+        assert_eq!(said, [Some(64), Some(120), Some(40), None, None, None, None]);
     }
 
     #[test]

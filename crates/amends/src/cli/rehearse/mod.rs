@@ -150,7 +150,7 @@ pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
     let json = report.json().to_string();
     let words = || {
         let colour = super::shown::colour_out();
-        Ok(shown::words(report, columns::width(), colour))
+        Ok(shown::words(report, columns::width_folded(), colour))
     };
     match session.output.output {
         Form::Table => super::output::print(&words()?)?,

@@ -17,7 +17,7 @@ const LABEL_CHARS: usize = 15;
 /// Between two columns of the table.
 const GAP: usize = 2;
 
-/// What a line has where the reader has no terminal: enough for any, and no book's page.
+/// What a line has where neither a terminal nor COLUMNS says: enough for any, and no book's page.
 const WIDTH_DEFAULT: usize = 100;
 
 /// The whole report.

@@ -131,6 +131,25 @@ fn only_what_was_asked_for_is_tried() {
 }
 
 #[test]
+fn the_report_is_as_wide_in_a_file_as_columns_says() {
+    let tried = start(Breaks::KeyReused);
+    let wide_in = |columns: &str| {
+        let named = ["--command", "Tried.Do", "--data", DATA, "--vary", "pair_id"];
+        let more = ["--only", "key_reused", "-o", "table"];
+        let mut command = amends();
+        command.args(["conformance", &tried.url]).args(named).args(more).env("COLUMNS", columns);
+        let words = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        // An exchange has bytes of the service, which are not folded within a word.
+        let said = words.lines().filter(|line| !line.contains(['{', '/']));
+        said.map(|line| line.chars().count()).max().unwrap()
+    };
+    let wide = ["60", "80", "120", "many", "0"].map(wide_in);
+    assert!(wide[0] <= 60 && (61..=80).contains(&wide[1]), "{wide:?}");
+    assert!((101..=120).contains(&wide[2]), "{wide:?}");
+    assert!(wide[3] <= 100 && wide[3] == wide[4], "{wide:?}");
+}
+
+#[test]
 fn the_report_fits_eighty_columns_and_shows_no_secret() {
     let tried = Participant::signed(Breaks::Breach(Breach::Forged), SECRET);
     let signed = ["--secret", &format!("env.{SECRET_ENV}")];
