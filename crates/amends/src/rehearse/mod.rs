@@ -127,6 +127,7 @@ pub async fn rehearse(
     let drilled: Vec<Exchange> = played.iter().flat_map(|played| &played.log).cloned().collect();
     all_known(suite, &drilled)?;
     let tally = Tally::of(&play, suite, &talked, &played);
+    let tally = if wanted.is_part { tally.of_a_part(&played) } else { tally };
     let scenarios = match suite {
         Suite::Rehearsal => played.len(),
         Suite::Conformance => played.len() + talked.len(),

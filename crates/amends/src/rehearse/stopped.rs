@@ -34,7 +34,7 @@ impl Stopped {
     /// What mends it.
     pub const FIX: &str = "look into its own log for that time; a command that cannot be carried out \
                            is answered (409, 422, 503), whatever is in it, and the service goes on. \
-                           --only STEP,FAULT plays one of the scenarios by itself";
+                           --only plays one of the scenarios by itself";
 
     /// Every one, out of all that was asked and said, by scenario.
     pub fn of<'a>(logs: &[(String, &'a [Exchange])]) -> Vec<Self> {

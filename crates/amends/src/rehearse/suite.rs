@@ -33,6 +33,8 @@ impl Suite {
 
 /// Which part of a suite is wanted.
 pub struct Wanted<'w> {
+    /// Whether it is a part: then what was not tried may be what was not wanted.
+    pub is_part: bool,
     /// Which drills.
     pub drills: &'w dyn Fn(&Drill) -> bool,
     /// Which talks.

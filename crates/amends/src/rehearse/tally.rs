@@ -28,6 +28,9 @@ const NO_REFUSED: &str = "no data that it refuses is known: give it with --refus
 /// Why a rule was not tried whose scenario did not come any more.
 const STOPPED: &str = "a service stopped answering before this was tried";
 
+/// Why a rule was not tried where only a part was wanted.
+const LEFT_OUT: &str = "nothing that --only names came to it";
+
 /// What all that was asked and said comes to.
 pub struct Tally {
     suite: Suite,
@@ -44,6 +47,13 @@ pub struct Tally {
     unfinished: Vec<Unfinished>,
     unmade: Vec<String>,
     stopped: Vec<Stopped>,
+    part: Option<Part>,
+}
+
+/// Not all of the suite was wanted.
+struct Part {
+    /// Whether a participant was to refuse.
+    has_refused: bool,
 }
 
 /// The services of a definition, in its order.
@@ -79,6 +89,12 @@ impl Tally {
         tally
     }
 
+    /// Only a part of the suite was wanted: what was not tried is not the service's doing.
+    pub fn of_a_part(self, played: &[Played]) -> Self {
+        let has_refused = played.iter().any(|played| played.drill.fault == Fault::Refused);
+        Self { part: Some(Part { has_refused }), ..self }
+    }
+
     /// Does it name nothing that a participant has done?
     pub fn is_silent(&self) -> bool {
         self.broken.is_empty() && self.stopped.is_empty()
@@ -101,6 +117,7 @@ impl Tally {
             unfinished: Vec::new(),
             unmade: Vec::new(),
             stopped: Vec::new(),
+            part: None,
         };
         let signed = |service: &&String| !play.participants.secrets(service).is_empty();
         tally.signed = tally.services.iter().filter(signed).cloned().collect();
@@ -233,6 +250,7 @@ impl Tally {
                 .iter()
                 .any(|(step, of)| of == service && sample.has_refused(step))
             {
+                true if self.part.as_ref().is_some_and(|part| !part.has_refused) => LEFT_OUT,
                 true if unanswered => UNANSWERED,
                 true => "the data given with --refused was not refused by it",
                 false => NO_REFUSED,
@@ -264,6 +282,7 @@ impl Tally {
                 NO_REFUSED
             }
             _ if !self.stopped.is_empty() => STOPPED,
+            _ if self.part.is_some() && !unanswered => LEFT_OUT,
             _ if unanswered && rule != Rule::SecondRound => UNANSWERED,
             Rule::SecondRound => "no action was done after its undo",
             _ => "no scenario of this came so far",

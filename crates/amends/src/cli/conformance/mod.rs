@@ -18,7 +18,7 @@ use super::serve::binder::http_service;
 use super::{Outcome, Session, client, input};
 use crate::rehearse::{
     Cell, Drill, Fault, Participants, Patience, Play, Report, Sample, Suite, Talk, Unrehearsed,
-    Wanted, rehearse,
+    Wanted, drills, rehearse,
 };
 use subject::FenceWord;
 
@@ -124,7 +124,12 @@ impl Conformance {
         let participants = participants.map_err(|error| usage(&error))?;
         let play = Play { compiled, participants, signals: Vec::new() };
         let mut progress = shown::progress();
-        let wanted = Wanted { drills: &|drill| only.drill(drill), talks: &|talk| only.talk(talk) };
+        only.can_be_played(&play, &sample)?;
+        let wanted = Wanted {
+            is_part: !only.is_empty(),
+            drills: &|drill| only.drill(drill),
+            talks: &|talk| only.talk(talk),
+        };
         let report = rehearse(play, sample, Suite::Conformance, wanted, &mut progress).await;
         drop(progress);
         let named = self.definition.is_none();
@@ -193,6 +198,20 @@ impl Only {
 
     fn is_empty(&self) -> bool {
         self.faults.is_empty() && self.talks.is_empty()
+    }
+
+    /// Is there a scenario to play for each fault that was asked for by name?
+    fn can_be_played(&self, play: &Play, sample: &Sample) -> Outcome {
+        let definition = &play.compiled.definition;
+        let all = drills(definition, &|step| play.fence(step), &|step| sample.has_refused(step));
+        let missing = self.faults.iter().find(|fault| all.iter().all(|d| d.fault != **fault));
+        let Some(fault) = missing else { return Ok(()) };
+        let what = format!("--only {}: it could not be tried", fault.name());
+        Err(Failure::new(Exit::Usage, what).hint(match fault {
+            Fault::Refused => "give data that the service refuses with --refused",
+            Fault::Late => "it takes an undo, and a fence that is not none",
+            _ => "it takes an undo: give it with --undo",
+        }))
     }
 
     /// Was all tried that was asked for by name? Who asks for one rule and hears no complaint takes

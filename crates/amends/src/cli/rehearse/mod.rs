@@ -125,7 +125,8 @@ impl Rehearse {
         let participants = participants.map_err(|e| usage(&e))?;
         let play = Play { compiled, participants, signals };
         let mut progress = shown::progress();
-        let wanted = Wanted { drills: &only, talks: &|_| true };
+        let is_part = !self.only.is_empty();
+        let wanted = Wanted { is_part, drills: &only, talks: &|_| true };
         let report = rehearse(play, sample, Suite::Rehearsal, wanted, &mut progress).await;
         drop(progress);
         finish(session, &report.map_err(unrehearsed)?)

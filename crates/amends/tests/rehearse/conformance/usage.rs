@@ -55,6 +55,37 @@ fn a_rule_that_was_asked_for_and_could_not_be_tried_is_no_pass() {
 }
 
 #[test]
+fn a_scenario_that_was_asked_for_and_that_there_is_none_of_is_no_pass() {
+    let tried = start(Breaks::Nothing);
+    let of = [tried.url.as_str(), "--command", "Tried.Do", "--data", DATA, "--only"];
+    for (only, hint) in [("refused", "--refused"), ("late", "an undo"), ("again", "--undo")] {
+        let what = format!("--only {only}: it could not be tried");
+        refused(&[&of[..], &[only]].concat(), &[&what, hint]);
+    }
+}
+
+#[test]
+fn a_rule_that_was_not_asked_for_is_not_said_to_be_untried_by_the_service() {
+    let tried = start(Breaks::Nothing);
+    let of = |only: &str| {
+        let output = output(&tried, Fence::Barrier, &["--only", only], "json");
+        let (code, report) = read(&output);
+        assert_eq!(code, 0, "{report:#}");
+        let rules = report["services"][0]["rules"].as_array().unwrap().clone();
+        let not_tried = rules.into_iter().filter(|rule| rule["verdict"] == "not_tried");
+        not_tried.map(|rule| (rule["rule"].clone(), rule["why"].clone())).collect::<Vec<_>>()
+    };
+    let own = ["accepted", "signature"];
+    for only in ["duplicate", "foreign_key"] {
+        let others = of(only);
+        assert!(others.iter().any(|(rule, _)| rule == "refusal"), "{others:?}");
+        for (rule, why) in others.iter().filter(|(rule, _)| own.iter().all(|own| rule != own)) {
+            assert_eq!(why, "nothing that --only names came to it", "{rule} with {only}");
+        }
+    }
+}
+
+#[test]
 fn nothing_beyond_this_machine_is_sent_to_by_accident() {
     let of = ["--command", "Tried.Do", "--data", DATA];
     let far = [&["https://shop.example/hunter2"][..], &of].concat();
