@@ -71,7 +71,7 @@ async def test_what_is_stored_is_what_the_page_says(shop: Shop, saga: str) -> No
     undo = command_body("Shop.TakeBack", {"item": "kettle"}, saga_id=saga, direction="compensation")
     assert rows == [
         (saga, "step", "action", hashlib.sha256(body).digest(), '{"sold":"kettle"}'),
-        (saga, "step", "compensation", hashlib.sha256(undo).digest(), '{"undone":true}'),
+        (saga, "step", "compensation", hashlib.sha256(undo).digest(), "true"),
     ]
 
 

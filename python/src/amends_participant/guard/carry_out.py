@@ -41,8 +41,7 @@ Attempt = Callable[[Transaction], Awaitable[tuple["Done", bool]]]
 Also = Callable[[Transaction, Answer], Awaitable[None]]
 """Writes down in the same transaction what else follows from an answer."""
 
-UNDONE_JSON = '{"undone":true}'
-NOTHING_JSON = '{"undone":false}'
+UNDONE_JSON, NOTHING_JSON = "true", "false"
 
 
 @dataclass(frozen=True)
