@@ -554,9 +554,24 @@ async def test_the_inbox_is_pruned_by_the_same_age(stage: Stage, saga: str) -> N
     async def nothing(db: Any) -> None: ...
 
     await shop.participant.once(saga, "old", nothing)
-    aged = AGED[stage.database.dialect.name].format(7300)
+    aged = AGED[stage.database.dialect.name].format(26 * 3600)
     await stage.run(f"UPDATE amends_inbox SET written_at = {aged} WHERE source = '{saga}'")
     await shop.participant.once(saga, "young", nothing)
-    await shop.participant.prune(Retention(timedelta(hours=1), timedelta(hours=1)))
+    await shop.participant.prune(Retention(timedelta(hours=1)))
     assert await shop.participant.once(saga, "old", nothing)
     assert not await shop.participant.once(saga, "young", nothing)
+
+
+async def test_serving_prunes_where_it_is_told_by_what(small_shop: Shop, saga: str) -> None:
+    await sell(small_shop, saga)
+    written_at = AGED[small_shop.stage.database.dialect.name].format(26 * 3600)
+    await small_shop.stage.run(f"UPDATE amends_guard SET written_at = {written_at}")
+    async with serving(small_shop) as channel:
+        await channel.send(
+            command_body("Shop.Sell", {"item": "cup"}, saga_id=str(uuid.uuid4())), {}
+        )
+        await channel.settled()
+    assert await small_shop.guard(saga) == {"action": ("completed", 1)}
+    async with serving(small_shop, prune_by=Retention(timedelta(hours=1))):
+        while await small_shop.guard(saga):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the table tells it in no other way

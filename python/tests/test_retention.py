@@ -24,7 +24,8 @@ AGED = {
 }
 
 HOUR = timedelta(hours=1)
-RETENTION = Retention(longest=HOUR, late_window=HOUR, broker_retention=HOUR)
+RETENTION = Retention(longest=HOUR, late_window=26 * HOUR, broker_retention=HOUR)
+AGE_S, OLD_S = 28 * 3600, 29 * 3600
 
 
 async def age(shop: Shop, saga: str, seconds: int, direction: str = "%") -> None:
@@ -48,7 +49,7 @@ async def opened(stage: Stage) -> Shop:
 
 async def test_what_is_younger_than_the_three_together_stays(shop: Shop) -> None:
     old, young = str(uuid.uuid4()), str(uuid.uuid4())
-    for saga, seconds in ((old, 3 * 3600 + 30), (young, 3 * 3600 - 30)):
+    for saga, seconds in ((old, AGE_S + 30), (young, AGE_S - 30)):
         await sell(shop, saga)
         await age(shop, saga, seconds)
     assert await shop.participant.prune(RETENTION) == 1
@@ -63,10 +64,10 @@ async def test_both_rows_go_together_counted_from_the_younger(
 ) -> None:
     await sell(shop, saga)
     await take_back(shop, saga)
-    await age(shop, saga, 4 * 3600, old)
+    await age(shop, saga, OLD_S, old)
     assert await shop.participant.prune(RETENTION) == 0
     assert len(await shop.guard(saga)) == 2
-    await age(shop, saga, 4 * 3600)
+    await age(shop, saga, OLD_S)
     assert await shop.participant.prune(RETENTION) == 2
     assert await shop.guard(saga) == {}
 
@@ -75,7 +76,7 @@ async def test_many_go_in_several_transactions(shop: Shop) -> None:
     """More than go at once."""
     many = STEPS_MAX + 20
     rows = [(str(uuid.UUID(int=n)), way) for n in range(many) for way in ("action", "compensation")]
-    written_at = AGED[shop.stage.database.dialect.name].format(4 * 3600)
+    written_at = AGED[shop.stage.database.dialect.name].format(OLD_S)
     values = ", ".join(
         f"('{saga}', 'step', '{way}', 1, 'x', 'completed', '1', {written_at})" for saga, way in rows
     )
@@ -95,7 +96,7 @@ async def test_a_step_that_is_undone_while_it_is_pruned_keeps_both_rows(
     async with make(kind, tmp_path) as stage:
         shop = await opened(stage)
         await sell(shop, saga)
-        await age(shop, saga, 4 * 3600)
+        await age(shop, saga, OLD_S)
         holder = await stage.database.begin()
         await holder.statement("SELECT pg_advisory_xact_lock(77)", {})
         dialect = stage.database.dialect
@@ -134,7 +135,7 @@ async def test_an_undo_after_pruning_still_undoes_what_the_command_knows(
     shop: Shop, saga: str
 ) -> None:
     assert await sell(shop, saga) == SOLD
-    await age(shop, saga, 4 * 3600)
+    await age(shop, saga, OLD_S)
     await shop.participant.prune(RETENTION)
     undo = await take_back(shop, saga, outcome="completed", original_result={"sold": "kettle"})
     assert undo == UNDONE
@@ -147,3 +148,8 @@ def test_there_is_no_default_for_the_longest() -> None:
     with pytest.raises(ValueError, match="below zero"):
         Retention(longest=-HOUR)
     assert Retention(longest=HOUR).age == timedelta(hours=25)
+
+
+def test_a_late_window_below_a_day_changes_nothing() -> None:
+    ages = [Retention(HOUR, late_window=hours * HOUR).age for hours in (0, 1, 24, 25)]
+    assert ages == [25 * HOUR, 25 * HOUR, 25 * HOUR, 26 * HOUR]

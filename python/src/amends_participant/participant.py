@@ -113,9 +113,17 @@ class Participant:
         """The relay of the outbox and the pruning, for a service that answers over HTTP."""
         return Upkeep(self, relay_to, prune_by)
 
-    async def serve(self, channel: Channel, *, secrets: Sequence[str] = ()) -> None:
-        """Answers by message until it is cancelled, and relays the outbox meanwhile."""
-        await Serving(self, channel, secrets).run()
+    async def serve(
+        self,
+        channel: Channel,
+        *,
+        secrets: Sequence[str] = (),
+        prune_by: Retention | None = None,
+    ) -> None:
+        """Answers by message until it is cancelled, and relays the outbox meanwhile. It prunes too
+        where it is told by what; else `prune` is to be called now and then."""
+        async with self.upkeep(prune_by=prune_by)():
+            await Serving(self, channel, secrets).run()
 
     async def relay(self, channel: Channel) -> None:
         """Only relays the outbox, until it is cancelled: for a service that answers over HTTP and

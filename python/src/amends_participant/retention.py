@@ -13,6 +13,10 @@ STEPS_MAX = 500
 than that takes."""
 
 
+LATE_WINDOW = timedelta(hours=24)
+"""How long after a saga's end its last commands may still arrive, unless the engine says longer."""
+
+
 @dataclass(frozen=True)
 class Retention:
     """A row may go when no command of its saga can come any more. The guard cannot know when a saga
@@ -22,8 +26,8 @@ class Retention:
     """The longest that a saga may take from this service's action to its compensation: its
     deadline, or the sum of its steps' deadlines, with the waiting for people in it. There is no
     default, so that nobody prunes what a saga of three weeks still needs."""
-    late_window: timedelta = timedelta(hours=24)
-    """The engine's, as it is set there."""
+    late_window: timedelta = LATE_WINDOW
+    """The engine's, where it is longer than a day. A shorter one changes nothing."""
     broker_retention: timedelta = timedelta(0)
     """How long the broker may keep a command; none over HTTP."""
 
@@ -35,7 +39,7 @@ class Retention:
     @property
     def age(self) -> timedelta:
         """How old a step's younger row must be."""
-        return self.late_window + self.longest + self.broker_retention
+        return max(self.late_window, LATE_WINDOW) + self.longest + self.broker_retention
 
 
 async def prune(database: Database, retention: Retention) -> int:
