@@ -10,7 +10,7 @@ from typing import Any
 from .about import About, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
-from .database import Database, Transaction
+from .database import CommitRefused, Database, Transaction
 from .endings import BadData, OutcomeUnknown, Refused
 from .fields import NotACommand
 from .guard.carry_out import (
@@ -205,6 +205,10 @@ class Participant:
         except DatabaseUnavailable as e:
             _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
             return Transient("DATABASE_UNAVAILABLE", str(e))
+        except CommitRefused as e:
+            what = "the commit was refused"
+            _log.warning("transient HANDLER_FAILED: %s: %s", what, e, exc_info=True)
+            return Transient("HANDLER_FAILED", what)
         except BadData as e:
             _log.warning("contract breach BAD_DATA: %s", e)
             return Breach("BAD_DATA", str(e))

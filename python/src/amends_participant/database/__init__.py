@@ -7,8 +7,10 @@ the extra `psycopg`, `Alchemy` the extra `sqlalchemy`.
 
 from __future__ import annotations
 
+import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -53,11 +55,44 @@ class Transaction(ABC):
 
     @abstractmethod
     async def commit(self) -> None:
-        """Makes it durable. An error leaves open whether it is."""
+        """Makes it durable. Raises `CommitRefused` where the database says for certain that it is
+        not; any other error leaves open whether it is."""
 
     @abstractmethod
     async def rollback(self) -> None:
         """Undoes all of it. Never raises: a connection that is lost has rolled back."""
+
+
+class CommitRefused(Exception):
+    """The database has refused a commit by its own word, and rolled back: a constraint that was
+    deferred, or a conflict with another transaction."""
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Around a commit: what its error proves is raised as such."""
+    try:
+        yield
+    except Exception as e:
+        # SQLAlchemy has the driver's own error in its.
+        if _is_refusal(getattr(e, "orig", None) or e):
+            raise CommitRefused(type(e).__name__) from e
+        raise
+
+
+MYSQL_CONFLICTS = (1020, 1213)
+"""Changed since it was read, and a deadlock."""
+
+
+def _is_refusal(error: Any) -> bool:
+    if isinstance(error, sqlite3.Error):
+        is_busy = isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
+        return is_busy or isinstance(error, sqlite3.IntegrityError)
+    sqlstate = getattr(error, "sqlstate", None)
+    if isinstance(sqlstate, str):
+        # A constraint's class, a failed serialization, and a deadlock.
+        return sqlstate.startswith("23") or sqlstate in ("40001", "40P01")
+    return bool(error.args) and error.args[0] in MYSQL_CONFLICTS
 
 
 class Database(ABC):

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from ..guard.sql import MARIADB, MYSQL, POSTGRES, SQLITE, Dialect
-from . import Database, Returned, Transaction, TransactionEnded
+from . import Database, Returned, Transaction, TransactionEnded, committing
 
 
 class Alchemy(Database):
@@ -92,7 +92,8 @@ class AlchemyTransaction(Transaction):
 
     async def commit(self) -> None:
         try:
-            await self._transaction.commit()
+            with committing():
+                await self._transaction.commit()
         finally:
             await self._close()
 

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, AsyncTransaction
 from psycopg_pool import AsyncConnectionPool
 
 from ..guard.sql import POSTGRES
-from . import Database, Returned, Transaction, TransactionEnded
+from . import Database, Returned, Transaction, TransactionEnded, committing
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -68,7 +68,8 @@ class PostgresTransaction(Transaction):
 
     async def commit(self) -> None:
         try:
-            await self._transaction.__aexit__(None, None, None)
+            with committing():
+                await self._transaction.__aexit__(None, None, None)
         finally:
             await self._source.putconn(self._connection)
 

@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from typing import Any, TypeVar, Union
 
 from ..guard.sql import SQLITE
-from . import Database, Returned, Transaction, TransactionEnded
+from . import Database, Returned, Transaction, TransactionEnded, committing
 
 BUSY_TIMEOUT_S = 5.0
 """How long another process may hold the file before a command is told to come again: below the
@@ -166,7 +166,8 @@ class SqliteTransaction(Transaction):
 
     async def commit(self) -> None:
         try:
-            await self._database.work(lambda: self._connection.execute("COMMIT"))
+            with committing():
+                await self._database.work(lambda: self._connection.execute("COMMIT"))
         except BaseException:
             await self._roll_back()
             raise

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
-from ..database import Database, Returned, Transaction, TransactionEnded
+from ..database import CommitRefused, Database, Returned, Transaction, TransactionEnded
 from ..endings import BadData, OutcomeUnknown, Refused
 from .sql import Dialect
 from .table import (
@@ -205,6 +205,8 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
         return await _in_transaction(database, say_again, also)
     try:
         await transaction.commit()
+    except CommitRefused:
+        raise
     except Exception as e:
         raise CommitLost(type(e).__name__) from e
     return done
