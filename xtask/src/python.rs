@@ -28,7 +28,7 @@ const KIT: &[&str] = &["-m", "pytest", "-q"];
 /// The service of the kit's storm, whose killing and judging the kit for Rust does.
 const STORM_SERVICE: &str = "python/tests/storm_service.py";
 
-/// A few hundred on each database take half a minute; thousands are for who has time.
+/// A few hundred on each database take a minute; thousands are for who has time.
 const STORM_SAGAS: &str = "300";
 
 /// The example participants, each in a process of its own: with the machine's own Python, because
