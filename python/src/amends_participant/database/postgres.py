@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Union
 
 from psycopg import AsyncConnection, AsyncTransaction
+from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
 from ..guard.sql import POSTGRES
@@ -19,7 +20,8 @@ Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
 class Postgres(Database):
     """Transactions from a pool, or one after the other on one connection. Both stay yours: a pool
-    that is not yet open is opened, and neither is closed."""
+    that is not yet open is opened, and neither is closed. A single connection is not to be used for
+    anything else meanwhile: with a transaction of yours open on it nothing is begun."""
 
     dialect = POSTGRES
 
@@ -33,14 +35,16 @@ class Postgres(Database):
 
     async def begin(self) -> PostgresTransaction:
         connection = await self._source.getconn()
+        # Within it psycopg refuses a handler's own commit and rollback.
+        transaction = AsyncTransaction(connection)
+        begun = PostgresTransaction(self._source, connection, transaction)
         try:
-            # Within it psycopg refuses a handler's own commit and rollback.
-            transaction = AsyncTransaction(connection)
             await transaction.__aenter__()
         except BaseException:
-            await self._source.putconn(connection)
+            # One that is cancelled may have begun all the same.
+            await begun.rollback()
             raise
-        return PostgresTransaction(self._source, connection, transaction)
+        return begun
 
 
 class PostgresTransaction(Transaction):
@@ -76,7 +80,9 @@ class PostgresTransaction(Transaction):
     async def rollback(self) -> None:
         end = _RollBack()
         try:
-            await self._transaction.__aexit__(type(end), end, None)
+            # Of one that was cancelled as it began, psycopg may have ended it by itself.
+            if self._transaction.status is AsyncTransaction.Status.ACTIVE:
+                await self._transaction.__aexit__(type(end), end, None)
         except Exception:
             # The server rolls back what was on it; the pool makes a new one.
             await self._connection.close()
@@ -88,6 +94,25 @@ class _RollBack(Exception):
     """What an open transaction is left with."""
 
 
+class InATransaction(Exception):
+    """The connection has a transaction open that is not the guard's. psycopg would begin one within
+    it, whose commit makes nothing durable: what is then said to be done would not be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the connection that Postgres was given has a transaction open already; commit it or"
+            " roll it back, and give Postgres a connection of its own, or a pool"
+        )
+
+
+_IN_A_TRANSACTION = (
+    TransactionStatus.ACTIVE,
+    TransactionStatus.INTRANS,
+    TransactionStatus.INERROR,
+)
+"""Not `UNKNOWN`: a connection that is lost says so itself."""
+
+
 class _One:
     """One connection, to one transaction at a time."""
 
@@ -96,10 +121,20 @@ class _One:
 
     async def getconn(self) -> AsyncConnection[Any]:
         await self._turn.acquire()
+        if self._connection.info.transaction_status in _IN_A_TRANSACTION:
+            self._turn.release()
+            raise InATransaction
         return self._connection
 
-    async def putconn(self, _: AsyncConnection[Any]) -> None:
-        self._turn.release()
+    async def putconn(self, connection: AsyncConnection[Any]) -> None:
+        """What is still open on it was begun here: it was not, when it was taken."""
+        try:
+            if connection.info.transaction_status in _IN_A_TRANSACTION:
+                await connection.rollback()
+        except Exception:
+            await connection.close()
+        finally:
+            self._turn.release()
 
 
 def _values(row: Any) -> Any:

@@ -57,11 +57,17 @@ class Sqlite(Database):
         await self._turn.acquire()
         try:
             connection = await self._opened()
-            await self.work(lambda: connection.execute("BEGIN IMMEDIATE"))
         except BaseException:
             self._turn.release()
             raise
-        return SqliteTransaction(self, connection)
+        transaction = SqliteTransaction(self, connection)
+        try:
+            await self.work(lambda: connection.execute("BEGIN IMMEDIATE"))
+        except BaseException:
+            # One that is cancelled may have begun all the same.
+            await transaction.rollback()
+            raise
+        return transaction
 
     async def close(self) -> None:
         async with self._turn:
@@ -76,12 +82,17 @@ class Sqlite(Database):
         the connection before it has ended."""
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(self._thread, context.run, function)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            if not future.cancelled():
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
                 await asyncio.wait([future])
-            raise
+            except asyncio.CancelledError as e:
+                cancelled = e
+        if cancelled is not None:
+            if not future.cancelled():
+                future.exception()  # is nobody's any more
+            raise cancelled
+        return future.result()
 
     def connection_lost(self) -> None:
         """The next transaction makes a new one."""
@@ -92,11 +103,11 @@ class Sqlite(Database):
         self._turn.release()
 
     async def _opened(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = await self.work(self._connect)
-        return self._connection
+        connection = self._connection
+        return await self.work(self._connect) if connection is None else connection
 
     def _connect(self) -> sqlite3.Connection:
+        """Keeps it at once: who has asked for it may be cancelled by now."""
         connection = sqlite3.connect(
             self._path,
             timeout=self._busy_timeout_s,
@@ -113,6 +124,7 @@ class Sqlite(Database):
         except BaseException:
             connection.close()
             raise
+        self._connection = connection
         return connection
 
 
@@ -181,14 +193,12 @@ class SqliteTransaction(Transaction):
             self._database.end_turn()
 
     async def _roll_back(self) -> None:
-        def roll_back() -> bool:
+        def roll_back() -> None:
             try:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
             except sqlite3.Error:
                 self._connection.close()  # which rolls back
-                return False
-            return True
+                self._database.connection_lost()
 
-        if not await self._database.work(roll_back):
-            self._database.connection_lost()
+        await self._database.work(roll_back)
