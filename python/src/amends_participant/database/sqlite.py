@@ -45,16 +45,19 @@ class Sqlite(Database):
             raise RuntimeError(f"SQLite {wanted} is needed, this is {sqlite3.sqlite_version}")
         self._path, self._schema = fspath(path), schema
         self._busy_timeout_s = busy_timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="amends-sqlite")
+        self._thread = _new_thread()
         self._turn = asyncio.Lock()
         self._connection: sqlite3.Connection | None = None
 
     async def open(self) -> None:
-        async with self._turn:
+        await self._take_turn()
+        try:
             await self._opened()
+        finally:
+            self._turn.release()
 
     async def begin(self) -> SqliteTransaction:
-        await self._turn.acquire()
+        await self._take_turn()
         try:
             connection = await self._opened()
         except BaseException:
@@ -70,11 +73,26 @@ class Sqlite(Database):
         return transaction
 
     async def close(self) -> None:
-        async with self._turn:
-            connection, self._connection = self._connection, None
+        """It may be opened again, in another event loop too."""
+        await self._take_turn()
+        connection, self._connection = self._connection, None
+        try:
             if connection is not None:
                 await self.work(connection.close)
-        self._thread.shutdown(wait=False)
+        finally:
+            self._thread.shutdown(wait=False)
+            self._thread = _new_thread()
+            # A lock is of the event loop in which it was first waited for.
+            turn, self._turn = self._turn, asyncio.Lock()
+            turn.release()
+
+    async def _take_turn(self) -> None:
+        while True:
+            turn = self._turn
+            await turn.acquire()
+            if turn is self._turn:
+                return
+            turn.release()
 
     async def work(self, function: Callable[[], _T]) -> _T:
         """Runs a function in the connection's thread, with the context of the caller. What has
@@ -126,6 +144,10 @@ class Sqlite(Database):
             raise
         self._connection = connection
         return connection
+
+
+def _new_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="amends-sqlite")
 
 
 class SqliteHandle:
