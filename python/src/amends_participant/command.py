@@ -60,9 +60,11 @@ class Sending:
         """From headers by lower-case name. What cannot be read is as if it were not there: the
         guard does not rely on it."""
         attempt = headers.get("amends-attempt", "")
+        if not _ATTEMPT.fullmatch(attempt):
+            attempt = _attempt_of_id(headers)
         traceparent = headers.get("traceparent", "")
         return cls(
-            attempt=int(attempt) if re.fullmatch("[0-9]{1,9}", attempt) else None,
+            attempt=int(attempt) if _ATTEMPT.fullmatch(attempt) else None,
             deadline=_instant(headers.get("amends-deadline", headers.get("expirytime", ""))),
             traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
         )
@@ -71,7 +73,9 @@ class Sending:
 UNSAID = Sending()
 """A sending of which nothing is known."""
 
+_ATTEMPT = re.compile("[0-9]{1,9}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_KEY = re.compile("[0-9a-f-]{36}/.+/(action|compensation)(/[0-9]{1,5})?", re.DOTALL)
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,64}")
 
 
@@ -175,6 +179,13 @@ def _round(key: str, command: str) -> int:
         "the body's idempotency_key is not that of its saga_id, step_name and direction:"
         " <saga_id>/<step_name>/<direction>, and /<round> from the second round on",
     )
+
+
+def _attempt_of_id(headers: Mapping[str, str]) -> str:
+    """A sending's CloudEvents id is `<key>:<attempt>`, which is all that says it by message."""
+    id_ = next((headers[name] for name in ("ce-id", "ce_id", "id") if name in headers), "")
+    key, _, attempt = id_.rpartition(":")
+    return attempt if _KEY.fullmatch(key) else ""
 
 
 def _instant(text: str) -> datetime | None:
