@@ -543,7 +543,7 @@ async def test_the_inbox_takes_a_message_once(shop: Shop, saga: str) -> None:
     assert await shop.participant.once(source, "2", work)
     assert await shop.participant.once(source + "/other", "1", work)
     assert await shop.standing() == 3
-    for bad in ("", "x" * 201, "\0"):
+    for bad in ("", "x" * 201, "\0", "1 ", "\t1"):
         with pytest.raises(ValueError):
             await shop.participant.once(source, bad, work)
 
