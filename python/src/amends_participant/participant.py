@@ -9,6 +9,7 @@ from typing import Any
 
 from .about import About, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
+from .apart import apart
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
 from .database import CommitRefused, Database, Transaction
 from .endings import BadData, OutcomeUnknown, Refused
@@ -101,6 +102,8 @@ class Participant:
         async with self._opening:
             self._open = False
             await self.database.close()
+        # It is of the event loop in which it was first waited for, and the next may be another.
+        self._opening = asyncio.Lock()
 
     def asgi(self, *, secrets: Sequence[str] = (), upkeep: Upkeep | None = None) -> Asgi:
         """The application that answers over HTTP. Its server runs the upkeep; where it is mounted
@@ -128,7 +131,7 @@ class Participant:
     async def relay(self, channel: Channel) -> None:
         """Only relays the outbox, until it is cancelled: for a service that answers over HTTP and
         publishes events."""
-        await Relay(self.database, channel).run()
+        await Relay(self.database, channel, self.open).run()
 
     async def once(
         self, source: str, message_id: str, work: Callable[[Any], Awaitable[None]]
@@ -240,13 +243,13 @@ class Participant:
         if command.direction == "compensation":
 
             async def undo(transaction: Transaction, result: str) -> None:
-                await handler.undo(command, result, **given(transaction))
+                await apart(handler.undo(command, result, **given(transaction)))
 
             return await carry_out_compensation(self.database, command, undo, follows)
 
         async def act(transaction: Transaction) -> str:
             try:
-                return await handler.act(command, **given(transaction))
+                return await apart(handler.act(command, **given(transaction)))
             except BadData as e:
                 raise Refused("BAD_DATA", str(e)) from None
 

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from .messages.channel import Channel
-from .messages.outbox import Relay
 from .retention import Retention, prune
 
 if TYPE_CHECKING:
@@ -32,10 +31,9 @@ class Upkeep:
 
     @asynccontextmanager
     async def __call__(self, _app: object = None) -> AsyncIterator[None]:
-        database = self._participant.database
         running: list[asyncio.Task[None]] = []
         if self._relay_to is not None:
-            running.append(asyncio.create_task(Relay(database, self._relay_to).run()))
+            running.append(asyncio.create_task(self._participant.relay(self._relay_to)))
         if self._prune_by is not None:
             running.append(asyncio.create_task(self._prune(self._prune_by)))
         try:

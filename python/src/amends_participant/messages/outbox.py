@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ..about import About
 from ..answers import to_json
+from ..apart import CancelledWithin, TookTooLong, apart
 from ..database import Database, Transaction, in_transaction
 from ..typed import written
 from . import sql
@@ -107,8 +108,15 @@ class Outbox:
 class Relay:
     """Brings a database's outbox to a channel. Several may run: one at a time has its turn."""
 
-    def __init__(self, database: Database, channel: Channel) -> None:
+    def __init__(
+        self,
+        database: Database,
+        channel: Channel,
+        make_ready: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`make_ready` is what the database needs to have had done before it is asked."""
         self._database, self._channel = database, channel
+        self._make_ready = make_ready
         self._sql = sql.of(database.dialect)
         self._written = asyncio.Event()
         self._refused: dict[str, None] = {}
@@ -145,12 +153,15 @@ class Relay:
         statement is of no use to the next one."""
         once = asyncio.create_task(self._once())
         try:
-            return await asyncio.shield(once)
+            await asyncio.wait([once])
         except asyncio.CancelledError:
             await asyncio.wait([once], timeout=STOP_WITHIN_S)
             once.cancel()
             await asyncio.gather(once, return_exceptions=True)
             raise
+        if once.cancelled():
+            raise CancelledWithin("cancelled by the database's library")
+        return once.result()
 
     async def once(self) -> int:
         """Publishes what is there, oldest first, and deletes what the broker has confirmed: how
@@ -162,6 +173,8 @@ class Relay:
         return published
 
     async def _once(self) -> tuple[int, Exception | None]:
+        if self._make_ready is not None:
+            await self._make_ready()
         lock = self._sql.lock
         if lock is None:
             # A file has one writer at a time: none waits for the broker.
@@ -180,7 +193,9 @@ class Relay:
 
     async def _pass(self, within: Within) -> tuple[int, Exception | None]:
         """First what was not refused before, so that it is never behind what was; then some of
-        that, each saga from its oldest message, in turn."""
+        that, each saga from its oldest message, in turn. A page begins a saga at its oldest
+        message or leaves it alone: what came before may have been committed since the page before
+        was read."""
         published, tried, after = 0, _Tried(), 0
         while not tried.enough and published < MESSAGES_AT_ONCE:
             rows = await within(self._rows(self._sql.oldest, {"after": after}))
@@ -205,8 +220,10 @@ class Relay:
     async def _publish(self, rows: Rows, tried: _Tried, within: Within) -> int:
         """Publishes and deletes: how many."""
         published: list[Any] = []
+        passed_over: set[str] = set()  # which may be forgotten before these rows end
         for id_, message_id, saga_id, kind, name, attributes, body in rows:
-            if saga_id in self._refused:
+            if saga_id in self._refused or saga_id in passed_over:
+                passed_over.add(saga_id)
                 continue
             if tried.enough:
                 break
@@ -216,6 +233,7 @@ class Relay:
                 await publish(self._channel, outgoing)
             except Exception as e:
                 tried.fails(saga_id, e)
+                passed_over.add(saga_id)
                 self._refused[saga_id] = None
                 if len(self._refused) > REFUSED_MAX:
                     del self._refused[next(iter(self._refused))]
@@ -257,15 +275,9 @@ class Unconfirmed(Exception):
 
 
 async def publish(channel: Channel, outgoing: Outgoing) -> None:
-    """Publishes, and waits for the broker's word only so long. Not by `asyncio.wait_for`, which
-    before Python 3.12 may lose a cancellation."""
-    publishing = asyncio.ensure_future(channel.publish(outgoing))
+    """Publishes, and waits for the broker's word only so long."""
     try:
-        await asyncio.wait([publishing], timeout=CONFIRMED_WITHIN_S)
-        if not publishing.done():
-            raise Unconfirmed(f"the broker confirmed nothing in {CONFIRMED_WITHIN_S} s")
-        publishing.result()
-    finally:
-        if not publishing.done():
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
+        await apart(channel.publish(outgoing), CONFIRMED_WITHIN_S)
+    except TookTooLong:
+        what = f"the broker confirmed nothing in {CONFIRMED_WITHIN_S} s"
+        raise Unconfirmed(what) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..about import About
 from ..answers import Answer, Breach, Transient, Unknown
+from ..apart import apart
 from ..command import BODY_BYTES_MAX, Sending
 from ..database import Transaction
 from ..http.signature import NotSigned, Secret, verify
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 AGAIN_AFTER_S = 0.2
 """After a broker could not be asked for the next command."""
 
+SETTLED_WITHIN_S = 10.0
+"""How long a broker may take to settle a message, as it may to confirm one: one that never does
+must not keep the message's place among those at work."""
+
 _log = logging.getLogger("amends_participant")
 
 
@@ -38,7 +43,7 @@ class Serving:
     ) -> None:
         self._participant, self._channel = participant, channel
         self._secrets = [Secret(secret) for secret in secrets]
-        self._relay = Relay(participant.database, channel)
+        self._relay = Relay(participant.database, channel, participant.open)
         self._pauses = Pauses()
         self._stopping = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
@@ -51,11 +56,7 @@ class Serving:
         try:
             while True:
                 await room.acquire()
-                delivery = await self._next()
-                task = asyncio.create_task(self._settle(delivery))
-                self._at_work.add(task)
-                task.add_done_callback(self._at_work.discard)
-                task.add_done_callback(lambda _: room.release())
+                await self._take_next(room)
         finally:
             self._stopping.set()
             if self._at_work:
@@ -63,29 +64,50 @@ class Serving:
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
 
-    async def _next(self) -> Delivery:
+    async def _take_next(self, room: asyncio.Semaphore) -> None:
         """A broker that is away comes back: until then it is asked again."""
+
+        async def take() -> None:
+            # It is at work as soon as it is received, also when nobody waits for it any more.
+            task = asyncio.create_task(self._settle(await self._channel.receive()))
+            self._at_work.add(task)
+            task.add_done_callback(self._at_work.discard)
+            task.add_done_callback(lambda _: room.release())
+
         while True:
             try:
-                return await self._channel.receive()
+                return await apart(take())
             except Exception as e:
                 _log.warning("no command can be received: %s", type(e).__name__, exc_info=True)
                 await asyncio.sleep(AGAIN_AFTER_S)
 
     async def _settle(self, delivery: Delivery) -> None:
-        """Settles a delivery once. If the broker does not take that, it delivers it again, which
-        the guard makes harmless."""
+        """Settles a delivery once, or gives it back. If the broker does not take that either, it
+        delivers it again, which the guard makes harmless."""
         try:
-            await self._answer(delivery)
+            is_settled = await apart(self._answer(delivery))
         except Exception as e:
-            _log.warning("a message is not settled: %s", type(e).__name__, exc_info=True)
+            _log.warning(
+                "a message is not settled and is given back: %s", type(e).__name__, exc_info=True
+            )
+            is_settled = False
+        if is_settled:
+            return self._pauses.over(_of(delivery))
+        # It would come again at once otherwise, and again. Its place among those at work is its
+        # own until then: where all wait, no more are taken.
+        await wait_for(self._stopping, self._pauses.next_s(_of(delivery)))
+        try:
+            await apart(self._channel.give_back(delivery), SETTLED_WITHIN_S)
+        except Exception as e:
+            _log.warning("a message is not given back: %s", type(e).__name__, exc_info=True)
 
-    async def _answer(self, delivery: Delivery) -> None:
+    async def _answer(self, delivery: Delivery) -> bool:
+        """Is it settled? Else it is to be given back."""
         reason = self._no_command(delivery)
         if reason is not None:
             _log.warning("contract breach: %s", reason)
-            await self._channel.dead_letter(delivery, reason)
-            return
+            await self._bury(delivery, reason)
+            return True
         cause = delivery.attributes.get("id")
         causation = {} if cause is None else {"causationid": cause}
 
@@ -98,25 +120,22 @@ class Serving:
             delivery.body, Sending.of(delivery.attributes), put
         )
         if isinstance(answer, Unknown) and not answer.lasts:
-            return await self._give_back(delivery)
+            return False
         if isinstance(answer, Transient) and about is not None:
             try:
                 await self._say_again_later(about, answer, causation)
             except Exception as e:
                 _log.warning("a reply is not taken: %s", type(e).__name__, exc_info=True)
-                return await self._give_back(delivery)
-        self._pauses.over(_of(delivery))
+                return False
         if isinstance(answer, (Breach, Unknown)):
-            await self._channel.dead_letter(delivery, f"{answer.code}: {answer.message}")
+            await self._bury(delivery, f"{answer.code}: {answer.message}")
         else:
             self._relay.nudge()
-            await self._channel.ack(delivery)
+            await apart(self._channel.ack(delivery), SETTLED_WITHIN_S)
+        return True
 
-    async def _give_back(self, delivery: Delivery) -> None:
-        """It would come again at once otherwise, and again. Its place among those at work is its
-        own until then: where all wait, no more are taken."""
-        await wait_for(self._stopping, self._pauses.next_s(_of(delivery)))
-        await self._channel.give_back(delivery)
+    async def _bury(self, delivery: Delivery, reason: str) -> None:
+        await apart(self._channel.dead_letter(delivery, reason), SETTLED_WITHIN_S)
 
     async def _say_again_later(
         self, about: About, answer: Transient, causation: dict[str, str]

@@ -19,6 +19,7 @@ class MessageSql:
     `unlock`, until that. `None` where there is one relay because there is one process."""
     unlock: str | None
     oldest: str
+    """Those after a place, but of no saga that has one before it."""
     of_saga: str
     delete: str
     receive: str
@@ -51,8 +52,10 @@ def _statements(
         lock=lock,
         unlock=unlock,
         oldest=(
-            "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox"
-            " WHERE id > :after ORDER BY id LIMIT :messages"
+            "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox later"
+            " WHERE id > :after AND NOT EXISTS (SELECT 1 FROM amends_outbox earlier"
+            " WHERE earlier.saga_id = later.saga_id AND earlier.id <= :after)"
+            " ORDER BY id LIMIT :messages"
         ),
         of_saga=(
             "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox"
