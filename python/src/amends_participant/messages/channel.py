@@ -33,7 +33,8 @@ class Delivery:
 
 
 class Channel(Protocol):
-    """One service's place at a broker. Each delivery is settled exactly once."""
+    """One service's place at a broker. Each delivery is settled once; one that the broker did
+    not settle, or not in time, is given back."""
 
     async def receive(self) -> Delivery:
         """Waits for the next command."""
