@@ -1,6 +1,7 @@
 //! Carrying out a command: claim, handler, answer, commit, in one transaction; and what is said
 //! when any of it fails.
 
+mod ended;
 mod verdict;
 
 use std::panic::AssertUnwindSafe;
@@ -52,8 +53,8 @@ enum Broken {
     Database(sqlx::Error),
     Handler(Failed),
     Panicked,
-    /// The handler has rolled the transaction back: the claim is gone.
-    Ended,
+    /// The handler has rolled the transaction back, and then it ended so: the claim is gone.
+    Ended(String),
     /// The handler has committed the transaction, and then it failed, of this.
     Committed(String),
     Refused(String),
@@ -147,11 +148,9 @@ impl<D: Database> Participant<D> {
     }
 
     async fn try_once(&self, by: By, command: &Command, about: &About) -> Tried {
-        let begun = tokio::time::timeout(self.0.connection_wait, D::begin(&self.0.pool)).await;
-        let transaction = match begun {
-            Ok(Ok(transaction)) => transaction,
-            Ok(Err(e)) => return no_database(&e.to_string()),
-            Err(_) => return no_database(NO_CONNECTION),
+        let transaction = match self.begin().await {
+            Ok(transaction) => transaction,
+            Err(why) => return no_database(&why),
         };
         let mut tx = Tx::new(transaction, self.service(), command);
         // Whatever the claim finds, a refusal has to know whether a row was there before.
@@ -195,6 +194,9 @@ impl<D: Database> Participant<D> {
             Err(broken) => {
                 roll_back(tx.into_inner()).await;
                 let broken = self.looked_at(broken, asked(command, &claim), &claim).await;
+                if matches!(broken, Broken::Ended(_)) {
+                    self.leave_claimed(command, &claim).await;
+                }
                 broken.told::<D>()
             }
         }
@@ -219,17 +221,23 @@ impl<D: Database> Participant<D> {
         if !*is_first {
             D::claim_anew(tx, claim).await?;
         }
-        let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
-            Ok(Ok(result)) => result,
+        let ended = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
+            Ok(Ok(result)) => Ok(result),
             Ok(Err(Ending::Refused(refused))) => {
                 info!(code = refused.code(), "refused: {}", refused.message());
-                return Err(Broken::Refused(refusal(&refused)));
+                Err(Broken::Refused(refusal(&refused)))
             }
-            Ok(Err(Ending::Failed(failed))) => return Err(Broken::Handler(failed)),
-            Err(_) => return Err(Broken::Panicked),
+            Ok(Err(Ending::Failed(failed))) => Err(Broken::Handler(failed)),
+            Err(_) => Err(Broken::Panicked),
+        };
+        let result = match ended {
+            Ok(result) => result,
+            Err(broken) => {
+                return Err(self.unless_ended(tx, asked(command, claim), claim, broken).await);
+            }
         };
         if !D::answer(tx, claim, State::Completed, &result).await? {
-            return Err(Broken::Ended);
+            return Err(Broken::Ended("it answered".to_owned()));
         }
         Ok(Reached::Done(Answer::Completed(result)))
     }
@@ -274,14 +282,17 @@ impl<D: Database> Participant<D> {
         if own.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }
-        match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(Unable::Failed(failed))) => return Err(Broken::Handler(failed)),
-            Ok(Err(Unable::BadData(why))) => return Err(Broken::BadData(why)),
-            Err(_) => return Err(Broken::Panicked),
+        let ended = match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Unable::Failed(failed))) => Err(Broken::Handler(failed)),
+            Ok(Err(Unable::BadData(why))) => Err(Broken::BadData(why)),
+            Err(_) => Err(Broken::Panicked),
+        };
+        if let Err(broken) = ended {
+            return Err(self.unless_ended(tx, asked, claim, broken).await);
         }
         if !D::answer_both(tx, claim, State::Undone, "true").await? {
-            return Err(Broken::Ended);
+            return Err(Broken::Ended("it answered".to_owned()));
         }
         Ok(Reached::Done(Answer::Undone(true)))
     }
@@ -297,26 +308,6 @@ impl<D: Database> Participant<D> {
             // It is tried again from the start, and finds what came between.
             Ok(false) => Tried::Conflict("another answer came before the refusal".to_owned()),
             Err(e) => Broken::Database(e).told::<D>(),
-        }
-    }
-
-    /// A handler that failed may have committed before it did: its claim is there then, for good.
-    /// Where that cannot be seen, "not now" is said as of any failure, and the next attempt sees.
-    async fn looked_at(&self, broken: Broken, asked: Asked<'_>, claim: &Claim<'_>) -> Broken {
-        let why = match &broken {
-            Broken::Handler(failed) if is_conflict::<D>(failed) => return broken,
-            Broken::Handler(failed) => failed.to_string(),
-            Broken::Panicked => "it panicked".to_owned(),
-            _ => return broken,
-        };
-        let Ok(mut connection) = self.connection().await else { return broken };
-        match D::look(&mut connection, claim.saga_id, claim.step).await {
-            Ok(rows) if rows.iter().any(|(_, row)| asked.has_made(row)) => Broken::Committed(why),
-            Ok(_) => broken,
-            Err(e) => {
-                debug!("whether the handler committed by itself could not be seen: {e}");
-                broken
-            }
         }
     }
 
@@ -342,11 +333,13 @@ impl Broken {
                 error!("not now: the handler panicked; nothing was changed");
                 return Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"));
             }
-            Self::Ended => {
+            Self::Ended(how) => {
                 error!(
                     "whether it was done is not known: the handler has ended the transaction that \
                      it was given, so what it did after that is not undone, and no answer is \
-                     stored. A handler does neither COMMIT nor ROLLBACK"
+                     stored. A handler does neither COMMIT nor ROLLBACK. Only a person can tell: \
+                     set the row of amends_guard to what is true, or delete it where nothing was \
+                     done. The handler ended so: {how}"
                 );
                 return Tried::Answered(Answer::Unknown(Doubt::TransactionEnded));
             }

@@ -227,6 +227,16 @@ pub(crate) fn business<D: Tested>(builder: Builder<D>, gate: Gate) -> Builder<D>
 async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -> Outcome<Receipt> {
     D::enter(tx, about.saga_id(), about.step(), "action", work.amount).await?;
     gate.pass().await;
+    if let Some(end) = work.end.strip_prefix("roll back, enter and ") {
+        D::say(tx, "ROLLBACK").await?;
+        D::enter(tx, about.saga_id(), about.step(), "action", work.amount).await?;
+        return match end {
+            "refuse" => Err(Refused::new("NO", "after its own rollback").into()),
+            "fail" => Err(std::io::Error::other("after its own rollback").into()),
+            "panic" => panic!("as the test has it"),
+            _ => Ok(Receipt { amount: work.amount, attempt: about.attempt() }),
+        };
+    }
     if work.end.starts_with("publish") {
         for n in 1..=3 {
             tx.publish("Acted", &n).await?;
@@ -265,6 +275,11 @@ async fn undo<D: Tested>(gate: Gate, tx: &mut Tx<D>, done: Receipt, about: &Abou
         "commit and fail to undo" => {
             D::say(tx, "COMMIT").await?;
             Err(std::io::Error::other("after its own commit").into())
+        }
+        "roll back, enter and fail to undo" => {
+            D::say(tx, "ROLLBACK").await?;
+            D::enter(tx, about.saga_id(), about.step(), "compensation", done.amount).await?;
+            Err(std::io::Error::other("after its own rollback").into())
         }
         "roll back the undo" => Ok(D::say(tx, "ROLLBACK").await?),
         _ => Ok(()),

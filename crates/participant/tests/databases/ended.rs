@@ -14,6 +14,8 @@ on_each_database! {
     a_later_round_that_committed_and_failed_does_not_run_again
     a_later_round_that_rolled_back_is_not_said_to_be_done
     an_answer_that_is_not_stored_is_not_said
+    what_rolled_back_and_went_on_is_not_done_again
+    an_undo_that_rolled_back_and_went_on_is_not_done_again
     a_connection_is_of_use_after_its_transaction_was_ended
 }
 
@@ -119,12 +121,62 @@ async fn an_answer_that_is_not_stored_is_not_said<D: Tested>(bed: &Bed<D>) {
     let saga = Saga::new();
     let answer = bed.tell(&saga.action_that("roll back")).await;
     assert!(is_unknown(&answer), "{answer:?}");
+    nothing_was_done(bed, saga, "action").await;
     assert_eq!(bed.tell(&saga.action()).await, completed());
     let undo = saga.undo_with(1, None, br#"{"amount":5,"end":"roll back the undo"}"#);
     let answer = bed.tell(&undo).await;
     assert!(is_unknown(&answer), "{answer:?}");
+    nothing_was_done(bed, saga, "compensation").await;
     assert_eq!(bed.tell(&saga.undo()).await, Answer::Undone(true));
     assert_eq!(bed.effects(saga).await, (1, 1));
+}
+
+/// A person has looked, and found nothing.
+async fn nothing_was_done<D: Tested>(bed: &Bed<D>, saga: Saga, direction: &str) {
+    let sql = format!(
+        "DELETE FROM amends_guard WHERE saga_id = '{}' AND direction = '{direction}' \
+         AND state = 'claimed'",
+        saga.0
+    );
+    assert_eq!(D::run(&bed.pool, sql).await.unwrap(), 1);
+}
+
+/// However it ends, in a first round and in a later one: what it did since its rollback stands.
+async fn what_rolled_back_and_went_on_is_not_done_again<D: Tested>(bed: &Bed<D>) {
+    for end in ["answer", "fail", "refuse", "panic"] {
+        let work = Work { amount: 5, end: format!("roll back, enter and {end}") };
+        for round in [1, 2] {
+            let saga = Saga::new();
+            if round == 2 {
+                assert_eq!(bed.tell(&saga.action_that("refuse")).await, refused(1));
+            }
+            let action = saga.action_of(round, work.clone());
+            for body in [&action, &action, &action, &saga.undo()] {
+                let answer = bed.tell(body).await;
+                assert!(is_unknown(&answer), "{end} in round {round}: {answer:?}");
+            }
+            assert_eq!(bed.effects(saga).await, (1, 0), "{end} in round {round}");
+        }
+    }
+}
+
+async fn an_undo_that_rolled_back_and_went_on_is_not_done_again<D: Tested>(bed: &Bed<D>) {
+    let data = br#"{"amount":5,"end":"roll back, enter and fail to undo"}"#;
+    let recorded = Saga::new();
+    assert_eq!(bed.tell(&recorded.action()).await, completed());
+    let unrecorded = Saga::new();
+    for (saga, actions) in [(recorded, 1), (unrecorded, 0)] {
+        for round in [1, 1, 2] {
+            let result = Some(crate::bed::RESULT.as_bytes());
+            let answer = bed.tell(&saga.undo_with(round, result, data)).await;
+            assert!(is_unknown(&answer), "{answer:?}");
+        }
+        assert_eq!(bed.effects(saga).await, (actions, 1));
+    }
+    // Nor does an action run whose undo nobody knows the outcome of.
+    let answer = bed.tell(&unrecorded.action()).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(bed.effects(unrecorded).await, (0, 1));
 }
 
 async fn a_connection_is_of_use_after_its_transaction_was_ended<D: Tested>(bed: &Bed<D>) {
