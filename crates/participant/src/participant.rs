@@ -18,6 +18,7 @@ use crate::ending::{Outcome, Undoing};
 #[cfg(feature = "mistakes")]
 use crate::guard::Mistake;
 use crate::handler::{self, ActionFn, CompensationFn};
+use crate::outbox::Aside;
 use crate::tx::Tx;
 
 /// How many commands may be at work or wait for a connection, unless said otherwise: as many as
@@ -77,6 +78,8 @@ pub(crate) struct Inner<D: Database> {
     pub(crate) connection_wait: Duration,
     /// Told when something was committed to the outbox.
     pub(crate) outbox_written: Notify,
+    /// What the broker did not take, whichever relay of this participant tried it.
+    pub(crate) aside: std::sync::Mutex<Aside>,
     /// Held by the relay at work, where the database holds no rows for it.
     pub(crate) relaying: tokio::sync::Mutex<()>,
     #[cfg(feature = "mistakes")]
@@ -268,6 +271,7 @@ impl<D: Database> Builder<D> {
             room: Semaphore::new(self.at_work_max.min(Semaphore::MAX_PERMITS)),
             connection_wait: self.connection_wait,
             outbox_written: Notify::new(),
+            aside: std::sync::Mutex::default(),
             relaying: tokio::sync::Mutex::new(()),
             #[cfg(feature = "mistakes")]
             mistake: self.mistake,

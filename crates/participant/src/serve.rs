@@ -5,15 +5,20 @@ mod pause;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use amends_transport::{Channel, ChannelError, Kind, Message, Received, Signing, Tag};
+use amends_transport::{
+    CONFIRMED_WITHIN, Channel, ChannelError, Kind, Message, Received, Signing, Tag,
+};
+use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
-use tracing::{error, warn};
+use tokio::time::timeout;
+use tracing::{debug, error, warn};
 
 use crate::answer::{Answer, Doubt};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
-use crate::outbox::publish;
+use crate::outbox::confirmed;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
 use pause::{PAUSE, Pauses};
@@ -31,6 +36,10 @@ pub struct Serving<D: Database> {
 /// How many messages are at work at once, unless said otherwise: as many as a pool of sqlx has
 /// connections by default.
 const AT_ONCE: usize = 10;
+
+/// How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
+/// rule, and what is in the outbox by then is not lost.
+const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
 
 impl<D: Database> Serving<D> {
     /// Takes the commands of this channel.
@@ -88,8 +97,11 @@ impl<D: Database> Serving<D> {
             while at_work.try_join_next().is_some() {}
         }
         while at_work.join_next().await.is_some() {}
-        // What the last ones said is said before the end, if the broker takes it.
-        while matches!(this.participant.relay_once(&*this.channel).await, Ok(1..)) {}
+        // What the last ones said is said before the end, if the broker takes it in time.
+        let last = this.participant.relay_the_rest(&*this.channel);
+        if timeout(LAST_RELAYED_WITHIN, last).await.is_err() {
+            warn!("what is left in the outbox is relayed when the service is there again");
+        }
         relaying.abort();
     }
 
@@ -98,9 +110,17 @@ impl<D: Database> Serving<D> {
         let command = match self.read(&received) {
             Ok(command) => command,
             Err(breach) => {
-                if let Err(e) = self.bury(tag, &breach).await {
-                    error!("a message could not be put to the dead letters; it comes again: {e}");
-                    let _ = self.channel.give_back(tag, PAUSE).await;
+                // It may have no key, and is the same by its bytes.
+                let sha256: [u8; 32] = Sha256::digest(&received.body).into();
+                let key = format!("no command: {sha256:?}");
+                match self.bury(tag, &breach).await {
+                    Ok(()) => self.pauses.end(&key),
+                    Err(e) => {
+                        error!(
+                            "a message could not be put to the dead letters; it comes again: {e}"
+                        );
+                        self.give_back(tag, key).await;
+                    }
                 }
                 return;
             }
@@ -114,7 +134,18 @@ impl<D: Database> Serving<D> {
                 error!(key, "a command could not be answered; it comes again: {e}");
             }
         }
-        let _ = self.channel.give_back(tag, self.pauses.next(key)).await;
+        self.give_back(tag, key).await;
+    }
+
+    /// Gives it back after a pause. Where the broker takes it not in time, it comes again all the
+    /// same, as what was held and never settled.
+    async fn give_back(&self, tag: Tag, key: String) {
+        let pause = self.pauses.next(key);
+        // A channel may itself wait for so long.
+        let given_back = timeout(pause + CONFIRMED_WITHIN, self.channel.give_back(tag, pause));
+        if !matches!(given_back.await, Ok(Ok(()))) {
+            debug!("a message was not given back; it comes again when the broker misses it");
+        }
     }
 
     fn read(&self, received: &Received) -> Result<Command, Breach> {
@@ -136,14 +167,14 @@ impl<D: Database> Serving<D> {
         if !is_in_the_outbox && let Some(body) = answer.reply(&command.id, command.sending.attempt)
         {
             let reply = reply(self.participant.service(), command, body);
-            publish(&*self.channel, &reply).await?;
+            confirmed(self.channel.publish(&reply)).await?;
         }
-        Ok(self.channel.acknowledge(tag).await?)
+        Ok(confirmed(self.channel.acknowledge(tag)).await?)
     }
 
     async fn bury(&self, tag: Tag, reason: &Breach) -> Result<(), ChannelError> {
         warn!("to the dead letters: {reason}");
-        self.channel.dead_letter(tag, &reason.to_string()).await
+        confirmed(self.channel.dead_letter(tag, &reason.to_string())).await
     }
 }
 

@@ -13,9 +13,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How many are remembered; beyond that all are due again.
 const MESSAGES_MAX: usize = 10_000;
 
-/// By their rows' ids. In memory: another relay finds out for itself.
+/// By their rows' ids. In memory: another process finds out for itself.
 #[derive(Default)]
-pub(super) struct Aside(HashMap<i64, Refused>);
+pub(crate) struct Aside(HashMap<i64, Refused>);
 
 struct Refused {
     times: u32,
@@ -23,6 +23,11 @@ struct Refused {
 }
 
 impl Aside {
+    /// Was it never refused, as far as is known?
+    pub(super) fn is_new(&self, id: i64) -> bool {
+        !self.0.contains_key(&id)
+    }
+
     /// May it be tried now?
     pub(super) fn is_due(&self, id: i64, now: Instant) -> bool {
         self.0.get(&id).is_none_or(|refused| refused.until <= now)
@@ -53,14 +58,14 @@ mod tests {
     #[test]
     fn what_is_refused_rests_twice_as_long_each_time_up_to_a_limit() {
         let (mut aside, mut now) = (Aside::default(), Instant::now());
-        assert!(aside.is_due(7, now));
+        assert!(aside.is_due(7, now) && aside.is_new(7));
         for (times, seconds) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 30), (7, 30)] {
             let pause = Duration::from_secs(seconds);
             assert_eq!(aside.put(7, now), (times, pause));
             assert!(!aside.is_due(7, now + pause - Duration::from_millis(1)));
-            assert!(aside.is_due(8, now), "the others are not held up");
+            assert!(aside.is_due(8, now) && aside.is_new(8), "the others are not held up");
             now += pause;
-            assert!(aside.is_due(7, now));
+            assert!(aside.is_due(7, now) && !aside.is_new(7));
         }
         aside.forget(7);
         assert_eq!(aside.put(7, now).0, 1);

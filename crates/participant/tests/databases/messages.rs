@@ -1,6 +1,6 @@
 //! The outbox, the inbox, and commands by message.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ on_each_database! {
     nothing_is_lost_between_the_commit_and_the_relay
     events_of_a_saga_leave_in_their_order
     a_message_that_is_refused_holds_up_no_other_saga
+    a_broker_that_gives_no_word_ends_the_pass
+    a_broker_that_is_away_ends_the_pass
+    what_cannot_be_buried_rests_longer_each_time
     commands_by_message_are_answered_by_name
     what_is_no_command_goes_to_the_dead_letters
     what_a_handler_ended_by_itself_goes_to_the_dead_letters
@@ -91,7 +94,8 @@ async fn nothing_is_lost_between_the_commit_and_the_relay<D: Tested>(pool: Pool<
     assert!(another.participant.relay_once(&*broker.service()).await.is_err());
     assert_eq!(events(&broker, saga), [""; 0]);
     broker.set_away(false);
-    relay(&another, &broker).await;
+    // One more, which does not remember that the broker was away.
+    relay(&another.behind(&Gate::standing_open()).await, &broker).await;
     assert_eq!(events(&broker, saga), ["1", "2", "3"]);
 }
 
@@ -115,10 +119,30 @@ async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
     }
 }
 
+/// Why a message is not taken, if it is not.
+type Fault = Box<dyn Fn(&Message) -> Option<ChannelError> + Send + Sync>;
+
 /// A broker that does not take some messages.
 struct Picky {
     end: Arc<dyn Channel>,
-    refuses: Box<dyn Fn(&Message) -> bool + Send + Sync>,
+    fault: Fault,
+    tried: AtomicUsize,
+}
+
+impl Picky {
+    fn before(end: Arc<dyn Channel>, fault: Fault) -> Self {
+        Self { end, fault, tried: AtomicUsize::new(0) }
+    }
+
+    fn refusing(end: Arc<dyn Channel>, sagas: &[Saga]) -> Self {
+        let names: Vec<_> = sagas.iter().map(|saga| saga.0.to_string()).collect();
+        let fault = move |message: &Message| names.contains(&message.saga_id).then(too_large);
+        Self::before(end, Box::new(fault))
+    }
+}
+
+fn too_large() -> ChannelError {
+    ChannelError::Refused("it is too large".to_owned())
 }
 
 impl Channel for Picky {
@@ -143,8 +167,9 @@ impl Channel for Picky {
     }
 
     fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
-        if (self.refuses)(message) {
-            return Box::pin(async { Err(ChannelError::Refused("it is too large".to_owned())) });
+        self.tried.fetch_add(1, Ordering::SeqCst);
+        if let Some(error) = (self.fault)(message) {
+            return Box::pin(async { Err(error) });
         }
         self.end.publish(message)
     }
@@ -154,33 +179,131 @@ impl Channel for Picky {
     }
 }
 
-/// More of them than are refused in one go, and than are looked at in one.
+/// More of them than are looked at in one go, by a relay and by passes that are asked for.
 async fn a_message_that_is_refused_holds_up_no_other_saga<D: Tested>(pool: Pool<D>) {
     let (bed, broker) = (bed(pool).await, InMemory::new());
-    let refused: Vec<_> = (0..40).map(|_| Saga::new()).collect();
-    let taken = Saga::new();
+    let refused: Vec<_> = (0..400).map(|_| Saga::new()).collect();
     for saga in &refused {
         bed.tell(&saga.action_that("publish")).await;
     }
+    let taken = Saga::new();
     bed.tell(&taken.action_that("publish")).await;
-    let names: Vec<_> = refused.iter().map(|saga| saga.0.to_string()).collect();
-    let refuses = Box::new(move |message: &Message| names.contains(&message.saga_id));
-    let picky = Arc::new(Picky { end: broker.service(), refuses });
-    let participant = bed.participant.clone();
-    let relaying = tokio::spawn(async move { participant.relay(picky).await });
-    eventually("the others leave", || events(&broker, taken).len() == 3).await;
-    relaying.abort();
-    let _ = relaying.await;
+    let picky = Arc::new(Picky::refusing(broker.service(), &refused));
+    // Each pass has a hundred rows, of which a saga has three.
+    for _ in 0..20 {
+        let _ = bed.participant.relay_once(&*picky).await;
+    }
     assert_eq!(events(&broker, taken), ["1", "2", "3"]);
-    assert_eq!(broker.events().len(), 3, "nothing of the refused ones has gone past the first");
+    // The relay knows what the passes have found out, and another copy of the service does not.
+    let copy = bed.behind(&Gate::standing_open()).await;
+    for participant in [bed.participant, copy.participant.clone()] {
+        let late = Saga::new();
+        copy.tell(&late.action_that("publish")).await;
+        let channel = Arc::clone(&picky);
+        let relaying = tokio::spawn(async move { participant.relay(channel).await });
+        eventually("the others leave", || events(&broker, late).len() >= 3).await;
+        relaying.abort();
+        let _ = relaying.await;
+        for saga in &refused {
+            assert_eq!(events(&broker, *saga), [""; 0], "nothing goes past the refused one");
+        }
+    }
     let all = broker.service();
-    let participant = bed.participant.clone();
+    let participant = copy.behind(&Gate::standing_open()).await.participant;
     let relaying = tokio::spawn(async move { participant.relay(all).await });
-    eventually("all leave once they are taken", || broker.events().len() >= 41 * 3).await;
+    eventually("all leave once they are taken", || {
+        refused.last().is_some_and(|saga| events(&broker, *saga).len() == 3)
+    })
+    .await;
     relaying.abort();
     for saga in refused {
         assert_eq!(events(&broker, saga), ["1", "2", "3"]);
     }
+}
+
+/// Each is waited for, with the transaction open; and what was not tried then comes first.
+async fn a_broker_that_gives_no_word_ends_the_pass<D: Tested>(pool: Pool<D>) {
+    let (bed, broker) = (bed(pool).await, InMemory::new());
+    let silent: Vec<_> = (0..3).map(|_| Saga::new()).collect();
+    let taken = Saga::new();
+    for saga in silent.iter().chain([&taken]) {
+        bed.tell(&saga.action_that("publish")).await;
+    }
+    let names: Vec<_> = silent.iter().map(|saga| saga.0.to_string()).collect();
+    let fault = move |message: &Message| {
+        let no_word = || ChannelError::Unknown("it confirmed nothing".to_owned());
+        names.contains(&message.saga_id).then(no_word)
+    };
+    let picky = Picky::before(broker.service(), Box::new(fault));
+    for pass in 1..=3 {
+        assert!(bed.participant.relay_once(&picky).await.is_err());
+        assert_eq!(picky.tried.load(Ordering::SeqCst), pass);
+    }
+    assert_eq!(bed.participant.relay_once(&picky).await.unwrap(), 1);
+    assert_eq!(events(&broker, taken), ["1"]);
+}
+
+/// It is away rather than the places of ten messages.
+async fn a_broker_that_is_away_ends_the_pass<D: Tested>(pool: Pool<D>) {
+    let (bed, broker) = (bed(pool).await, InMemory::new());
+    for _ in 0..15 {
+        bed.tell(&Saga::new().action_that("publish")).await;
+    }
+    let away = |_: &Message| Some(ChannelError::Away("no connection".to_owned()));
+    let picky = Picky::before(broker.service(), Box::new(away));
+    for tried in [10, 15] {
+        assert!(bed.participant.relay_once(&picky).await.is_err());
+        let at_least = picky.tried.load(Ordering::SeqCst);
+        assert!(at_least >= tried && at_least <= 2 * 10, "{at_least}");
+    }
+}
+
+/// A place for dead letters that is not there.
+struct NoDeadLetters {
+    end: Arc<dyn Channel>,
+    pauses: Mutex<Vec<u128>>,
+}
+
+impl Channel for NoDeadLetters {
+    fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+        self.end.receive()
+    }
+
+    fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+        self.end.acknowledge(tag)
+    }
+
+    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+        self.pauses.lock().unwrap().push(after.as_millis());
+        self.end.give_back(tag, Duration::ZERO)
+    }
+
+    fn dead_letter<'a>(&'a self, _: Tag, _: &'a str) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(async { Err(ChannelError::Refused("no such place".to_owned())) })
+    }
+
+    fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+        self.end.publish(message)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.end.close()
+    }
+}
+
+async fn what_cannot_be_buried_rests_longer_each_time<D: Tested>(pool: Pool<D>) {
+    let (bed, broker) = (bed(pool).await, InMemory::new());
+    let channel = Arc::new(NoDeadLetters { end: broker.service(), pauses: Mutex::new(Vec::new()) });
+    broker.put(Kind::Command, "no command".into(), Vec::new());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let end: Arc<dyn Channel> = Arc::clone(&channel) as _;
+    let serving = tokio::spawn(Serving::new(bed.participant, end).run(async {
+        let _ = stopped.await;
+    }));
+    eventually("it comes again", || channel.pauses.lock().unwrap().len() >= 4).await;
+    drop(stop);
+    serving.await.unwrap();
+    assert_eq!(channel.pauses.lock().unwrap()[..4], [200, 400, 800, 1600]);
 }
 
 /// A service behind a broker, and an engine that listens.
@@ -335,8 +458,8 @@ async fn replies_are_kept_while_the_broker_takes_none<D: Tested>(pool: Pool<D>) 
     let takes_none = Arc::new(AtomicBool::new(true));
     let refuses = Arc::clone(&takes_none);
     let served = Served::start(|end| {
-        let refuses = Box::new(move |_: &Message| refuses.load(Ordering::Acquire));
-        Serving::new(bed.participant.clone(), Arc::new(Picky { end, refuses }))
+        let fault = move |_: &Message| refuses.load(Ordering::Acquire).then(too_large);
+        Serving::new(bed.participant.clone(), Arc::new(Picky::before(end, Box::new(fault))))
     });
     let saga = Saga::new();
     served.put_and_wait(saga.action()).await;
