@@ -81,7 +81,7 @@ fn a_server_without_a_name_is_refused() {
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("there are mariadb, postgres"), "{error}");
+    assert!(error.contains("there are mariadb, nats, postgres"), "{error}");
 }
 
 #[test]
