@@ -139,20 +139,30 @@ impl Inner {
     /// Hands one over, and settles it by its receipt.
     async fn take(&self, received: Received, replies: &Replies) {
         let Received { tag, deliveries, .. } = received;
-        let settled = match self.hand_over(&received, replies).await {
-            Ok(Receipt::Durable) => self.channel.acknowledge(tag).await,
-            Ok(Receipt::NoSuchSaga) => self.bury(&received, "no such saga was started here").await,
-            Ok(Receipt::ForeignService) => {
-                let why = format!("the step that it answers is not one of {}", self.service);
-                self.bury(&received, &why).await
+        let handed_over = self.hand_over(&received, replies).await;
+        let settling = async {
+            match handed_over {
+                Ok(Receipt::Durable) => self.channel.acknowledge(tag).await,
+                Ok(Receipt::NoSuchSaga) => {
+                    self.bury(&received, "no such saga was started here").await
+                }
+                Ok(Receipt::ForeignService) => {
+                    let why = format!("the step that it answers is not one of {}", self.service);
+                    self.bury(&received, &why).await
+                }
+                Err(Untaken::NotDurable) => self.channel.give_back(tag, pause(deliveries)).await,
+                Err(Untaken::NoReply(why)) => self.bury(&received, &why).await,
             }
-            Err(Untaken::NotDurable) => self.channel.give_back(tag, pause(deliveries)).await,
-            Err(Untaken::NoReply(why)) => self.bury(&received, &why).await,
         };
-        if let Err(error) = settled {
-            // It comes again, and is a duplicate then.
-            tracing::warn!(service = &*self.service, "a reply could not be settled: {error}");
-        }
+        let why = match timeout(CONFIRMED_WITHIN, settling).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the broker said nothing in {} s", CONFIRMED_WITHIN.as_secs()),
+        };
+        // It comes again, and is a duplicate then. Held on to, it would take up room for ever.
+        tracing::warn!(service = &*self.service, "a reply could not be settled: {why}");
+        let given_back = self.channel.give_back(tag, pause(deliveries));
+        let _ = timeout(CONFIRMED_WITHIN, given_back).await;
     }
 
     async fn hand_over(&self, received: &Received, replies: &Replies) -> Result<Receipt, Untaken> {

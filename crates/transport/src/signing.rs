@@ -11,11 +11,16 @@ use amends_wire::signature::{
     Secret, SignatureError, Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign,
 };
 use futures_util::future::BoxFuture;
+use tokio::time::timeout;
 
+use crate::by_message::CONFIRMED_WITHIN;
 use crate::channel::{Channel, ChannelError, Message, Received, Tag};
 
 /// The largest body whose signature is looked at: neither end reads a larger one.
 const BODY_BYTES_MAX: usize = amends_wire::REPLY_BYTES_MAX;
+
+/// When a message comes again that could not be put to the dead letters.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A channel whose messages carry a signature (Standard Webhooks). What comes without a valid one goes to the
 /// dead letters.
@@ -56,7 +61,15 @@ impl Signing {
             let received = self.inner.receive().await?;
             let Some(breach) = self.breach(&received) else { return Ok(received) };
             tracing::warn!("a message goes to the dead letters: {breach}");
-            self.inner.dead_letter(received.tag, &breach).await?;
+            let buried = self.inner.dead_letter(received.tag, &breach);
+            let buried = timeout(CONFIRMED_WITHIN, buried).await;
+            let late = || Err(ChannelError::Unknown("it said nothing".to_owned()));
+            if let Err(error) = buried.unwrap_or_else(|_| late()) {
+                // Held on to, it would take up room for ever.
+                let given_back = self.inner.give_back(received.tag, AGAIN_AFTER);
+                let _ = timeout(CONFIRMED_WITHIN, given_back).await;
+                return Err(error);
+            }
         }
     }
 
@@ -151,6 +164,69 @@ mod tests {
         let dead = broker.dead_letters();
         assert_eq!(dead.len(), 2);
         assert!(dead.iter().all(|(_, why)| why.starts_with("NOT_SIGNED: ")), "{dead:?}");
+    }
+
+    /// A channel that puts nothing to the dead letters at its first try.
+    struct Hesitant(Arc<dyn Channel>, std::sync::atomic::AtomicBool);
+
+    impl Channel for Hesitant {
+        fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+            self.0.receive()
+        }
+
+        fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+            self.0.acknowledge(tag)
+        }
+
+        fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+            self.0.give_back(tag, after)
+        }
+
+        fn dead_letter<'a>(
+            &'a self,
+            tag: Tag,
+            reason: &'a str,
+        ) -> BoxFuture<'a, Result<(), ChannelError>> {
+            if self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                return self.0.dead_letter(tag, reason);
+            }
+            Box::pin(async { Err(ChannelError::Away("not now".to_owned())) })
+        }
+
+        fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+            self.0.publish(message)
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            self.0.close()
+        }
+    }
+
+    /// On a clock that goes on as soon as all wait.
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_put_aside_is_not_held_on_to() {
+        let broker = InMemory::new();
+        let end = Arc::new(Hesitant(broker.service(), false.into()));
+        let service = Signing::over(end, secrets(&["shared"]));
+        broker.engine().publish(&command()).await.unwrap();
+        assert!(service.receive().await.is_err(), "the broker's word is handed on");
+        let again = timeout(Duration::from_secs(60), service.receive()).await;
+        assert!(again.is_err(), "it is put aside when it comes again, and nothing else is there");
+        assert_eq!(broker.dead_letters().len(), 1);
+        assert!(broker.is_idle());
+    }
+
+    /// The same of a reply that is none.
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_that_cannot_be_put_aside_is_not_held_on_to() {
+        let broker = InMemory::new();
+        let end = Arc::new(Hesitant(broker.engine(), false.into()));
+        let transport = crate::ByMessage::new(end, "Desk", tokio::runtime::Handle::current());
+        crate::Transport::listen(&transport, crate::Replies::new(|_| {}));
+        broker.put(Kind::Reply, "no reply".into(), Vec::new());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(broker.dead_letters().len(), 1);
+        assert!(broker.is_idle());
     }
 
     /// It has lain in its queue for that long.
