@@ -1,13 +1,23 @@
 //! The brokers that services are reached by: where they are, and a transport for each service
 //! that is described as being behind one.
 
+#![cfg_attr(
+    not(feature = "nats"),
+    allow(dead_code, unused_variables, reason = "a build that reaches no broker")
+)]
+
+#[cfg(feature = "nats")]
+mod nats;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_definition::{Binding, Transport as Described};
-use amends_transport::{ByMessage, Signing, Transport as _};
+use amends_transport::{ByMessage, Channel, Later, Signing, Topology, Transport as _};
 use amends_wire::signature::Secret;
 use clap::Args;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 /// Where brokers are.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,6 +38,17 @@ pub struct Brokers {
     /// two would share one queue of replies.
     known: Mutex<Vec<(String, Binding, Arc<ByMessage>)>>,
 }
+
+/// A broker that services can be behind: its name, and what it takes to reach one.
+struct Broker {
+    name: &'static str,
+    /// Of `amends serve`: says where the broker is.
+    option: &'static str,
+}
+
+/// Connects the engine's end once, and says what was found there.
+type Connect =
+    Box<dyn Fn() -> BoxFuture<'static, Result<(Arc<dyn Channel>, Topology), String>> + Send>;
 
 impl Brokers {
     /// Knows no service yet.
@@ -63,71 +84,63 @@ impl Brokers {
         futures_util::future::join_all(closing).await;
     }
 
-    fn channel(
-        &self,
-        service: &str,
-        binding: &Binding,
-    ) -> Result<Arc<dyn amends_transport::Channel>, String> {
-        match &binding.transport {
-            Some(Described::Nats { stream, commands, replies }) => {
-                self.nats(service, [stream, commands, replies])
+    fn channel(&self, service: &str, binding: &Binding) -> Result<Arc<dyn Channel>, String> {
+        let Some(described) = &binding.transport else {
+            return Err("the definition does not say how the service is reached".to_owned());
+        };
+        let (broker, connect) = self.connecting(described)?;
+        let what = format!("{} for {service}", broker.name);
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Arc::new(Later::new(&what, broker.telling(connect), &runtime)))
+    }
+
+    fn connecting(&self, described: &Described) -> Result<(Broker, Connect), String> {
+        let create = !self.options.brokers_as_they_are;
+        match described {
+            #[cfg(feature = "nats")]
+            Described::Nats { stream, commands, replies } => {
+                let url = NATS.at(self.options.nats.as_deref())?;
+                Ok((NATS, nats::connecting(url, [stream, commands, replies], create)))
             }
-            Some(_) => {
-                let why = "the service is reached by a broker, and of those this server knows NATS";
-                Err(why.to_owned())
-            }
-            None => Err("the definition does not say how the service is reached".to_owned()),
+            left_out => Err(format!(
+                "this amends was built without what reaches the service ({left_out:?}); see its \
+                 cargo features"
+            )),
         }
     }
+}
 
-    #[cfg(feature = "nats")]
-    fn nats(
-        &self,
-        service: &str,
-        [stream, commands, replies]: [&String; 3],
-    ) -> Result<Arc<dyn amends_transport::Channel>, String> {
-        use amends_transport::{Channel, End, Later};
-        use amends_transport_nats::{Place, Server, connect};
+#[cfg(feature = "nats")]
+const NATS: Broker = Broker { name: "NATS", option: "--nats" };
 
-        let Some(url) = &self.options.nats else {
-            let why = "the service is reached over NATS, and nothing says where that is: serve \
-                       with --nats URL";
-            return Err(why.to_owned());
-        };
-        let (server, create) = (Server::new(url.clone()), !self.options.brokers_as_they_are);
-        let place = Place {
-            stream: stream.clone(),
-            commands: commands.clone(),
-            replies: replies.clone(),
-            events: None,
-        };
-        let connecting = move || {
-            let (server, place) = (server.clone(), place.clone());
-            let connecting: futures_util::future::BoxFuture<'static, _> = Box::pin(async move {
-                let connected = connect(&server, place, End::Engine, create).await;
-                let (channel, topology) = connected.map_err(|error| error.to_string())?;
-                for created in &topology.created {
-                    tracing::info!("made at NATS: {created}");
-                }
-                for weak in &topology.weak {
-                    tracing::warn!("NATS promises less than a saga needs: {weak}");
-                }
-                Ok(Arc::new(channel) as Arc<dyn Channel>)
-            });
-            connecting
-        };
-        let what = format!("NATS for {service}");
-        let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Later::new(&what, Box::new(connecting), &runtime)))
+impl Broker {
+    /// Where it is, as the person said who started the server.
+    fn at<'a>(&self, option: Option<&'a str>) -> Result<&'a str, String> {
+        let Self { name, option: way } = self;
+        option.ok_or_else(|| {
+            format!(
+                "the service is reached over {name}, and nothing says where that is: serve with \
+                 {way} URL"
+            )
+        })
     }
 
-    #[cfg(not(feature = "nats"))]
-    fn nats(
-        &self,
-        _service: &str,
-        _place: [&String; 3],
-    ) -> Result<Arc<dyn amends_transport::Channel>, String> {
-        Err("the service is reached over NATS, and this amends was built without the feature `nats`"
-            .to_owned())
+    /// Says what was made there, and what is too weak.
+    fn telling(&self, connect: Connect) -> amends_transport::Connect {
+        let name = self.name;
+        Box::new(move || {
+            let connecting = connect();
+            let told = async move {
+                let (channel, topology) = connecting.await?;
+                for created in &topology.created {
+                    tracing::info!("made at {name}: {created}");
+                }
+                for weak in &topology.weak {
+                    tracing::warn!("{name} promises less than a saga needs: {weak}");
+                }
+                Ok(channel)
+            };
+            told.boxed()
+        })
     }
 }
