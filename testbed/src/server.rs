@@ -151,11 +151,14 @@ impl Server {
         self.folder.path().join("log")
     }
 
+    /// The lines that tell what went wrong, which advice may follow, and the last ones.
     fn log_end(&self) -> String {
         let log = fs::read(self.log()).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+        let (before, last) = lines.split_at(lines.len().saturating_sub(LOG_LINES_SHOWN));
+        let errors = before.iter().filter(|line| line.to_lowercase().contains("error"));
+        errors.take(LOG_LINES_SHOWN).chain(last).copied().collect::<Vec<_>>().join("\n")
     }
 }
 

@@ -33,6 +33,8 @@ fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
+/// Its temporary tables are in its folder, too: a server that starts removes all that lie where it
+/// keeps its own, and in a shared place those of another that is just being set up.
 impl Kind for Mariadb {
     fn name(&self) -> &'static str {
         "mariadb"
@@ -46,7 +48,8 @@ impl Kind for Mariadb {
         std::fs::write(folder.join("first.sql"), FIRST_SQL)?;
         let program = Program::find("mariadb-install-db", &self.folders, PACKAGE)?
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .option("--datadir", data(folder));
+            .option("--datadir", data(folder))
+            .option("--tmpdir", folder);
         Ok(Some(program))
     }
 
@@ -54,6 +57,7 @@ impl Kind for Mariadb {
         Ok(Program::find("mariadbd", &self.folders, PACKAGE)?
             .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"])
             .option("--datadir", data(folder))
+            .option("--tmpdir", folder)
             .option("--socket", folder.join("socket"))
             .option("--pid-file", folder.join("server.pid"))
             .option("--init-file", folder.join("first.sql"))
