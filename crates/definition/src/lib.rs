@@ -22,7 +22,7 @@ pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
 pub use check::{Checked, check};
 pub use compile::{
     Alerts, BACKOFF_DEFAULT, Binding, Bindings, Compiled, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS,
-    DataSchema, Failures, Pattern, Places, Sla, StepExtras, TIMEOUT_DEFAULT, Transport,
+    DataSchema, Failures, Messaging, Pattern, Places, Sla, StepExtras, TIMEOUT_DEFAULT, Transport,
     UNDO_DEFAULT,
 };
 pub use duration::DURATION_DAYS_MAX;

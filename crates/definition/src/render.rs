@@ -278,7 +278,7 @@ mod tests {
           |               ^^^
           |
           = why: a mistyped key would be left out silently, and with it what it says
-          = fix: known here: saga, version, pattern, business_key, deadline, data, services, defaults, steps, alerts
+          = fix: known here: saga, version, pattern, business_key, deadline, data, services, messaging, defaults, steps, alerts
 
         error[A010]: unknown key `stepz`
          --> a.json:1:524

@@ -101,6 +101,11 @@ fn the_long_form_compiles_to_what_it_says() {
     assert_eq!(compiled.extras[1].redact, ["token"]);
     assert_eq!(compiled.extras[5].sla.warn, Some(Millis::mins(10)));
     assert_eq!(compiled.alerts.stuck_after, Some(Millis::mins(10)));
+    let messaging = compiled.messaging.as_ref().unwrap();
+    let (commands, replies) = ("orders.commands".to_owned(), "orders.replies".to_owned());
+    assert!(messaging.transport == Transport::Kafka { commands, replies });
+    assert_eq!(messaging.events.as_deref(), Some("orders.events"));
+    assert!(messaging.transitions);
     let schema = compiled.data_schema.as_ref().unwrap();
     assert_eq!(schema.violations(&json!({"order_id": "o"})), [""; 0]);
     let wrong = schema.violations(&json!({"order_id": 4242}));

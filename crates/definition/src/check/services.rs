@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Subject;
 use crate::compile::command;
 use crate::expression::{Part, Parts};
-use crate::file::{FenceWord, Field, PatternWord, ServiceFile};
+use crate::file::{FenceWord, Field, MessagingFile, PatternWord, ServiceFile};
 use crate::finding::Findings;
 use crate::rule::Rule;
 use crate::source::Span;
@@ -35,6 +35,9 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
                 findings.add(Rule::ChoreographySignal, signal, "this step waits for a signal");
             }
         }
+    }
+    if let Some(said) = &file.messaging {
+        messaging(said, subject, findings);
     }
     if file.said.find("services").is_none() {
         unlisted(subject, &used, findings);
@@ -122,6 +125,24 @@ fn unused_commands(service: &ServiceFile, used: &BTreeSet<String>, findings: &mu
     }
 }
 
+/// Each broker's section says what its transport needs.
+macro_rules! brokers {
+    ($file:expr, $findings:expr) => {
+        brokers!(kafka in $file, $findings; "commands", "replies");
+        brokers!(rabbitmq in $file, $findings; "commands", "replies");
+        brokers!(nats in $file, $findings; "stream", "commands", "replies");
+        brokers!(sqs in $file, $findings; "commands", "replies");
+    };
+    ($field:ident in $file:expr, $findings:expr; $($key:literal),*) => {
+        if let Some(broker) = &$file.$field {
+            $(
+                let missing = broker.value.said.find($key).is_none();
+                needed(missing, stringify!($field), $key, broker.key, $findings);
+            )*
+        }
+    };
+}
+
 const TRANSPORTS: [&str; 5] = ["http", "kafka", "rabbitmq", "nats", "sqs"];
 
 fn transports(
@@ -165,18 +186,37 @@ fn transports(
         }
         secret(http.value.secret.as_ref(), subject, findings);
     }
-    macro_rules! broker {
-        ($field:ident: $($key:literal),*) => {
-            if let Some(broker) = &service.$field {
-                $( needed(broker.value.said.find($key).is_none(), stringify!($field), $key, broker.key, findings); )*
-                secret(broker.value.secret.as_ref(), subject, findings);
-            }
-        };
+    brokers!(service, findings);
+    for said in [
+        service.kafka.as_ref().map(|f| &f.value.secret),
+        service.rabbitmq.as_ref().map(|f| &f.value.secret),
+        service.nats.as_ref().map(|f| &f.value.secret),
+        service.sqs.as_ref().map(|f| &f.value.secret),
+    ] {
+        secret(said.and_then(Option::as_ref), subject, findings);
     }
-    broker!(kafka: "commands", "replies");
-    broker!(rabbitmq: "commands", "replies");
-    broker!(nats: "stream", "commands", "replies");
-    broker!(sqs: "commands", "replies");
+}
+
+/// How the saga type itself is reached.
+fn messaging(messaging: &Field<MessagingFile>, subject: &Subject<'_>, findings: &mut Findings) {
+    let file = &messaging.value;
+    let said: Vec<_> = TRANSPORTS.iter().filter_map(|key| file.said.find(key)).collect();
+    match said[..] {
+        [] => {
+            let message = "`messaging` names no broker";
+            let fix = "add `kafka:`, `rabbitmq:`, `nats:` or `sqs:`, or remove it";
+            findings.add_with_fix(Rule::MissingTransportKey, messaging.key, message, fix);
+        }
+        [_] => {}
+        [_, ref others @ ..] => {
+            for span in others {
+                let message = "`messaging` names one broker";
+                findings.add(Rule::ManyTransports, *span, message);
+            }
+        }
+    }
+    brokers!(file, findings);
+    secret(file.secret.as_ref(), subject, findings);
 }
 
 fn needed(missing: bool, section: &str, key: &str, at: Span, findings: &mut Findings) {

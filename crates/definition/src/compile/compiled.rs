@@ -12,7 +12,7 @@ use super::layout::{Laid, fence_of};
 use super::pinned::{hash, pin};
 use crate::check::{Subject, env_name};
 use crate::expression::{Expressions, Program, RefusedWhen, Scope, Template};
-use crate::file::{Field, NotFoundWord, PatternWord, ServiceFile};
+use crate::file::{Field, MessagingFile, NotFoundWord, PatternWord, ServiceFile};
 use crate::source::Span;
 use crate::surroundings::{EnvVar, Surroundings};
 
@@ -39,6 +39,8 @@ pub struct Compiled {
     pub extras: Arc<[StepExtras]>,
     /// How services are reached. Not pinned.
     pub bindings: Arc<Bindings>,
+    /// How the saga type itself is reached by message, where it is. Not pinned.
+    pub messaging: Option<Arc<Messaging>>,
     /// When somebody is told. Not pinned.
     pub alerts: Alerts,
     /// Where its parts stand in the file.
@@ -150,6 +152,19 @@ pub struct Binding {
     pub transport: Option<Transport>,
     /// What tells its refusals from its results, where it says so.
     pub refused_when: Option<RefusedWhen>,
+    /// The environment variable that holds the signing secret; never the secret.
+    pub secret_env: Option<String>,
+}
+
+/// How a saga type is reached by message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Messaging {
+    /// Where starts, cancels and signals come in, and their answers go.
+    pub transport: Transport,
+    /// Where events are published: a topic, a queue, or what stands before their names.
+    pub events: Option<String>,
+    /// Whether every transition is an event.
+    pub transitions: bool,
     /// The environment variable that holds the signing secret; never the secret.
     pub secret_env: Option<String>,
 }
@@ -272,6 +287,7 @@ pub(crate) fn put_together(
         expressions: Arc::new(expressions),
         data_schema: data_schema.map(Arc::new),
         extras: subject.laid.iter().map(|laid| extras(laid.file)).collect(),
+        messaging: file.messaging.as_ref().and_then(|f| messaging(&f.value)).map(Arc::new),
         alerts: Alerts { stuck_after: stuck.and_then(|s| s.value.after.as_ref()).map(|f| f.value) },
         places: Arc::new(places(subject)),
     }
@@ -341,37 +357,57 @@ fn binding(
     }
 }
 
+/// What a broker's section says, as the transport of that name.
+macro_rules! transport_of {
+    ($section:ident: $transport:ident { $($key:ident),* }) => {
+        Transport::$transport {
+            $($key: $section.$key.as_ref().map_or_else(String::new, |f| f.value.clone())),*
+        }
+    };
+}
+
 fn transport<'f>(
     service: &'f ServiceFile,
     surroundings: &Surroundings<'_>,
 ) -> (Option<Transport>, Option<&'f Field<String>>) {
-    let text = |field: &Option<Field<String>>| {
-        field.as_ref().map_or_else(String::new, |f| f.value.clone())
-    };
     if let Some(http) = service.http.as_ref().map(|f| &f.value) {
         let url = http.url.as_ref().and_then(|url| fill_url(&url.value, surroundings));
         return (Some(Transport::Http { url }), http.secret.as_ref());
     }
     if let Some(kafka) = service.kafka.as_ref().map(|f| &f.value) {
-        let (commands, replies) = (text(&kafka.commands), text(&kafka.replies));
-        return (Some(Transport::Kafka { commands, replies }), kafka.secret.as_ref());
+        return (Some(transport_of!(kafka: Kafka { commands, replies })), kafka.secret.as_ref());
     }
     if let Some(rabbit) = service.rabbitmq.as_ref().map(|f| &f.value) {
-        let exchange = text(&rabbit.exchange);
-        let (commands, replies) = (text(&rabbit.commands), text(&rabbit.replies));
-        let transport = Transport::RabbitMq { exchange, commands, replies };
+        let transport = transport_of!(rabbit: RabbitMq { exchange, commands, replies });
         return (Some(transport), rabbit.secret.as_ref());
     }
     if let Some(nats) = service.nats.as_ref().map(|f| &f.value) {
-        let stream = text(&nats.stream);
-        let (commands, replies) = (text(&nats.commands), text(&nats.replies));
-        return (Some(Transport::Nats { stream, commands, replies }), nats.secret.as_ref());
+        let transport = transport_of!(nats: Nats { stream, commands, replies });
+        return (Some(transport), nats.secret.as_ref());
     }
     if let Some(sqs) = service.sqs.as_ref().map(|f| &f.value) {
-        let (commands, replies) = (text(&sqs.commands), text(&sqs.replies));
-        return (Some(Transport::Sqs { commands, replies }), sqs.secret.as_ref());
+        return (Some(transport_of!(sqs: Sqs { commands, replies })), sqs.secret.as_ref());
     }
     (None, None)
+}
+
+fn messaging(file: &MessagingFile) -> Option<Messaging> {
+    let (transport, events) = if let Some(kafka) = file.kafka.as_ref().map(|f| &f.value) {
+        (transport_of!(kafka: Kafka { commands, replies }), &kafka.events)
+    } else if let Some(rabbit) = file.rabbitmq.as_ref().map(|f| &f.value) {
+        (transport_of!(rabbit: RabbitMq { exchange, commands, replies }), &rabbit.events)
+    } else if let Some(nats) = file.nats.as_ref().map(|f| &f.value) {
+        (transport_of!(nats: Nats { stream, commands, replies }), &nats.events)
+    } else {
+        let sqs = &file.sqs.as_ref()?.value;
+        (transport_of!(sqs: Sqs { commands, replies }), &sqs.events)
+    };
+    Some(Messaging {
+        transport,
+        events: events.as_ref().map(|f| f.value.clone()),
+        transitions: file.transitions.as_ref().is_some_and(|f| f.value),
+        secret_env: file.secret.as_ref().and_then(|f| env_name(&f.value)).map(str::to_owned),
+    })
 }
 
 /// Puts environment values into the url; `None` when one is missing.

@@ -4,12 +4,14 @@
 //! is wrong. The JSON Schema and the canonical form come from the same types.
 
 mod decode;
+mod messaging;
 mod saga;
 mod service;
 mod step;
 mod word;
 
 pub(crate) use decode::{Canonical, Decode, Field, Named, OneOrMany, Template, wrong_shape};
+pub(crate) use messaging::MessagingFile;
 pub(crate) use saga::{BackoffFile, DefaultsFile, RetryFile, SagaFile};
 pub(crate) use service::ServiceFile;
 pub(crate) use step::{CompensationFile, ItemFile, OnDeadlineFile, StepFile};

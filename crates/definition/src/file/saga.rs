@@ -3,7 +3,7 @@
 use amends_core::Millis;
 
 use crate::file::decode::{DurationSchema, record};
-use crate::file::{ItemFile, JitterWord, Named, PatternWord, ServiceFile, Template};
+use crate::file::{ItemFile, JitterWord, MessagingFile, Named, PatternWord, ServiceFile, Template};
 
 record! {
     /// A saga definition for amends.
@@ -25,6 +25,8 @@ record! {
         data: DataFile,
         /// Who carries the commands out, and how they are reached. Not part of what is pinned.
         services: Named<ServiceFile>,
+        /// How the saga type itself is reached by message. Not part of what is pinned.
+        messaging: MessagingFile,
         /// What counts for every step that does not say otherwise.
         defaults: DefaultsFile,
         /// The steps, in order; `parallel` groups run side by side.
