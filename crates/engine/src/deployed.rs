@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock, RwLock};
 use amends_core::definition::Definition;
 use amends_core::saga::{Pinned, Saga, StepState, Terms};
 use amends_core::{Direction, RunRef, StepIx};
-use amends_definition::Compiled;
+use amends_definition::{Compiled, Messaging};
 use amends_store::CatalogError;
-use amends_transport::{Replies, Transport};
+use amends_transport::{Channel, Replies, Transport};
 use amends_wire::FailureCodes;
 use bytes::Bytes;
 
@@ -80,6 +80,12 @@ pub trait Binder: Send + Sync + 'static {
     /// The carrier for a service as a definition describes it; `None` where there is none, and the
     /// commands wait for one (attention `unbound_service`).
     fn bind(&self, service: &str, binding: &amends_definition::Binding) -> Option<Carrier>;
+
+    /// The service's end of the broker over which a saga type is reached by message; `None` where
+    /// there is none, and nothing is asked or published there.
+    fn messaging(&self, _messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        None
+    }
 }
 
 /// Today's bindings of a saga type, shared by all its versions.
@@ -237,6 +243,8 @@ struct SagaType {
     /// The version that new sagas get; none once its file is gone.
     current: Option<u32>,
     bound: Arc<Bound>,
+    /// How it is reached by message today.
+    messaging: Option<Arc<Messaging>>,
 }
 
 impl Registry {
@@ -272,6 +280,7 @@ impl Registry {
         let mut types = self.types_mut();
         let saga_type = types.entry(name).or_insert_with(SagaType::new);
         self.bind(&saga_type.bound, &compiled);
+        saga_type.messaging.clone_from(&compiled.messaging);
         let deployed = Deployed::new(compiled, version, hash, Arc::clone(&saga_type.bound));
         saga_type.versions.insert(version, Arc::new(deployed));
     }
@@ -329,6 +338,7 @@ impl Registry {
             let mut types = self.types_mut();
             let saga_type = types.entry(name).or_insert_with(SagaType::new);
             self.bind(&saga_type.bound, &compiled);
+            saga_type.messaging.clone_from(&compiled.messaging);
             saga_type.current = Some(version);
             let (hash, bound) = (compiled.hash, Arc::clone(&saga_type.bound));
             let deployed = Arc::new(Deployed::new(compiled, version, hash, bound));
@@ -336,6 +346,7 @@ impl Registry {
             deployed
         };
         shared.tell_all(|| Internal::Rebound);
+        shared.places.bring_up_to_date(shared).await;
         Ok(deployed)
     }
 
@@ -450,6 +461,23 @@ impl Registry {
         types.iter().filter_map(|(name, t)| Some((Arc::clone(name), t.current?))).collect()
     }
 
+    /// How saga types are reached by message, those whose file is gone included: their sagas go on.
+    pub fn messaging(&self) -> Vec<Arc<Messaging>> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        types.values().filter_map(|saga_type| saga_type.messaging.clone()).collect()
+    }
+
+    /// The same of one type.
+    pub fn messaging_of(&self, name: &str) -> Option<Arc<Messaging>> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        types.get(name)?.messaging.clone()
+    }
+
+    /// The service's end of the broker of such a place.
+    pub fn channel(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        self.binder.messaging(messaging)
+    }
+
     /// The services that have a lane, by its place.
     pub fn lane_names(&self) -> Vec<Arc<str>> {
         let lanes = self.lanes.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -463,7 +491,7 @@ impl Registry {
 
 impl SagaType {
     fn new() -> Self {
-        Self { versions: BTreeMap::new(), current: None, bound: Arc::default() }
+        Self { versions: BTreeMap::new(), current: None, bound: Arc::default(), messaging: None }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::checkpointer;
 use crate::clock::Clock;
 use crate::deployed::{Binder, Registry};
 use crate::handle::{Handle, Health};
+use crate::messaging::Places;
 use crate::metrics::Metrics;
 use crate::options::{CATALOG_BEHIND_BYTES_MAX, Options, TRANSITIONS_KEPT};
 use crate::outages::{self, Outages};
@@ -76,6 +77,8 @@ pub struct Shared {
     catalog: watch::Sender<Position>,
     catalog_broken: watch::Sender<Option<CatalogError>>,
     pub outages: Outages,
+    /// Where sagas are asked for by message and their events go.
+    pub places: Places,
 }
 
 impl Engine {
@@ -110,6 +113,7 @@ impl Engine {
             catalog,
             catalog_broken: watch::Sender::new(None),
             outages: Outages::default(),
+            places: Places::default(),
             store,
         });
         recovery::definitions(&shared).await?;
@@ -127,6 +131,7 @@ impl Engine {
         helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), helpers_stopped));
         shared.ready.send_replace(true);
         shared.registry.listen(replying::replies(&shared));
+        shared.places.bring_up_to_date(&shared).await;
         Ok(Self { handle: Handle { shared }, tasks, helpers, stop, stop_helpers })
     }
 
@@ -161,6 +166,7 @@ impl Engine {
     pub async fn stop(mut self) {
         let shared = Arc::clone(&self.handle.shared);
         shared.ready.send_replace(false);
+        shared.places.close().await;
         // The helpers first: the last checkpoint needs the shards. Not while the disk is full: a shard
         // that tries again and again answers nobody.
         if shared.journal_trouble().is_some() {

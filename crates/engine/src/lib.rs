@@ -13,6 +13,7 @@ mod engine;
 mod evaluation;
 mod handle;
 mod hidden;
+mod messaging;
 mod metrics;
 mod misfit;
 pub mod mutant;

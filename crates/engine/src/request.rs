@@ -97,6 +97,36 @@ pub enum StartError {
     Unavailable(#[from] Unavailable),
 }
 
+impl StartError {
+    /// Its code, the same over every way on which sagas are started.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownType { .. } => "unknown_saga_type",
+            Self::UnknownVersion { .. } => "unknown_version",
+            Self::Retired(_) => "retired",
+            Self::BadData(_) => "bad_data",
+            Self::TooLarge { .. } => "too_large",
+            Self::IdempotencyConflict { .. } => "idempotency_conflict",
+            Self::KeyInUse { .. } => "key_in_use",
+            Self::Unavailable(why) => why.code(),
+        }
+    }
+}
+
+impl Unavailable {
+    /// Its code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Overloaded { .. } => "overloaded",
+            Self::CatalogBehind { .. } => "catalog_behind",
+            Self::JournalFailed(_) => "journal_failed",
+            Self::CatalogFailed(_) => "catalog_failed",
+            Self::Unreadable(_) => "unreadable",
+            Self::Stopped => "stopping",
+        }
+    }
+}
+
 fn did_you_mean(known: &Option<Arc<str>>) -> String {
     known.as_ref().map(|known| format!("; did you mean {known:?}?")).unwrap_or_default()
 }
@@ -261,6 +291,20 @@ pub enum AskError {
     /// The engine takes no work.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl AskError {
+    /// Its code, the same over every way on which something is asked.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NoSuchSaga(_) => "no_such_saga",
+            Self::NoSuchStep(_) => "no_such_step",
+            Self::Moved { .. } => "moved",
+            Self::Refused(refusal) => crate::words::refusal_code(*refusal),
+            Self::DoesNotFit(_) => "verb_does_not_fit",
+            Self::Unavailable(why) => why.code(),
+        }
+    }
 }
 
 /// A reply that came by itself: by callback or message.

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use amends_core::saga::{State, Status};
-use amends_core::{SagaId, Time};
+use amends_core::saga::{Saga, State, Status};
+use amends_core::{RunRef, SagaId, Time};
 
+use crate::deployed::Deployed;
 use crate::words;
 
 /// One change of a saga or of one of its steps.
@@ -72,5 +73,56 @@ impl Transition {
             }
             Change::Paused(paused) => tracing::info!(%saga_id, saga_type, paused),
         }
+    }
+}
+
+/// What of a saga is watched, before something happened to it; nothing before its start.
+#[derive(Default)]
+pub struct Watched {
+    state: Option<State>,
+    statuses: Vec<(RunRef, Status)>,
+    attention: usize,
+    paused: bool,
+}
+
+impl Watched {
+    pub fn of(saga: &Saga) -> Self {
+        Self {
+            state: Some(saga.state),
+            statuses: saga.runs().map(|(at, run)| (at, run.status)).collect(),
+            attention: saga.attention.len(),
+            paused: saga.paused.is_some(),
+        }
+    }
+
+    /// What has changed since. A saga begins before its steps do, and turns or ends with what
+    /// happened to them.
+    pub fn changes(&self, deployed: &Deployed, saga: &Saga) -> Vec<Change> {
+        let changed = Change::Saga { from: self.state, to: saga.state };
+        let (first, last) = match self.state {
+            None => (Some(changed), None),
+            Some(state) => (None, (state != saga.state).then_some(changed)),
+        };
+        let mut changes: Vec<Change> = first.into_iter().collect();
+        for (at, run) in saga.runs() {
+            let from = self.status(at);
+            if from != run.status {
+                let step_name = deployed.run_name(saga, at);
+                changes.push(Change::Step { step_name, from, to: run.status });
+            }
+        }
+        if self.paused != saga.paused.is_some() {
+            changes.push(Change::Paused(saga.paused.is_some()));
+        }
+        if self.attention != saga.attention.len() {
+            changes.push(Change::Attention { from: self.attention, to: saga.attention.len() });
+        }
+        changes.extend(last);
+        changes
+    }
+
+    fn status(&self, at: RunRef) -> Status {
+        let known = self.statuses.iter().find(|(run, _)| *run == at);
+        known.map_or(Status::Pending, |(_, status)| *status)
     }
 }

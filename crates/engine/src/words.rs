@@ -29,6 +29,24 @@ pub fn refusal(refusal: &Refusal) -> &'static str {
     }
 }
 
+/// The same as a code.
+pub const fn refusal_code(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NoSuchStep => "no_such_step",
+        Refusal::NeverSent | Refusal::NoSuchAttempt | Refusal::NotOwed => "not_owed",
+        Refusal::TooLate => "too_late",
+        Refusal::Ended => "ended",
+        Refusal::AlreadyCompensating => "already_compensating",
+        Refusal::AlreadyPaused => "already_paused",
+        Refusal::NotPaused => "not_paused",
+        Refusal::UnknownSignal => "unknown_signal",
+        Refusal::SignalTaken => "signal_taken",
+        Refusal::VerbDoesNotFit => "verb_does_not_fit",
+        Refusal::AttemptInFlight => "attempt_in_flight",
+        Refusal::NotLater => "not_later",
+    }
+}
+
 /// The versions that there are of a type, after "there".
 pub fn versions(versions: &[u32]) -> String {
     match versions {

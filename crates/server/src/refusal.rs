@@ -172,6 +172,34 @@ mod tests {
         }
     }
 
+    /// Over a broker the engine itself says them.
+    #[test]
+    fn the_codes_are_those_of_every_other_way() {
+        let taken = StartError::KeyInUse { saga_id: SagaId(7) };
+        assert_eq!(Problem::from(taken.clone()).code(), taken.code());
+        let gone = StartError::Retired("Order".into());
+        assert_eq!(Problem::from(gone.clone()).code(), gone.code());
+        let none = AskError::NoSuchSaga(SagaId(7));
+        assert_eq!(Problem::from(none.clone()).code(), none.code());
+        for refusal in [
+            Refusal::NoSuchStep,
+            Refusal::NeverSent,
+            Refusal::TooLate,
+            Refusal::Ended,
+            Refusal::AlreadyCompensating,
+            Refusal::AlreadyPaused,
+            Refusal::NotPaused,
+            Refusal::UnknownSignal,
+            Refusal::SignalTaken,
+            Refusal::VerbDoesNotFit,
+            Refusal::AttemptInFlight,
+            Refusal::NotLater,
+        ] {
+            let refused = AskError::Refused(refusal);
+            assert_eq!(Problem::from(refused.clone()).code(), refused.code());
+        }
+    }
+
     #[test]
     fn a_conflict_names_the_other_saga() {
         let saga_id = SagaId(7);

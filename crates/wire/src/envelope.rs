@@ -173,7 +173,7 @@ fn in_structure(body: &Bytes) -> Option<(Vec<(String, String)>, Bytes)> {
 }
 
 /// The event source of a saga type: a URI reference.
-fn source(saga_type: &str) -> String {
+pub fn source(saga_type: &str) -> String {
     format!(
         "/sagas/{}",
         percent_encoded(saga_type, |b| b.is_ascii_alphanumeric() || b"-._~".contains(&b))

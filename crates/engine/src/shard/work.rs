@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use amends_core::event::Event;
-use amends_core::saga::{State, Status};
-use amends_core::{Input, Millis, Refusal, RunRef, SagaId, decide, effects, rules};
+use amends_core::{Input, Millis, Refusal, SagaId, decide, effects, rules};
 use amends_store::{ClaimKey, ClaimKind};
 
 use super::batch::Effect;
@@ -14,7 +13,7 @@ use super::live::Live;
 use super::{Desk, Shard};
 use crate::mutant::{self, Mutant, mutated};
 use crate::persist;
-use crate::transition::{Change, Transition};
+use crate::transition::{Transition, Watched};
 
 /// More rounds of evaluating and sending than a saga has steps mean that the machine asks for the
 /// same thing again and again; the saga is left alone rather than the shard held up.
@@ -54,7 +53,7 @@ impl Desk {
         live: &mut Live,
         moved: impl FnOnce(&mut Self, &mut Live, &mut Vec<Event>),
     ) {
-        let before = self.shared.watched().then(|| Watched::of(live));
+        let before = self.shared.watched().then(|| Watched::of(&live.saga));
         let first_seq = live.saga.seq + 1;
         let mut facts = Vec::new();
         moved(self, live, &mut facts);
@@ -155,7 +154,7 @@ impl Desk {
 
     fn publish_changes(&mut self, live: &Live, before: &Watched) {
         let saga = &live.saga;
-        let mut publish = |change| {
+        for change in before.changes(&live.deployed, saga) {
             self.pending.effect(Effect::Publish(Transition {
                 saga_id: saga.id,
                 saga_type: Arc::clone(&saga.pinned.saga_type),
@@ -163,53 +162,7 @@ impl Desk {
                 at: saga.updated_at,
                 change,
             }));
-        };
-        // A saga begins before its steps do, and turns or ends with what happened to them.
-        let changed = Change::Saga { from: before.state, to: saga.state };
-        let (first, last) = match before.state {
-            None => (Some(changed), None),
-            Some(state) => (None, (state != saga.state).then_some(changed)),
-        };
-        first.into_iter().for_each(&mut publish);
-        for (at, run) in saga.runs() {
-            let from = before.status(at);
-            if from != run.status {
-                let step_name = live.deployed.run_name(saga, at);
-                publish(Change::Step { step_name, from, to: run.status });
-            }
         }
-        if before.paused != saga.paused.is_some() {
-            publish(Change::Paused(saga.paused.is_some()));
-        }
-        if before.attention != saga.attention.len() {
-            publish(Change::Attention { from: before.attention, to: saga.attention.len() });
-        }
-        last.into_iter().for_each(publish);
-    }
-}
-
-/// What of a saga is watched, before a decision.
-#[derive(Default)]
-struct Watched {
-    state: Option<State>,
-    statuses: Vec<(RunRef, Status)>,
-    attention: usize,
-    paused: bool,
-}
-
-impl Watched {
-    fn of(live: &Live) -> Self {
-        Self {
-            state: Some(live.saga.state),
-            statuses: live.saga.runs().map(|(at, run)| (at, run.status)).collect(),
-            attention: live.saga.attention.len(),
-            paused: live.saga.paused.is_some(),
-        }
-    }
-
-    fn status(&self, at: RunRef) -> Status {
-        let known = self.statuses.iter().find(|(run, _)| *run == at);
-        known.map_or(Status::Pending, |(_, status)| *status)
     }
 }
 

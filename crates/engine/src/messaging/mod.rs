@@ -1,0 +1,145 @@
+//! Saga types that are reached by message: over the broker that a definition names under
+//! `messaging`, sagas are started, cancelled and signalled, and their events are published.
+//!
+//! A place is one broker with its queues, whichever types share it. It has a reader of requests
+//! and, where it says where events go, a publisher with a cursor of its own, so that a broker that
+//! is away holds up no other.
+
+mod events;
+mod publisher;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amends_definition::{Messaging, Transport};
+use amends_transport::{CONFIRMED_WITHIN, Channel};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::engine::Shared;
+
+/// After a broker could not be used: what is wrong with it does not go at once.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The places that are open.
+#[derive(Default)]
+pub struct Places(Mutex<BTreeMap<String, Open>>);
+
+struct Open {
+    channel: Arc<dyn Channel>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Places {
+    /// Opens the places that definitions name and closes those that none names any more.
+    pub async fn bring_up_to_date(&self, shared: &Arc<Shared>) {
+        let wanted = wanted(shared);
+        let mut gone = Vec::new();
+        {
+            let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let names: Vec<_> = open.keys().filter(|n| !wanted.contains_key(*n)).cloned().collect();
+            gone.extend(names.iter().filter_map(|name| open.remove(name)));
+            for (name, messaging) in &wanted {
+                if open.contains_key(name) {
+                    continue;
+                }
+                // Whoever binds has said why where it cannot, and the next deployment asks again.
+                let Some(channel) = shared.registry.channel(messaging) else { continue };
+                open.insert(name.clone(), Open::new(shared, name, messaging, channel));
+            }
+        }
+        for place in gone {
+            place.close().await;
+        }
+        if let Err(error) = forget_others(shared, &wanted).await {
+            tracing::warn!(%error, "the cursors of publishers could not be looked at");
+        }
+    }
+
+    /// Takes no request more and publishes nothing more; what is under way ends.
+    pub async fn close(&self) {
+        let open = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        futures_util::future::join_all(open.into_values().map(Open::close)).await;
+    }
+}
+
+impl Open {
+    fn new(
+        shared: &Arc<Shared>,
+        name: &str,
+        messaging: &Arc<Messaging>,
+        channel: Arc<dyn Channel>,
+    ) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(requests::serve(Arc::clone(shared), Arc::clone(&channel), stopped.clone()));
+        if messaging.events.is_some() {
+            let publisher =
+                publisher::Publisher::new(shared, name, messaging, Arc::clone(&channel));
+            tasks.spawn(publisher.run(stopped));
+        }
+        Self { channel, stop, tasks }
+    }
+
+    async fn close(mut self) {
+        self.stop.send_replace(true);
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        // What does not end by then is brought or published again after the next start.
+        let _ = timeout(CONFIRMED_WITHIN, ended).await;
+        self.tasks.abort_all();
+        let _ = timeout(CONFIRMED_WITHIN, self.channel.close()).await;
+    }
+}
+
+/// By the place's name, which is that of its publisher's cursor.
+fn wanted(shared: &Shared) -> BTreeMap<String, Arc<Messaging>> {
+    let all = shared.registry.messaging();
+    all.into_iter().map(|messaging| (name(&messaging), messaging)).collect()
+}
+
+/// The prefix of our cursors' names.
+const CURSOR: &str = "messaging ";
+
+/// The place, in words that stay the same from start to start.
+fn name(messaging: &Messaging) -> String {
+    let parts: [&str; 5] = match &messaging.transport {
+        Transport::Http { .. } => ["http", "", "", "", ""],
+        Transport::Kafka { commands, replies } => ["kafka", "", commands, replies, ""],
+        Transport::RabbitMq { exchange, commands, replies } => {
+            ["rabbitmq", exchange, commands, replies, ""]
+        }
+        Transport::Nats { stream, commands, replies } => ["nats", stream, commands, replies, ""],
+        Transport::Sqs { commands, replies } => ["sqs", "", commands, replies, ""],
+    };
+    let events = messaging.events.as_deref().unwrap_or_default();
+    format!("{CURSOR}{}{events}", parts.join(" "))
+}
+
+/// A publisher that is not wanted any more would hold the journal for ever. What it had not
+/// published stays unpublished: whoever removed the place from its definitions said so.
+async fn forget_others(
+    shared: &Shared,
+    wanted: &BTreeMap<String, Arc<Messaging>>,
+) -> Result<(), amends_store::JournalError> {
+    let journal = &shared.store.journal;
+    for cursor in journal.cursors().await? {
+        let publishes = |messaging: &Arc<Messaging>| messaging.events.is_some();
+        if cursor.name.starts_with(CURSOR) && !wanted.get(&cursor.name).is_some_and(publishes) {
+            tracing::warn!(place = cursor.name, "no definition publishes there any more");
+            journal.forget(&cursor.name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// How long to wait before the next of so many tries.
+fn pause(tries: u32) -> Duration {
+    PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(PAUSE_MAX)
+}

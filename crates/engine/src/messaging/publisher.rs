@@ -1,0 +1,275 @@
+//! A publisher: reads the journal from its cursor, and publishes what its facts say, in order per
+//! saga. Its cursor moves when a broker has confirmed all that is before it, so a restart publishes
+//! nothing again that lies before, and everything that lies after it (S23).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amends_core::saga::Saga;
+use amends_core::{Event, SagaId};
+use amends_definition::Messaging;
+use amends_store::{Entry, JournalError, Position, Record};
+use amends_transport::{CONFIRMED_WITHIN, Channel, Message};
+use futures_util::{StreamExt, stream};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::events::{Published, event};
+use super::pause;
+use crate::engine::Shared;
+use crate::handle::Handle;
+use crate::persist;
+use crate::request::Unavailable;
+use crate::transition::Watched;
+
+/// How often the journal is looked at when it holds nothing new: what is published is a little
+/// later than what happened anyway.
+const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
+
+/// How many sagas' events are published at once: enough to hide the way to a broker and back.
+const AT_ONCE: usize = 64;
+
+/// How many sagas are kept as they are at the cursor. One that is not is read back when something
+/// happens to it.
+const KEPT_MAX: usize = 20_000;
+
+/// See the module.
+pub struct Publisher {
+    handle: Handle,
+    name: String,
+    place: Messaging,
+    channel: Arc<dyn Channel>,
+    /// Sagas as they are where the publisher has come to; none of a type that is published elsewhere.
+    sagas: HashMap<SagaId, Option<Saga>>,
+}
+
+impl Publisher {
+    /// Publishes to a place, whose name is that of its cursor.
+    pub fn new(
+        shared: &Arc<Shared>,
+        name: &str,
+        messaging: &Messaging,
+        channel: Arc<dyn Channel>,
+    ) -> Self {
+        Self {
+            handle: Handle { shared: Arc::clone(shared) },
+            name: name.to_owned(),
+            place: messaging.clone(),
+            channel,
+            sagas: HashMap::new(),
+        }
+    }
+
+    /// Until told to stop.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut failures = 0;
+        let mut at = None;
+        loop {
+            let next = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                next = self.step(at) => next,
+            };
+            let wait = match next {
+                Ok((from, to)) => {
+                    failures = 0;
+                    at = Some(to);
+                    if from == to { LOOKED_AT_EVERY } else { Duration::ZERO }
+                }
+                Err(JournalError::Closed) => return,
+                Err(error) => {
+                    tracing::error!(place = self.name, "events wait, the journal says: {error}");
+                    failures += 1;
+                    at = None;
+                    self.sagas.clear();
+                    pause(failures)
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Publishes what the next records say. From where to where it came.
+    async fn step(&mut self, at: Option<Position>) -> Result<(Position, Position), JournalError> {
+        let shared = Arc::clone(&self.handle.shared);
+        let journal = &shared.store.journal;
+        let at = match at {
+            Some(at) => at,
+            None => journal.cursor(&self.name).await?,
+        };
+        if journal.size().last <= at {
+            return Ok((at, at));
+        }
+        let records = journal.replay(at).await?;
+        let Some(last) = records.last().map(|record| record.position) else { return Ok((at, at)) };
+        let messages = self
+            .messages(records)
+            .await
+            .map_err(|why| JournalError::Busy { what: why.to_string() })?;
+        self.publish(messages).await;
+        journal.advance(&self.name, last).await?;
+        Ok((at, last))
+    }
+
+    /// What records say, by saga.
+    async fn messages(&mut self, records: Vec<Record>) -> Result<Vec<Vec<Message>>, Unavailable> {
+        let mut by_saga: HashMap<SagaId, Vec<Message>> = HashMap::new();
+        let entries = records.into_iter().flat_map(|record| record.batches);
+        for entry in entries.flat_map(|batch| batch.entries) {
+            let saga = SagaId(entry.saga);
+            let mut said = Vec::new();
+            self.read(&entry, &mut said).await?;
+            if !said.is_empty() {
+                by_saga.entry(saga).or_default().extend(said);
+            }
+        }
+        Ok(by_saga.into_values().collect())
+    }
+
+    async fn read(&mut self, entry: &Entry, said: &mut Vec<Message>) -> Result<(), Unavailable> {
+        let id = SagaId(entry.saga);
+        let first = entry.events.first_seq;
+        let Some(mut saga) = self.before(id, first).await? else {
+            // Another's, or it has just begun.
+            if first == 1 {
+                self.begin(entry, said);
+            }
+            return Ok(());
+        };
+        let events = persist::decode(&entry.events.bytes);
+        if self.follow(&mut saga, events, said) {
+            self.keep(id, Some(saga));
+        } else {
+            self.keep(id, None);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, entry: &Entry, said: &mut Vec<Message>) {
+        let mut events = persist::decode(&entry.events.bytes);
+        let Some(Ok((at, Event::Started(started)))) = events.next() else { return };
+        let mut saga = Saga::started(&started, at);
+        let id = saga.id;
+        let Some(published) = self.published(&saga) else { return self.keep(id, None) };
+        if let Some(deployed) = self.deployed(&saga) {
+            said.extend(event(&deployed, &Watched::default(), &saga, published));
+        }
+        let kept = self.follow(&mut saga, events, said).then_some(saga);
+        self.keep(id, kept);
+    }
+
+    /// Takes in what follows. False when it cannot be read: its events end there.
+    fn follow(
+        &self,
+        saga: &mut Saga,
+        events: impl Iterator<Item = Result<(amends_core::Time, Event), persist::DecodeError>>,
+        said: &mut Vec<Message>,
+    ) -> bool {
+        let (Some(published), Some(deployed)) = (self.published(saga), self.deployed(saga)) else {
+            return false;
+        };
+        for next in events {
+            let before = Watched::of(saga);
+            let applied = next
+                .map_err(|error| error.to_string())
+                .and_then(|(at, fact)| saga.apply(at, &fact).map_err(|error| error.to_string()));
+            if let Err(why) = applied {
+                let saga_id = saga.id;
+                tracing::error!(%saga_id, why, "a saga cannot be read; its events are not published");
+                return false;
+            }
+            said.extend(event(&deployed, &before, saga, published));
+        }
+        true
+    }
+
+    /// A saga as it is before that event; none of a type that is not published here, and none before
+    /// its first.
+    async fn before(&mut self, id: SagaId, seq: u64) -> Result<Option<Saga>, Unavailable> {
+        match self.sagas.remove(&id) {
+            Some(None) => {
+                self.sagas.insert(id, None);
+                return Ok(None);
+            }
+            Some(Some(saga)) if saga.seq + 1 == seq => return Ok(Some(saga)),
+            _ if seq == 1 => return Ok(None),
+            _ => {}
+        }
+        let Some(history) = self.handle.history(id).await? else { return Ok(None) };
+        let mut facts = history.into_iter().take_while(|item| item.seq < seq);
+        let Some(first) = facts.next() else { return Ok(None) };
+        let Event::Started(started) = &first.event else { return Ok(None) };
+        let mut saga = Saga::started(started, first.at);
+        if self.published(&saga).is_none() {
+            self.keep(id, None);
+            return Ok(None);
+        }
+        for fact in facts {
+            if let Err(error) = saga.apply(fact.at, &fact.event) {
+                tracing::error!(saga_id = %id, %error, "a saga cannot be read");
+                return Ok(None);
+            }
+        }
+        Ok(Some(saga))
+    }
+
+    fn keep(&mut self, id: SagaId, saga: Option<Saga>) {
+        // Little happens to one that has ended.
+        if saga.as_ref().is_some_and(|saga| saga.state.ended()) {
+            return;
+        }
+        if self.sagas.len() >= KEPT_MAX {
+            self.sagas.clear();
+        }
+        self.sagas.insert(id, saga);
+    }
+
+    /// Which events of a saga go to this place.
+    fn published(&self, saga: &Saga) -> Option<Published> {
+        let messaging = self.handle.shared.registry.messaging_of(&saga.pinned.saga_type)?;
+        let here =
+            messaging.transport == self.place.transport && messaging.events == self.place.events;
+        here.then_some(match messaging.transitions {
+            true => Published::Transitions,
+            false => Published::Ends,
+        })
+    }
+
+    fn deployed(&self, saga: &Saga) -> Option<Arc<crate::deployed::Deployed>> {
+        self.handle.shared.registry.version(&saga.pinned.saga_type, saga.pinned.version)
+    }
+
+    /// Publishes each saga's in their order, and returns when all are confirmed. A broker that is
+    /// away is waited for: the journal keeps what it has not got.
+    async fn publish(&self, messages: Vec<Vec<Message>>) {
+        let publishing =
+            stream::iter(messages).for_each_concurrent(AT_ONCE, |of_saga| async move {
+                for message in of_saga {
+                    self.publish_one(&message).await;
+                }
+            });
+        publishing.await;
+    }
+
+    async fn publish_one(&self, message: &Message) {
+        let mut tries = 0;
+        loop {
+            let why = match timeout(CONFIRMED_WITHIN, self.channel.publish(message)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("nothing in {} s", CONFIRMED_WITHIN.as_secs()),
+            };
+            tries += 1;
+            if tries == 1 || pause(tries) == super::PAUSE_MAX {
+                let place = &*self.name;
+                tracing::warn!(place, event = message.id, "an event waits, the broker says: {why}");
+            }
+            sleep(pause(tries)).await;
+        }
+    }
+}

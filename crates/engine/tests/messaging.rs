@@ -1,0 +1,342 @@
+//! A saga type that is reached by message: what is asked is done once and answered, what happened
+//! is published once it is durable, and a restart neither loses nor repeats what was confirmed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amends_core::SagaId;
+use amends_core::saga::State;
+use amends_definition::{Messaging, Surroundings, check};
+use amends_engine::{Binder, Carrier, Deployment, Engine, Options, Start};
+use amends_store::memory::Disk;
+use amends_transport::{
+    Answer, Channel, CommandView, Fail, InMemory, InProcess, Kind, Message, Received, Transport,
+};
+use amends_wire::Headers;
+use serde_json::{Value, json};
+
+const DEFINITION: &str = r#"
+saga: Order
+business_key: "${ data.order_id }"
+steps:
+  - { name: approve, signal: approval, deadline: 1d, on_deadline: refuse }
+  - { name: reserve, action: Stock.Take, compensation: Stock.GiveBack }
+services:
+  Stock: { fence: barrier, http: { url: "http://127.0.0.1:1" } }
+messaging:
+  nats: { stream: ORDERS, commands: orders.commands, replies: orders.replies, events: orders.events }
+"#;
+
+struct World {
+    disk: Disk,
+    broker: InMemory,
+    /// At the other end of the broker: asks, and hears the answers.
+    client: Arc<dyn Channel>,
+    stock: Arc<InProcess>,
+}
+
+struct Bound(InMemory, Arc<InProcess>);
+
+impl Binder for Bound {
+    fn bind(&self, _: &str, _: &amends_definition::Binding) -> Option<Carrier> {
+        let transport = Arc::clone(&self.1) as Arc<dyn Transport>;
+        Some(Carrier { transport, answers_by_message: false })
+    }
+
+    fn messaging(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        assert_eq!(messaging.events.as_deref(), Some("orders.events"));
+        Some(self.0.service())
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let broker = InMemory::new();
+        let done = |_: CommandView| async { Ok::<_, Fail>(Answer::Done(None)) };
+        let undone = |_: CommandView| async { Ok::<_, Fail>(Answer::Undone) };
+        let stock = InProcess::new(tokio::runtime::Handle::current())
+            .handle("Stock.Take", done)
+            .handle("Stock.GiveBack", undone);
+        let client = broker.engine();
+        Self { disk: Disk::new(), broker, client, stock: Arc::new(stock) }
+    }
+
+    async fn engine(&self, definition: &str) -> Engine {
+        let binder = Arc::new(Bound(self.broker.clone(), Arc::clone(&self.stock)));
+        let engine = Engine::start(Options::default(), self.disk.open(), binder).await.unwrap();
+        let checked = check(definition.as_bytes(), "order.yaml", &Surroundings::none());
+        let compiled = checked.compiled.unwrap_or_else(|| panic!("{:?}", checked.findings));
+        engine.handle().deploy(vec![Deployment { compiled }]).await.unwrap();
+        engine
+    }
+
+    /// Asks, as whoever is at the other end would.
+    async fn ask(&self, id: &str, name: &str, body: Value) {
+        let attributes = [("specversion", "1.0"), ("id", id), ("source", "/shop"), ("type", name)];
+        let message = Message {
+            id: id.to_owned(),
+            saga_id: String::new(),
+            kind: Kind::Command,
+            name: name.to_owned(),
+            attributes: attributes.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
+            body: body.to_string().into(),
+        };
+        self.client.publish(&message).await.unwrap();
+    }
+
+    /// The next answer, with the id of the request that it names as its cause.
+    async fn answer(&self) -> (String, Value) {
+        let answered = tokio::time::timeout(Duration::from_secs(60), self.client.receive());
+        let received: Received = answered.await.expect("it is answered").unwrap();
+        self.client.acknowledge(received.tag).await.unwrap();
+        let cause = received.value("ce-causationid").unwrap_or_default().to_owned();
+        (cause, serde_json::from_slice(&received.body).unwrap())
+    }
+
+    /// Starts one and hears which.
+    async fn start(&self, id: &str, order_id: &str) -> String {
+        self.ask(id, "Order.Start", json!({ "order_id": order_id })).await;
+        let (cause, answer) = self.answer().await;
+        assert_eq!((&*cause, &answer["type"]), (id, &json!("SagaRequestAccepted")), "{answer}");
+        answer["saga_id"].as_str().expect("it names its saga").to_owned()
+    }
+
+    async fn events(&self, how_many: usize) -> Vec<Value> {
+        for _ in 0..6_000 {
+            if self.broker.events().len() >= how_many {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let events = self.broker.events();
+        let read = |event: &Message| -> Value {
+            let body: Value = serde_json::from_slice(&event.body).unwrap();
+            assert_eq!(event.id, format!("{}/{}", body["saga_id"].as_str().unwrap(), body["seq"]));
+            assert_eq!(body["type"], event.name);
+            body
+        };
+        events.iter().map(read).collect()
+    }
+}
+
+fn id(text: &str) -> SagaId {
+    SagaId(text.parse::<uuid::Uuid>().unwrap().as_u128())
+}
+
+async fn end(engine: &Engine, saga: &str) -> State {
+    let ended = engine.handle().wait(id(saga), Duration::from_secs(60)).await.unwrap();
+    ended.expect("it was started").saga.state
+}
+
+/// The event is told of once, whatever is asked twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_twice_is_done_once_and_answered_alike() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let saga = world.start("start-1", "o-1").await;
+    assert_eq!(world.start("start-1", "o-1").await, saga);
+    let signal = json!({ "business_key": "o-1", "signal": "approval", "value": { "ok": true } });
+    for _ in 0..2 {
+        world.ask("signal-1", "Order.Signal", signal.clone()).await;
+        let (_, answer) = world.answer().await;
+        // The second may come when the saga has ended, and its key is free.
+        let free = answer["error"]["code"] == "no_such_saga";
+        assert!(answer["type"] == "SagaRequestAccepted" || free, "{answer}");
+        assert_eq!(end(&engine, &saga).await, State::Completed);
+    }
+    let by_id = json!({ "saga_id": saga, "signal": "approval", "value": { "ok": true } });
+    world.ask("signal-1", "Order.Signal", by_id).await;
+    let (_, answer) = world.answer().await;
+    assert_eq!(answer["type"], "SagaRequestAccepted", "{answer}");
+    let events = world.events(1).await;
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event["type"], "OrderCompleted");
+    assert_eq!((&event["business_key"], &event["clean"]), (&json!("o-1"), &json!(true)));
+    assert_eq!(world.broker.dead_letters(), []);
+    engine.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_by_message_turns_the_saga_and_its_event_says_why() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let saga = world.start("start-1", "o-1").await;
+    for request in ["cancel-1", "cancel-1", "cancel-2"] {
+        let body = json!({ "saga_id": saga, "reason": "changed her mind" });
+        world.ask(request, "Order.Cancel", body).await;
+        let (cause, answer) = world.answer().await;
+        let expected = match request {
+            "cancel-1" => json!({ "type": "SagaRequestAccepted", "code": null }),
+            _ => json!({ "type": "SagaRequestRefused", "code": "ended" }),
+        };
+        let said = json!({ "type": answer["type"], "code": answer["error"]["code"] });
+        assert_eq!((cause.as_str(), said), (request, expected), "{answer}");
+        assert_eq!(end(&engine, &saga).await, State::Failed);
+    }
+    let events = world.events(1).await;
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event["type"], "OrderFailed");
+    let error = json!({ "code": "cancelled", "message": "changed her mind" });
+    assert_eq!(event["error"], error);
+    engine.stop().await;
+}
+
+/// What can be read is answered, what cannot goes where people look, and the next is taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_answered_and_what_is_no_request_is_put_aside() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let saga = world.start("start-1", "o-1").await;
+    let nobody = "00000000-0000-4000-8000-000000000000";
+    for (request, name, body, code) in [
+        ("start-1", "Order.Start", json!({ "order_id": "o-9" }), "idempotency_conflict"),
+        ("start-2", "Order.Start", json!({ "order_id": "o-1" }), "key_in_use"),
+        ("start-3", "order.Start", json!({ "order_id": "o-3" }), "unknown_saga_type"),
+        ("start-4", "Order.Start", json!([]), "bad_data"),
+        ("cancel-1", "Order.Cancel", json!({ "saga_id": nobody }), "no_such_saga"),
+        ("cancel-2", "Order.Cancel", json!({ "business_key": "o-7" }), "no_such_saga"),
+        ("signal-1", "Order.Signal", json!({ "saga_id": saga, "signal": "x" }), "unknown_signal"),
+    ] {
+        world.ask(request, name, body).await;
+        let (cause, answer) = world.answer().await;
+        let said = (&*cause, answer["error"]["code"].as_str());
+        assert_eq!(said, (request, Some(code)), "{answer}");
+    }
+    world.broker.put(Kind::Command, "{}".into(), Vec::new());
+    for (name, body) in [
+        ("Order.Cancel", json!({})),
+        ("Order.Cancel", json!({ "saga_id": "o-1" })),
+        ("Order.Cancel", json!("o-1")),
+        ("Order.Signal", json!({ "saga_id": saga })),
+        ("Order.Pause", json!({ "saga_id": saga })),
+        ("Order", json!({})),
+    ] {
+        world.ask("other", name, body).await;
+    }
+    while world.broker.dead_letters().len() < 7 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for (body, why) in world.broker.dead_letters() {
+        assert!(why.starts_with("NO_REQUEST: "), "{body:?}: {why}");
+    }
+    assert_eq!(world.events(0).await, [""; 0], "nothing has ended");
+    engine.stop().await;
+}
+
+/// The cursor is a fact: what was confirmed is not published again, what was not is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_publishes_what_was_not_confirmed_and_nothing_else() {
+    let world = World::new();
+    let before = world.engine(DEFINITION).await;
+    let first = world.start("start-1", "o-1").await;
+    let second = world.start("start-2", "o-2").await;
+    let cancel = |saga: &str| json!({ "saga_id": saga });
+    world.ask("cancel-1", "Order.Cancel", cancel(&first)).await;
+    world.answer().await;
+    assert_eq!(world.events(1).await.len(), 1);
+    world.broker.set_away(true);
+    let by_hand = amends_engine::Ask::Verb {
+        verb: amends_engine::SagaVerb::Cancel,
+        by: "a person".into(),
+        reason: "tired".into(),
+    };
+    before.handle().ask(id(&second), by_hand, None).await.unwrap();
+    assert_eq!(end(&before, &second).await, State::Failed);
+    before.stop().await;
+    world.broker.set_away(false);
+    let after = world.engine(DEFINITION).await;
+    let events = world.events(2).await;
+    let sagas: Vec<_> = events.iter().map(|event| event["saga_id"].as_str().unwrap()).collect();
+    assert_eq!(sagas, [&first, &second], "once each");
+    // Past the moment at which the cursor has moved.
+    let last = after.handle().position();
+    while !published(&world, last).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    after.stop().await;
+    let again = world.engine(DEFINITION).await;
+    let third = world.start("start-3", "o-3").await;
+    world.ask("cancel-3", "Order.Cancel", cancel(&third)).await;
+    let events = world.events(3).await;
+    let sagas: Vec<_> = events.iter().map(|event| event["saga_id"].as_str().unwrap()).collect();
+    assert_eq!(sagas, [first, second, third]);
+    again.stop().await;
+}
+
+/// Has every publisher come so far?
+async fn published(world: &World, at: amends_store::Position) -> bool {
+    let cursors = world.disk.open().journal.cursors().await.unwrap();
+    !cursors.is_empty() && cursors.iter().all(|cursor| cursor.position >= at)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_transition_is_an_event_where_that_is_asked_for() {
+    let world = World::new();
+    let engine = world.engine(&format!("{DEFINITION}  transitions: true\n")).await;
+    let saga = world.start("start-1", "o-1").await;
+    let signal = json!({ "saga_id": saga, "signal": "approval", "value": {} });
+    world.ask("signal-1", "Order.Signal", signal).await;
+    assert_eq!(end(&engine, &saga).await, State::Completed);
+    let mut told = Vec::new();
+    while told.last() != Some(&"state: pending → completed".to_owned()) {
+        let events = world.events(told.len() + 1).await;
+        let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+        assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+        told = events
+            .iter()
+            .flat_map(|event| event["changes"].as_array().unwrap())
+            .map(line)
+            .collect();
+    }
+    assert_eq!(
+        told,
+        [
+            "state: - → started",
+            "approve: pending → completed",
+            "state: started → pending",
+            "reserve: pending → executing",
+            "reserve: executing → completed",
+            "state: pending → completed",
+        ]
+    );
+    engine.stop().await;
+}
+
+fn line(change: &Value) -> String {
+    let text = |name: &str| change[name].as_str().unwrap_or("-").to_owned();
+    let what = if change["change"] == "step" { text("step") } else { text("change") };
+    format!("{what}: {} → {}", text("from"), text("to"))
+}
+
+/// It would hold the journal for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_no_definition_names_any_more_is_forgotten() {
+    let world = World::new();
+    let before = world.engine(DEFINITION).await;
+    world.start("start-1", "o-1").await;
+    before.stop().await;
+    assert_eq!(world.disk.open().journal.cursors().await.unwrap().len(), 1);
+    let without = DEFINITION.split("messaging:").next().unwrap();
+    let after = world.engine(without).await;
+    after.stop().await;
+    assert_eq!(world.disk.open().journal.cursors().await.unwrap(), []);
+}
+
+/// A start over another way is told of, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_saga_that_was_not_asked_for_by_message_is_an_event() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let start = Start {
+        saga_type: "Order".into(),
+        version: None,
+        data: r#"{"order_id": "o-1"}"#.into(),
+        idempotency_key: None,
+        wait: None,
+    };
+    let saga = engine.handle().start(start).await.unwrap().snapshot.saga.id;
+    world.ask("cancel-1", "Order.Cancel", json!({ "saga_id": saga.to_string() })).await;
+    let events = world.events(1).await;
+    assert_eq!(events[0]["saga_id"], saga.to_string());
+    engine.stop().await;
+}
