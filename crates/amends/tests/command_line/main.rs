@@ -5,6 +5,7 @@ mod access;
 mod endings;
 mod errors;
 mod forms;
+mod messaging;
 mod nats;
 mod order;
 mod secrets;

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Binding, RefusedWhen, Transport as Described};
+use amends_definition::{Binding, Messaging, RefusedWhen, Transport as Described};
 use amends_engine::{Binder, Carrier};
 use amends_server::Secrets;
-use amends_transport::{Closing, Outgoing, Replies, Transport};
+use amends_transport::{Channel, Closing, Outgoing, Replies, Transport};
 use amends_transport_http::{HttpService, HttpTransport, Options};
 use amends_wire::signature::Secret;
 
@@ -85,6 +85,16 @@ impl Binder for Services {
         let transport = Arc::new(Named { name, http: Arc::clone(&self.http) });
         Some(Carrier { transport, answers_by_message: false })
     }
+
+    fn messaging(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        let secret = secret_in(messaging.secret_env.as_deref(), "`messaging`");
+        let bound = secret
+            .and_then(|secret| self.brokers.messaging(messaging, secret.into_iter().collect()));
+        let unbound = |why: &String| {
+            tracing::warn!("{why}; nothing is asked for or published by message");
+        };
+        bound.inspect_err(unbound).ok()
+    }
 }
 
 /// A service as a definition describes it, at this address.
@@ -111,9 +121,13 @@ impl Secrets for Services {
 
 /// The secret that the binding names; never sending unsigned what should be signed.
 fn secret(service: &str, binding: &Binding) -> Result<Option<Secret>, String> {
-    let Some(name) = &binding.secret_env else { return Ok(None) };
+    secret_in(binding.secret_env.as_deref(), service)
+}
+
+fn secret_in(name: Option<&str>, whose: &str) -> Result<Option<Secret>, String> {
+    let Some(name) = name else { return Ok(None) };
     let text = std::env::var(name)
-        .map_err(|_| format!("the secret of {service} is not in the environment ({name})"))?;
+        .map_err(|_| format!("the secret of {whose} is not in the environment ({name})"))?;
     Secret::new(&text).map(Some).map_err(|error| format!("{name}: {error}"))
 }
 

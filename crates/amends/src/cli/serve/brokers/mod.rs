@@ -1,5 +1,5 @@
-//! The brokers that services are reached by: where they are, and a transport for each service
-//! that is described as being behind one.
+//! The brokers: where they are, a transport for each service that is described as being behind one,
+//! and the end at which a saga type itself is reached.
 
 #![cfg_attr(
     not(feature = "nats"),
@@ -12,8 +12,8 @@ mod nats;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Binding, Transport as Described};
-use amends_transport::{ByMessage, Channel, Later, Signing, Topology, Transport as _};
+use amends_definition::{Binding, Messaging, Transport as Described};
+use amends_transport::{ByMessage, Channel, End, Later, Signing, Topology, Transport as _};
 use amends_wire::signature::Secret;
 use clap::Args;
 use futures_util::FutureExt;
@@ -46,7 +46,17 @@ struct Broker {
     option: &'static str,
 }
 
-/// Connects the engine's end once, and says what was found there.
+/// What of a place is connected.
+#[derive(Clone, Copy)]
+struct Connecting<'a> {
+    end: End,
+    /// Where its events go.
+    events: Option<&'a str>,
+    /// Make what is missing.
+    create: bool,
+}
+
+/// Connects once, and says what was found there.
 type Connect =
     Box<dyn Fn() -> BoxFuture<'static, Result<(Arc<dyn Channel>, Topology), String>> + Send>;
 
@@ -84,27 +94,53 @@ impl Brokers {
         futures_util::future::join_all(closing).await;
     }
 
+    /// The end at which a saga type is asked for, and from which its events go.
+    pub fn messaging(
+        &self,
+        messaging: &Messaging,
+        secrets: Vec<Secret>,
+    ) -> Result<Arc<dyn Channel>, String> {
+        let events = messaging.events.as_deref();
+        let channel =
+            self.later("requests and events", &messaging.transport, End::Service, events)?;
+        Ok(Signing::over(channel, secrets))
+    }
+
     fn channel(&self, service: &str, binding: &Binding) -> Result<Arc<dyn Channel>, String> {
         let Some(described) = &binding.transport else {
             return Err("the definition does not say how the service is reached".to_owned());
         };
-        let (broker, connect) = self.connecting(described)?;
-        let what = format!("{} for {service}", broker.name);
+        self.later(service, described, End::Engine, None)
+    }
+
+    fn later(
+        &self,
+        whose: &str,
+        described: &Described,
+        end: End,
+        events: Option<&str>,
+    ) -> Result<Arc<dyn Channel>, String> {
+        let create = !self.options.brokers_as_they_are;
+        let (broker, connect) = self.connecting(described, Connecting { end, events, create })?;
+        let what = format!("{} for {whose}", broker.name);
         let runtime = tokio::runtime::Handle::current();
         Ok(Arc::new(Later::new(&what, broker.telling(connect), &runtime)))
     }
 
-    fn connecting(&self, described: &Described) -> Result<(Broker, Connect), String> {
-        let create = !self.options.brokers_as_they_are;
+    fn connecting(
+        &self,
+        described: &Described,
+        what: Connecting<'_>,
+    ) -> Result<(Broker, Connect), String> {
         match described {
             #[cfg(feature = "nats")]
             Described::Nats { stream, commands, replies } => {
                 let url = NATS.at(self.options.nats.as_deref())?;
-                Ok((NATS, nats::connecting(url, [stream, commands, replies], create)))
+                Ok((NATS, nats::connecting(url, [stream, commands, replies], what)))
             }
             left_out => Err(format!(
-                "this amends was built without what reaches the service ({left_out:?}); see its \
-                 cargo features"
+                "this amends was built without what reaches it ({left_out:?}); see its cargo \
+                 features"
             )),
         }
     }
@@ -119,8 +155,7 @@ impl Broker {
         let Self { name, option: way } = self;
         option.ok_or_else(|| {
             format!(
-                "the service is reached over {name}, and nothing says where that is: serve with \
-                 {way} URL"
+                "it is reached over {name}, and nothing says where that is: serve with {way} URL"
             )
         })
     }

@@ -1,29 +1,29 @@
-//! Services behind NATS JetStream.
+//! Ends of places at NATS JetStream.
 
 use std::sync::Arc;
 
-use amends_transport::{Channel, End};
+use amends_transport::Channel;
 use amends_transport_nats::{Place, Server, connect};
 
-use super::Connect;
+use super::{Connect, Connecting};
 
-/// Connects the engine's end of a service's subjects.
+/// Connects an end of a place.
 pub(super) fn connecting(
     url: &str,
     [stream, commands, replies]: [&String; 3],
-    create: bool,
+    Connecting { end, events, create }: Connecting<'_>,
 ) -> Connect {
     let server = Server::new(url);
     let place = Place {
         stream: stream.clone(),
         commands: commands.clone(),
         replies: replies.clone(),
-        events: None,
+        events: events.map(str::to_owned),
     };
     Box::new(move || {
         let (server, place) = (server.clone(), place.clone());
         Box::pin(async move {
-            let connected = connect(&server, place, End::Engine, create).await;
+            let connected = connect(&server, place, end, create).await;
             let (channel, topology) = connected.map_err(|error| error.to_string())?;
             Ok((Arc::new(channel) as Arc<dyn Channel>, topology))
         })
