@@ -79,16 +79,24 @@ pub trait Sealed: sqlx::Database {
         reply: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
-    /// Stores a refusal outside of any transaction, where there is no row, or the refusal of an
-    /// earlier round: `false` if by now there is another answer.
+    /// Rolls the transaction back and stores a refusal in one of its own, where there is no row, or
+    /// the refusal of an earlier round; unless the claim is gone by then. Beyond the rollback one
+    /// round trip. What it leaves behind is a transaction that has done nothing.
     fn refuse(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
         reply: &str,
         is_first: bool,
-    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Stored>> + Send;
+
+    /// Rolls the transaction back, and says what became of the claim. As of `refuse`.
+    fn abandon(
+        connection: &mut Self::Connection,
+        claim: &Claim<'_>,
+    ) -> impl Future<Output = sqlx::Result<Left>> + Send;
 
     /// The rows of a step as they are, without a claim.
+    #[cfg(feature = "mistakes")]
     fn look(
         connection: &mut Self::Connection,
         saga_id: &str,
@@ -106,6 +114,12 @@ pub trait Sealed: sqlx::Database {
     /// Is this error of a statement, or of a commit, one that has rolled back a transaction for
     /// the sake of another, so that the same may be tried again?
     fn is_conflict(error: &dyn sqlx::error::DatabaseError) -> bool;
+
+    /// Does this error say that the transaction is of no use any more, since one of its statements
+    /// has failed before?
+    fn is_aborted(_error: &dyn sqlx::error::DatabaseError) -> bool {
+        false
+    }
 
     /// Does this error of a commit prove that nothing was committed?
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
@@ -129,6 +143,39 @@ pub struct Claim<'a> {
     /// Of this claim alone: a row that it makes holds it until it is answered, and so is told from
     /// one that was left behind.
     pub mark: &'a str,
+}
+
+/// What became of a refusal that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is stored.
+    Yes,
+    /// By now there is another answer.
+    Another,
+    /// The claim was gone before the rollback; nothing was stored.
+    Ended,
+}
+
+/// What was found of a claim when its transaction was rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It is gone with all else.
+    Nothing,
+    /// It was gone before: the transaction had been rolled back.
+    Ended,
+    /// It is still there: the transaction had been committed.
+    Claimed,
+}
+
+impl Left {
+    /// By whether the claim was there before the rollback, and is there after it.
+    const fn of(before: bool, after: bool) -> Self {
+        match (before, after) {
+            (_, true) => Self::Claimed,
+            (false, false) => Self::Ended,
+            (true, false) => Self::Nothing,
+        }
+    }
 }
 
 /// The two rows of a step.

@@ -9,7 +9,6 @@ use std::panic::AssertUnwindSafe;
 use amends_wire::Direction;
 use futures_util::FutureExt;
 use sqlx::Transaction;
-use sqlx::pool::PoolConnection;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 use uuid::Uuid;
 
@@ -22,6 +21,7 @@ use crate::guard::{ALREADY_UNDONE, Action, Asked, Compensation, State};
 use crate::handler::{BAD_DATA, Unable};
 use crate::participant::Participant;
 use crate::tx::Tx;
+use ended::{rolled_back, store_refusal};
 
 /// How often a transaction that was rolled back for the sake of another is tried. A loser of one
 /// deadlock rarely loses the next; whoever loses more is told "not now", and comes again later.
@@ -187,17 +187,22 @@ impl<D: Database> Participant<D> {
                 roll_back(tx.into_inner()).await;
                 Tried::Answered(answer)
             }
-            Err(Broken::Refused(reply)) => {
-                roll_back(tx.into_inner()).await;
-                self.store_refusal(&claim, reply, is_first).await
-            }
             Err(broken) => {
-                roll_back(tx.into_inner()).await;
-                let broken = self.looked_at(broken, asked(command, &claim), &claim).await;
-                if matches!(broken, Broken::Ended(_)) {
-                    self.leave_claimed(command, &claim).await;
+                let tried = match broken {
+                    Broken::Refused(reply) => {
+                        store_refusal(tx.into_inner(), &claim, reply, is_first).await
+                    }
+                    broken => Err(rolled_back(tx.into_inner(), broken, &claim).await),
+                };
+                match tried {
+                    Ok(tried) => tried,
+                    Err(broken) => {
+                        if matches!(broken, Broken::Ended(_)) {
+                            self.leave_claimed(command, &claim).await;
+                        }
+                        broken.told::<D>()
+                    }
                 }
-                broken.told::<D>()
             }
         }
     }
@@ -221,7 +226,7 @@ impl<D: Database> Participant<D> {
         if !*is_first {
             D::claim_anew(tx, claim).await?;
         }
-        let ended = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
+        let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(Ending::Refused(refused))) => {
                 info!(code = refused.code(), "refused: {}", refused.message());
@@ -229,13 +234,7 @@ impl<D: Database> Participant<D> {
             }
             Ok(Err(Ending::Failed(failed))) => Err(Broken::Handler(failed)),
             Err(_) => Err(Broken::Panicked),
-        };
-        let result = match ended {
-            Ok(result) => result,
-            Err(broken) => {
-                return Err(self.unless_ended(tx, asked(command, claim), claim, broken).await);
-            }
-        };
+        }?;
         if !D::answer(tx, claim, State::Completed, &result).await? {
             return Err(Broken::Ended("it answered".to_owned()));
         }
@@ -282,41 +281,16 @@ impl<D: Database> Participant<D> {
         if own.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }
-        let ended = match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
+        match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Unable::Failed(failed))) => Err(Broken::Handler(failed)),
             Ok(Err(Unable::BadData(why))) => Err(Broken::BadData(why)),
             Err(_) => Err(Broken::Panicked),
-        };
-        if let Err(broken) = ended {
-            return Err(self.unless_ended(tx, asked, claim, broken).await);
-        }
+        }?;
         if !D::answer_both(tx, claim, State::Undone, "true").await? {
             return Err(Broken::Ended("it answered".to_owned()));
         }
         Ok(Reached::Done(Answer::Undone(true)))
-    }
-
-    /// Stores a refusal whose transaction was rolled back; says what is there by now otherwise.
-    async fn store_refusal(&self, claim: &Claim<'_>, reply: String, is_first: bool) -> Tried {
-        let mut connection = match self.connection().await {
-            Ok(connection) => connection,
-            Err(why) => return no_database(&why),
-        };
-        match D::refuse(&mut connection, claim, &reply, is_first).await {
-            Ok(true) => Tried::Answered(Answer::Refused(reply)),
-            // It is tried again from the start, and finds what came between.
-            Ok(false) => Tried::Conflict("another answer came before the refusal".to_owned()),
-            Err(e) => Broken::Database(e).told::<D>(),
-        }
-    }
-
-    /// One for a statement outside of the command's transaction, waited for as long as for that.
-    async fn connection(&self) -> Result<PoolConnection<D>, String> {
-        match tokio::time::timeout(self.0.connection_wait, self.0.pool.acquire()).await {
-            Ok(acquired) => acquired.map_err(|e| e.to_string()),
-            Err(_) => Err(NO_CONNECTION.to_owned()),
-        }
     }
 }
 

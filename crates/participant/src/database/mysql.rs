@@ -1,9 +1,11 @@
 //! MySQL and MariaDB.
 //!
 //! They have no statement that claims a row and says what is in it, so two go in one round trip,
-//! as text. Their values are written as hexadecimal literals of a said character set, or are
-//! numbers: whatever is in them, no SQL is. Nothing of a body is among them, since a slow
-//! statement may be logged. All else is prepared.
+//! as text, and so does what goes with a rollback: what
+//! was seen before it is kept in a variable of the session, which no rollback takes back. Their values are written as hexadecimal literals
+//! of a said character set, or are numbers: whatever is in them, no SQL is. Nothing of a body is
+//! among them, since a slow statement may be logged; a refusal is, which leaves the service anyway.
+//! All else is prepared.
 
 mod messages;
 
@@ -13,7 +15,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Pool, Row as _, Transaction};
 
-use super::{Both, Claim, Database, Sealed, both, row};
+use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
 use crate::guard::{Row, State};
 
 impl Database for MySql {
@@ -117,35 +119,36 @@ impl Sealed for MySql {
         claim: &Claim<'_>,
         reply: &str,
         is_first: bool,
-    ) -> sqlx::Result<bool> {
-        let sql = if is_first {
-            "INSERT INTO amends_guard \
-             (body_sha256, reply, round, saga_id, step, direction, state, written_at) \
-             VALUES (?, ?, ?, ?, ?, ?, 'refused', UTC_TIMESTAMP(6))"
-        } else {
-            // From left to right: the condition looks at the row as it was.
-            "UPDATE amends_guard \
-             SET body_sha256 = ?, reply = ?, round = ?, written_at = UTC_TIMESTAMP(6) \
-             WHERE saga_id = ? AND step = ? AND direction = ? \
-             AND state = 'refused' AND round < ?"
+    ) -> sqlx::Result<Stored> {
+        let write = refusal_sql(claim, reply, is_first);
+        let look = is_claimed_sql(claim);
+        let sql = format!(
+            "SET @amends_claimed = ({look}); ROLLBACK; BEGIN; {write}; \
+             SELECT @amends_claimed, ROW_COUNT(); COMMIT"
+        );
+        let said = match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await {
+            Ok(said) => said,
+            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => return Ok(Stored::Another),
+            Err(e) => return Err(e),
         };
-        let mut refusal = sqlx::query(sql)
-            .bind(&claim.body_sha256[..])
-            .bind(reply)
-            .bind(i32::from(claim.round))
-            .bind(claim.saga_id)
-            .bind(claim.step)
-            .bind(claim.direction);
-        if !is_first {
-            refusal = refusal.bind(i32::from(claim.round));
-        }
-        match refusal.execute(connection).await {
-            Ok(done) => Ok(done.rows_affected() == 1),
-            Err(sqlx::Error::Database(e)) if e.is_unique_violation() => Ok(false),
-            Err(e) => Err(e),
-        }
+        let said = said.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(match (said.try_get::<i64, _>(0)?, said.try_get::<i64, _>(1)?) {
+            (0, _) => Stored::Ended,
+            (_, 1) => Stored::Yes,
+            _ => Stored::Another,
+        })
     }
 
+    async fn abandon(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Left> {
+        let look = is_claimed_sql(claim);
+        let sql =
+            format!("SET @amends_claimed = ({look}); ROLLBACK; SELECT @amends_claimed, ({look})");
+        let said = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        let said = said.first().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Left::of(said.try_get::<i64, _>(0)? > 0, said.try_get::<i64, _>(1)? > 0))
+    }
+
+    #[cfg(feature = "mistakes")]
     async fn look(
         connection: &mut MySqlConnection,
         saga_id: &str,
@@ -209,6 +212,39 @@ fn claim_sql(claim: &Claim<'_>, directions: &[&str]) -> String {
          ON DUPLICATE KEY UPDATE round = amends_guard.round; \
          SELECT direction, round, body_sha256, state, reply FROM amends_guard \
          WHERE saga_id = {saga_id} AND step = {step} AND direction IN ({among}) FOR UPDATE"
+    )
+}
+
+/// Whether the row is there, with this claim in it.
+fn is_claimed_sql(claim: &Claim<'_>) -> String {
+    let (saga_id, step) = (text("ascii", claim.saga_id), text("utf8mb4", claim.step));
+    let (direction, mark) = (claim.direction, claim.mark);
+    format!(
+        "SELECT COUNT(*) FROM amends_guard \
+         WHERE saga_id = {saga_id} AND step = {step} AND direction = '{direction}' \
+         AND state = 'claimed' AND reply = '{mark}'"
+    )
+}
+
+/// Writes a refusal, if the claim was found.
+fn refusal_sql(claim: &Claim<'_>, reply: &str, is_first: bool) -> String {
+    let saga_id = text("ascii", claim.saga_id);
+    let (step, reply) = (text("utf8mb4", claim.step), text("utf8mb4", reply));
+    let (direction, round, sha256) = (claim.direction, claim.round, hex(claim.body_sha256));
+    if is_first {
+        return format!(
+            "INSERT INTO amends_guard \
+             (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
+             SELECT {saga_id}, {step}, '{direction}', {round}, {sha256}, 'refused', {reply}, \
+             UTC_TIMESTAMP(6) FROM DUAL WHERE @amends_claimed = 1"
+        );
+    }
+    // The condition looks at the row as it was.
+    format!(
+        "UPDATE amends_guard SET body_sha256 = {sha256}, reply = {reply}, round = {round}, \
+         written_at = UTC_TIMESTAMP(6) \
+         WHERE saga_id = {saga_id} AND step = {step} AND direction = '{direction}' \
+         AND state = 'refused' AND round < {round} AND @amends_claimed = 1"
     )
 }
 

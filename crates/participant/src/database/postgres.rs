@@ -1,13 +1,17 @@
 //! PostgreSQL.
+//!
+//! What goes with a rollback goes in its round trip, as text, since what is prepared goes alone. The
+//! values in it are written as hexadecimal digits, or are numbers: whatever is in them, no SQL is.
 
 mod messages;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{Pool, Postgres, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Pool, Postgres, Row as _, Transaction};
 
-use super::{Both, Claim, Database, Sealed, both, row};
+use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
 use crate::guard::{Row, State};
 
 impl Database for Postgres {
@@ -125,27 +129,24 @@ impl Sealed for Postgres {
         claim: &Claim<'_>,
         reply: &str,
         is_first: bool,
-    ) -> sqlx::Result<bool> {
-        let sql = if is_first {
-            "INSERT INTO amends_guard \
-             (round, body_sha256, reply, saga_id, step, direction, state, written_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 'refused', now()) \
-             ON CONFLICT (saga_id, step, direction) DO NOTHING"
-        } else {
-            "UPDATE amends_guard SET round = $1, body_sha256 = $2, reply = $3, written_at = now() \
-             WHERE saga_id = $4 AND step = $5 AND direction = $6 \
-             AND state = 'refused' AND round < $1"
-        };
-        let refusal = sqlx::query(sql)
-            .bind(i32::from(claim.round))
-            .bind(&claim.body_sha256[..])
-            .bind(reply)
-            .bind(claim.saga_id)
-            .bind(claim.step)
-            .bind(claim.direction);
-        Ok(refusal.execute(connection).await?.rows_affected() == 1)
+    ) -> sqlx::Result<Stored> {
+        if !is_claimed(connection, claim).await? {
+            return Ok(Stored::Ended);
+        }
+        let write = refusal_sql(claim, reply, is_first);
+        let sql = format!("ROLLBACK; BEGIN; {write}; COMMIT; BEGIN");
+        let refusal = sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+        Ok(if refusal.rows_affected() == 1 { Stored::Yes } else { Stored::Another })
     }
 
+    async fn abandon(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<Left> {
+        let before = is_claimed(connection, claim).await?;
+        let sql = format!("ROLLBACK; {}; BEGIN", is_claimed_sql(claim));
+        let after = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
+        Ok(Left::of(before, !after.is_empty()))
+    }
+
+    #[cfg(feature = "mistakes")]
     async fn look(
         connection: &mut PgConnection,
         saga_id: &str,
@@ -181,13 +182,94 @@ impl Sealed for Postgres {
         matches!(error.code().as_deref(), Some("40001" | "40P01"))
     }
 
+    /// Everything is refused then but to roll back.
+    fn is_aborted(error: &dyn sqlx::error::DatabaseError) -> bool {
+        error.code().as_deref() == Some("25P02")
+    }
+
     /// A conflict, or a constraint that was deferred to the commit.
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
         Self::is_conflict(error) || error.code().is_some_and(|code| code.starts_with("23"))
     }
 }
 
+/// Is the row there, with this claim in it?
+async fn is_claimed(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM amends_guard \
+               WHERE saga_id = $1 AND step = $2 AND direction = $3 \
+               AND state = 'claimed' AND reply = $4";
+    let found = sqlx::query(sql)
+        .bind(claim.saga_id)
+        .bind(claim.step)
+        .bind(claim.direction)
+        .bind(claim.mark);
+    match found.fetch_optional(connection).await {
+        Ok(found) => Ok(found.is_some()),
+        // A transaction that has failed answers nothing any more, and is there.
+        Err(sqlx::Error::Database(e)) if Postgres::is_aborted(&*e) => Ok(true),
+        Err(e) => Err(e),
+    }
+}
+
+/// The same as text.
+fn is_claimed_sql(claim: &Claim<'_>) -> String {
+    let (saga_id, step) = (text(claim.saga_id), text(claim.step));
+    let (direction, mark) = (claim.direction, claim.mark);
+    format!(
+        "SELECT 1 FROM amends_guard \
+         WHERE saga_id = {saga_id} AND step = {step} AND direction = '{direction}' \
+         AND state = 'claimed' AND reply = '{mark}'"
+    )
+}
+
+/// Writes a refusal, as text: with the rollback before it, it is one round trip.
+fn refusal_sql(claim: &Claim<'_>, reply: &str, is_first: bool) -> String {
+    let (saga_id, step, reply) = (text(claim.saga_id), text(claim.step), text(reply));
+    let (direction, round, sha256) = (claim.direction, claim.round, hex(claim.body_sha256));
+    let sha256 = format!("decode({sha256}, 'hex')");
+    if is_first {
+        return format!(
+            "INSERT INTO amends_guard \
+             (saga_id, step, direction, round, body_sha256, state, reply, written_at) VALUES \
+             ({saga_id}, {step}, '{direction}', {round}, {sha256}, 'refused', {reply}, now()) \
+             ON CONFLICT (saga_id, step, direction) DO NOTHING"
+        );
+    }
+    format!(
+        "UPDATE amends_guard SET round = {round}, body_sha256 = {sha256}, reply = {reply}, \
+         written_at = now() \
+         WHERE saga_id = {saga_id} AND step = {step} AND direction = '{direction}' \
+         AND state = 'refused' AND round < {round}"
+    )
+}
+
+/// A literal of a text, whatever is in it.
+fn text(text: &str) -> String {
+    format!("convert_from(decode({}, 'hex'), 'UTF8')", hex(text.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut literal = String::with_capacity(2 * bytes.len() + 2);
+    literal.push('\'');
+    for byte in bytes {
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
 fn read(found: &PgRow) -> sqlx::Result<(String, Row)> {
     let row = row(found.try_get(1)?, found.try_get(2)?, found.try_get(3)?, found.try_get(4)?)?;
     Ok((found.try_get(0)?, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_gets_out_of_its_literal() {
+        assert_eq!(text("'; --\\"), "convert_from(decode('273b202d2d5c', 'hex'), 'UTF8')");
+        assert_eq!(text(""), "convert_from(decode('', 'hex'), 'UTF8')");
+    }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Pool, Row as _, SqlSafeStr as _, Sqlite, Transaction};
+use tracing::debug;
 
-use super::{Both, Claim, Database, Sealed, both, row};
+use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
 use crate::guard::{Row, State};
 
 impl Database for Sqlite {
@@ -143,7 +144,12 @@ impl Sealed for Sqlite {
         claim: &Claim<'_>,
         reply: &str,
         is_first: bool,
-    ) -> sqlx::Result<bool> {
+    ) -> sqlx::Result<Stored> {
+        let is_claimed = is_claimed(connection, claim).await?;
+        roll_back(connection).await;
+        if !is_claimed {
+            return begin_again(connection).await.map(|()| Stored::Ended);
+        }
         let sql = if is_first {
             "INSERT INTO amends_guard \
              (round, body_sha256, reply, saga_id, step, direction, state, written_at) \
@@ -162,9 +168,19 @@ impl Sealed for Sqlite {
             .bind(claim.saga_id)
             .bind(claim.step)
             .bind(claim.direction);
-        Ok(refusal.execute(connection).await?.rows_affected() == 1)
+        let rows = refusal.execute(&mut *connection).await?.rows_affected();
+        let stored = if rows == 1 { Stored::Yes } else { Stored::Another };
+        begin_again(connection).await.map(|()| stored)
     }
 
+    async fn abandon(connection: &mut SqliteConnection, claim: &Claim<'_>) -> sqlx::Result<Left> {
+        let before = is_claimed(connection, claim).await?;
+        roll_back(connection).await;
+        let after = is_claimed(connection, claim).await?;
+        begin_again(connection).await.map(|()| Left::of(before, after))
+    }
+
+    #[cfg(feature = "mistakes")]
     async fn look(
         connection: &mut SqliteConnection,
         saga_id: &str,
@@ -204,6 +220,32 @@ impl Sealed for Sqlite {
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
         error.is_foreign_key_violation() || error.code().as_deref() == Some("5")
     }
+}
+
+/// Is the row there, with this claim in it?
+async fn is_claimed(connection: &mut SqliteConnection, claim: &Claim<'_>) -> sqlx::Result<bool> {
+    let sql = "SELECT 1 FROM amends_guard \
+               WHERE saga_id = ?1 AND step = ?2 AND direction = ?3 \
+               AND state = 'claimed' AND reply = ?4";
+    let found = sqlx::query(sql)
+        .bind(claim.saga_id)
+        .bind(claim.step)
+        .bind(claim.direction)
+        .bind(claim.mark);
+    Ok(found.fetch_optional(connection).await?.is_some())
+}
+
+/// Rolls back, so that the next statement is one of its own. Where there is nothing to roll back
+/// any more, a handler has ended the transaction, and it is one all the same.
+async fn roll_back(connection: &mut SqliteConnection) {
+    if let Err(e) = sqlx::raw_sql("ROLLBACK").execute(connection).await {
+        debug!("there was no transaction to roll back: {e}");
+    }
+}
+
+/// Begins one, which nothing is done in: sqlx, which was not told that it had ended, ends it.
+async fn begin_again(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql("BEGIN").execute(connection).await.map(drop)
 }
 
 fn read(found: &SqliteRow) -> sqlx::Result<(String, Row)> {

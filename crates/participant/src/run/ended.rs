@@ -7,62 +7,56 @@ use amends_wire::Direction;
 use sqlx::Transaction;
 use tracing::{debug, error};
 
-use super::{Broken, NO_CONNECTION, is_conflict};
+use super::{Broken, NO_CONNECTION, Tried, is_conflict, roll_back};
+use crate::answer::Answer;
 use crate::command::Command;
-use crate::database::{Claim, Database};
-use crate::guard::{Asked, State};
+use crate::database::{Claim, Database, Left, Stored};
+use crate::guard::State;
 use crate::participant::Participant;
-use crate::tx::Tx;
+
+/// Rolls back, and stores a refusal if the claim was there until then; says what is there by now
+/// otherwise. On the connection of the command: to wait for another one while this is held would
+/// be to wait for each other.
+pub(super) async fn store_refusal<D: Database>(
+    mut transaction: Transaction<'static, D>,
+    claim: &Claim<'_>,
+    reply: String,
+    is_first: bool,
+) -> Result<Tried, Broken> {
+    match D::refuse(&mut transaction, claim, &reply, is_first).await? {
+        Stored::Yes => Ok(Tried::Answered(Answer::Refused(reply))),
+        // It is tried again from the start, and finds what came between.
+        Stored::Another => Ok(Tried::Conflict("another answer came before the refusal".to_owned())),
+        Stored::Ended => Err(Broken::Ended(format!("it refused: {reply}"))),
+    }
+}
+
+/// Rolls back, of a handler that came to no answer. Where the claim was gone before, the handler
+/// has rolled back, and what it did since then stands; where it is there after, the handler has
+/// committed, for good. Where that cannot be seen, "not now" is said as of any failure, and the
+/// next attempt sees what was committed.
+pub(super) async fn rolled_back<D: Database>(
+    mut transaction: Transaction<'static, D>,
+    broken: Broken,
+    claim: &Claim<'_>,
+) -> Broken {
+    // To lose a conflict may itself have rolled the transaction back.
+    let Some(how) = broken.said_by_the_handler::<D>() else {
+        roll_back(transaction).await;
+        return broken;
+    };
+    match D::abandon(&mut transaction, claim).await {
+        Ok(Left::Nothing) => broken,
+        Ok(Left::Ended) => Broken::Ended(how),
+        Ok(Left::Claimed) => Broken::Committed(how),
+        Err(e) => {
+            debug!("whether the transaction still stood could not be seen: {e}");
+            broken
+        }
+    }
+}
 
 impl<D: Database> Participant<D> {
-    /// Of a handler that came to no value, before the rollback: does the transaction still hold
-    /// the claim? Where it does not, the handler has rolled back, and what it did since then
-    /// stands.
-    pub(super) async fn unless_ended(
-        &self,
-        tx: &mut Tx<D>,
-        asked: Asked<'_>,
-        claim: &Claim<'_>,
-        broken: Broken,
-    ) -> Broken {
-        // To lose a conflict may itself have rolled the transaction back.
-        let Some(how) = broken.said_by_the_handler::<D>() else { return broken };
-        match D::look(tx, claim.saga_id, claim.step).await {
-            Ok(rows)
-                if rows.iter().any(|(of, row)| of == claim.direction && asked.has_made(row)) =>
-            {
-                broken
-            }
-            Ok(_) => Broken::Ended(how),
-            // A transaction that has failed answers nothing any more, and is there.
-            Err(e) => {
-                debug!("whether the transaction still stands could not be seen: {e}");
-                broken
-            }
-        }
-    }
-
-    /// The same after the rollback. A handler may have committed before it failed: its claim is
-    /// there then, for good. Where that cannot be seen, "not now" is said as of any failure, and
-    /// the next attempt sees.
-    pub(super) async fn looked_at(
-        &self,
-        broken: Broken,
-        asked: Asked<'_>,
-        claim: &Claim<'_>,
-    ) -> Broken {
-        let Some(how) = broken.said_by_the_handler::<D>() else { return broken };
-        let Ok(mut connection) = self.connection().await else { return broken };
-        match D::look(&mut connection, claim.saga_id, claim.step).await {
-            Ok(rows) if rows.iter().any(|(_, row)| asked.has_made(row)) => Broken::Committed(how),
-            Ok(_) => broken,
-            Err(e) => {
-                debug!("whether the handler committed by itself could not be seen: {e}");
-                broken
-            }
-        }
-    }
-
     /// Leaves the claim behind without its answer, in a transaction of its own: the try that made
     /// it is over, so its mark is nobody's, and nothing runs over it until a person has looked.
     pub(super) async fn leave_claimed(&self, command: &Command, claim: &Claim<'_>) {
@@ -108,9 +102,8 @@ impl Broken {
             Self::Handler(failed) if is_conflict::<D>(failed) => None,
             Self::Handler(failed) => Some(failed.to_string()),
             Self::Panicked => Some("it panicked".to_owned()),
-            Self::Refused(reply) => Some(format!("it refused: {reply}")),
             Self::BadData(why) => Some(why.clone()),
-            Self::Database(_) | Self::Ended(_) | Self::Committed(_) => None,
+            Self::Database(_) | Self::Refused(_) | Self::Ended(_) | Self::Committed(_) => None,
         }
     }
 }

@@ -242,7 +242,12 @@ async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -
             tx.publish("Acted", &n).await?;
         }
     }
+    const WRONG: &str = "INSERT INTO no_such_table VALUES (1)";
+    if work.end.starts_with("swallow") {
+        assert!(D::say(tx, WRONG).await.is_err());
+    }
     match work.end.as_str() {
+        "swallow and refuse" => Err(Refused::new("NO", format!("round {}", about.round())).into()),
         "commit and fail" => {
             D::say(tx, "COMMIT").await?;
             Err(std::io::Error::other("after its own commit").into())

@@ -1,12 +1,12 @@
-//! What the guard costs: two round trips to the database beyond the business's own. A refusal
-//! takes one more, to see that what is about to be rolled back is there to be rolled back.
+//! What the guard costs: two round trips to the database beyond the business's own, however a
+//! handler ends.
 
 use amends_participant::Answer;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{MySql, Pool, Postgres};
 
-use crate::bed::{Bed, Gate, RESULT, Saga, Tested, mariadb_url, postgres_url, refused};
+use crate::bed::{Bed, Gate, RESULT, Saga, Tested, code_of, mariadb_url, postgres_url, refused};
 use crate::proxy::Proxy;
 
 /// Commands of a kind; what a connection does at its first time is done before they are counted.
@@ -61,7 +61,6 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
     let business = measured.cost(|| measured.business(Saga::new(), "action", true)).await;
     let refused_business = measured.cost(|| measured.business(Saga::new(), "action", false)).await;
     let nothing = measured.cost(|| measured.nothing()).await;
-    let connection = measured.cost(|| async { drop(bed.pool.acquire().await.unwrap()) }).await;
 
     let action = measured.cost(|| async { bed.tell(&Saga::new().action()).await }).await;
     assert_eq!(action - business, 2, "an action");
@@ -88,7 +87,22 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
             assert_eq!(answer, refused(1));
         })
         .await;
-    assert_eq!(refusal - refused_business - connection, 3, "a refusal");
+    assert_eq!(refusal - refused_business, 2, "a refusal");
+    let failure = measured
+        .cost(|| async {
+            let answer = bed.tell(&Saga::new().action_that("fail")).await;
+            assert_eq!(code_of(&answer), "HANDLER_FAILED");
+        })
+        .await;
+    assert_eq!(failure - refused_business, 2, "a failure");
+    let swallowed = measured
+        .cost(|| async {
+            let answer = bed.tell(&Saga::new().action_that("swallow and refuse")).await;
+            assert_eq!(answer, refused(1));
+        })
+        .await;
+    // The statement that failed is the business's.
+    assert_eq!(swallowed - refused_business, 3, "a refusal for a statement that failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ on_each_database! {
     what_rolled_back_and_went_on_is_not_done_again
     an_undo_that_rolled_back_and_went_on_is_not_done_again
     a_connection_is_of_use_after_its_transaction_was_ended
+    a_refusal_for_a_statement_that_failed_is_stored
 }
 
 fn is_unknown(answer: &Answer) -> bool {
@@ -195,4 +196,13 @@ async fn a_connection_is_of_use_after_its_transaction_was_ended<D: Tested>(bed: 
     for _ in 0..2 * crate::bed::CONNECTIONS {
         assert_eq!(bed.tell(&Saga::new().action()).await, completed());
     }
+}
+
+/// As of a unique key that is there already: it is the most ordinary refusal.
+async fn a_refusal_for_a_statement_that_failed_is_stored<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    for _ in 0..2 {
+        assert_eq!(bed.tell(&saga.action_that("swallow and refuse")).await, refused(1));
+    }
+    assert_eq!(bed.effects(saga).await, (0, 0));
 }
