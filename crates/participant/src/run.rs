@@ -301,6 +301,15 @@ impl Broken {
             Self::Database(sqlx::Error::Database(e)) if D::is_conflict(&*e) => {
                 return Tried::Conflict(e.to_string());
             }
+            Self::Database(sqlx::Error::Database(e)) if D::is_aborted(&*e) => {
+                warn!(
+                    "not now: the handler went on after a statement that had failed, and with it \
+                     its transaction; nothing was changed. Let the error out, or make a savepoint \
+                     before the statement: {e}"
+                );
+                let why = "the handler went on after a statement that had failed";
+                return Tried::Answered(Answer::transient("TRANSACTION_ABORTED", why));
+            }
             Self::Database(e) => return no_database(&e.to_string()),
             Self::Handler(failed) => failed,
             Self::Panicked => {

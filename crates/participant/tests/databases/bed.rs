@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{MySql, Pool, Postgres, Sqlite};
+use sqlx::{Connection as _, MySql, Pool, Postgres, Sqlite};
 use tokio::sync::Semaphore;
 
 pub(crate) const SERVICE: &str = "LedgerService";
@@ -245,6 +245,11 @@ async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -
     const WRONG: &str = "INSERT INTO no_such_table VALUES (1)";
     if work.end.starts_with("swallow") {
         assert!(D::say(tx, WRONG).await.is_err());
+    }
+    if work.end == "make a savepoint" {
+        let mut savepoint = tx.begin().await?;
+        assert!(D::say(&mut savepoint, WRONG).await.is_err());
+        savepoint.rollback().await?;
     }
     match work.end.as_str() {
         "swallow and refuse" => Err(Refused::new("NO", format!("round {}", about.round())).into()),

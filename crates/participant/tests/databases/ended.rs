@@ -18,6 +18,8 @@ on_each_database! {
     an_undo_that_rolled_back_and_went_on_is_not_done_again
     a_connection_is_of_use_after_its_transaction_was_ended
     a_refusal_for_a_statement_that_failed_is_stored
+    a_value_after_a_statement_that_failed_is_told_as_that
+    a_statement_that_fails_in_a_savepoint_fails_alone
 }
 
 fn is_unknown(answer: &Answer) -> bool {
@@ -205,4 +207,24 @@ async fn a_refusal_for_a_statement_that_failed_is_stored<D: Tested>(bed: &Bed<D>
         assert_eq!(bed.tell(&saga.action_that("swallow and refuse")).await, refused(1));
     }
     assert_eq!(bed.effects(saga).await, (0, 0));
+}
+
+/// PostgreSQL ends a transaction with the first statement of it that fails; the others go on.
+async fn a_value_after_a_statement_that_failed_is_told_as_that<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    let action = saga.action_that("swallow and answer");
+    let answer = bed.tell(&action).await;
+    if D::NAME != "PostgreSQL" {
+        assert_eq!(answer, completed());
+        return assert_eq!(bed.effects(saga).await, (1, 0));
+    }
+    assert_eq!((answer.status(), code_of(&answer).as_str()), (503, "TRANSACTION_ABORTED"));
+    assert_eq!(bed.tell(&action).await, answer, "nothing is stored of it");
+    assert_eq!(bed.effects(saga).await, (0, 0));
+}
+
+async fn a_statement_that_fails_in_a_savepoint_fails_alone<D: Tested>(bed: &Bed<D>) {
+    let saga = Saga::new();
+    assert_eq!(bed.tell(&saga.action_that("make a savepoint")).await, completed());
+    assert_eq!(bed.effects(saga).await, (1, 0));
 }
