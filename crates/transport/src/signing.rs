@@ -73,20 +73,25 @@ impl Signing {
         }
     }
 
-    fn signed(&self, message: &Message) -> Message {
+    /// The message with a signature of each of these secrets, instead of one that it has; with
+    /// none, as it is.
+    pub fn sign(secrets: &[Secret], message: &Message) -> Message {
+        let mut message = message.clone();
+        if secrets.is_empty() {
+            return message;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         // The signed text joins its parts with full stops, so an id must have none.
         let id = header_value(&message.id).replace('.', "%2E");
-        let signature = sign(&self.secrets, &id, now, &message.body);
-        let mut message = message.clone();
-        message.attributes.extend(
-            [
-                (WEBHOOK_ID, id),
-                (WEBHOOK_TIMESTAMP, now.to_string()),
-                (WEBHOOK_SIGNATURE, signature),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        );
+        let signature = sign(secrets, &id, now, &message.body);
+        let signed = [
+            (WEBHOOK_ID, id),
+            (WEBHOOK_TIMESTAMP, now.to_string()),
+            (WEBHOOK_SIGNATURE, signature),
+        ];
+        // Said twice, a header says nothing.
+        message.attributes.retain(|(name, _)| !signed.iter().any(|(own, _)| own == name));
+        message.attributes.extend(signed.map(|(name, value)| (name.to_owned(), value)));
         message
     }
 }
@@ -113,7 +118,7 @@ impl Channel for Signing {
     }
 
     fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
-        Box::pin(async move { self.inner.publish(&self.signed(message)).await })
+        Box::pin(async move { self.inner.publish(&Self::sign(&self.secrets, message)).await })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -164,6 +169,17 @@ mod tests {
         let dead = broker.dead_letters();
         assert_eq!(dead.len(), 2);
         assert!(dead.iter().all(|(_, why)| why.starts_with("NOT_SIGNED: ")), "{dead:?}");
+    }
+
+    /// Whoever signs last is heard.
+    #[tokio::test]
+    async fn what_is_signed_twice_is_taken() {
+        let broker = InMemory::new();
+        let inner = Signing::over(broker.engine(), secrets(&["shared"]));
+        let engine = Signing::over(inner, secrets(&["another"]));
+        let service = Signing::over(broker.service(), secrets(&["shared"]));
+        engine.publish(&command()).await.unwrap();
+        assert_eq!(service.receive().await.unwrap().body, "{}");
     }
 
     /// A channel that puts nothing to the dead letters at its first try.
