@@ -2,10 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use amends_wire::envelope::TRACEPARENT;
+use amends_wire::{Headers, SagaId};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tracing::{Span, info_span};
 
-use crate::command::Command;
+use crate::command::{Command, saga_of};
 
 /// About the command.
 #[derive(Clone, Debug)]
@@ -101,9 +104,37 @@ impl About {
         serde_json::from_slice(&self.data.0)
     }
 
-    /// The trace id in the trace context, for log lines.
-    pub(crate) fn trace_id(&self) -> &str {
-        let parts = self.traceparent.as_deref().and_then(|text| text.split('-').nth(1));
-        parts.filter(|id| id.len() == 32).unwrap_or_default()
+    /// The span of its command: all that is logged of it says whose it is.
+    pub(crate) fn span(&self, command: &Command) -> Span {
+        info_span!(
+            "amends_command",
+            saga_id = self.saga_id(),
+            step = self.step(),
+            direction = command.direction().as_str(),
+            command = command.name,
+            round = self.round(),
+            attempt = self.attempt(),
+            trace_id = trace_id(self.traceparent()),
+        )
     }
+}
+
+/// The trace id in a trace context, for log lines.
+pub(crate) fn trace_id(traceparent: Option<&str>) -> &str {
+    let id = traceparent.and_then(|text| text.split('-').nth(1));
+    id.filter(|id| id.len() == 32).unwrap_or_default()
+}
+
+/// The span of what is no command: whose it would be, as far as that can be read.
+pub(crate) fn span_of_none<H: Headers + ?Sized>(headers: &H, body: &Bytes) -> Span {
+    let of_headers = || {
+        let names = ["ce-correlationid", "ce_correlationid", "correlationid"];
+        names.into_iter().find_map(|name| headers.value(name)?.parse::<SagaId>().ok())
+    };
+    let saga_id = saga_of(body).or_else(of_headers).map(|id| id.to_string());
+    info_span!(
+        "amends_no_command",
+        saga_id = saga_id.unwrap_or_default(),
+        trace_id = trace_id(headers.value(TRACEPARENT)),
+    )
 }

@@ -168,6 +168,14 @@ impl Sending {
     }
 }
 
+/// The saga that a body is of, where it is no command otherwise.
+pub(crate) fn saga_of(body: &[u8]) -> Option<SagaId> {
+    if body.len() > BODY_BYTES_MAX {
+        return None;
+    }
+    Fields::of(body).ok()?.text("saga_id").ok()?.parse().ok()
+}
+
 /// The members of a body, each said once.
 struct Fields<'a>(Vec<(String, &'a [u8])>);
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use sqlx::{Pool, Transaction};
 
 use crate::guard::{Row, State};
-pub(crate) use messages::Messages;
+pub(crate) use messages::{Messages, Row as OutboxRow};
 
 /// A database that the kit keeps its tables in: PostgreSQL, MySQL and MariaDB, SQLite.
 pub trait Database: sqlx::Database + Sealed + Messages {

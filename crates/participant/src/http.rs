@@ -13,8 +13,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
+use bytes::Bytes;
 use tracing::{error, warn};
 
+use crate::about::{About, span_of_none};
 use crate::answer::{Answer, Doubt};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
@@ -38,13 +40,16 @@ pub struct Http<D: Database> {
 }
 
 impl<D: Database> Http<D> {
-    /// Takes commands from anyone who can reach it.
+    /// Takes commands that are signed with a secret of the participant; where it has none, from
+    /// anyone who can reach it.
     pub fn new(participant: Participant<D>) -> Self {
-        Self { participant, secrets: Secrets::default() }
+        let secrets = participant.0.secrets.clone();
+        Self { participant, secrets }
     }
 
-    /// Takes only commands that are signed with this secret (Standard Webhooks: `whsec_…`, or any
-    /// text), or with another one said before: while a secret is rotated, both are taken.
+    /// Takes also, and only, commands that are signed with this secret (Standard Webhooks:
+    /// `whsec_…`, or any text): with [`Builder::secret`](crate::Builder::secret) it is said once
+    /// for all that the participant takes and publishes.
     ///
     /// # Errors
     ///
@@ -60,45 +65,52 @@ impl<D: Database> Http<D> {
     }
 }
 
-/// In a task of its own: a client that hangs up does not break off what is at work.
 async fn answer<D: Database>(
     State(http): State<Arc<Http<D>>>,
     Path(name): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let answered = tokio::spawn(async move { http.answer(&name, request).await });
-    answered.await.unwrap_or_else(|e| {
-        error!("a command ended without an answer: {e}");
-        said(&Answer::Unknown(Doubt::CommitLost))
-    })
+    if !http.participant.knows(&name) {
+        let service = http.participant.service();
+        let _of = span_of_none(&Received(request.headers()), &Bytes::new()).entered();
+        warn!("{service} has no command {name:?}");
+        // Not JSON: of an undo that would say that there is nothing to undo.
+        return text(StatusCode::NOT_FOUND, format!("{service} has no command {name}\n"));
+    }
+    let (head, body) = request.into_parts();
+    let headers = Received(&head.headers);
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        let _of = span_of_none(&headers, &Bytes::new()).entered();
+        warn!("{name}: its body is over {BODY_BYTES_MAX} bytes, or broke off");
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, Breach::too_large());
+    };
+    if let Err(e) = check(&http.secrets, &headers, &body) {
+        let _of = span_of_none(&headers, &body).entered();
+        warn!("{name}: not signed by who we share a secret with: {e}");
+        return refused(StatusCode::UNAUTHORIZED, Breach::new("NOT_SIGNED", e.to_string()));
+    }
+    let command = Command::read(http.participant.service(), Some(&name), &headers, &body);
+    match command {
+        Ok(command) => said(&http.carry_out(command).await),
+        Err(breach) => {
+            let _of = span_of_none(&headers, &body).entered();
+            warn!("breach of the protocol at {name}: {breach}");
+            said(&Answer::Breach(breach))
+        }
+    }
 }
 
 impl<D: Database> Http<D> {
-    async fn answer(&self, name: &str, request: Request) -> Response<Body> {
-        if !self.participant.knows(name) {
-            warn!("{} has no command {name:?}", self.participant.service());
-            // Not JSON: of an undo that would say that there is nothing to undo.
-            let what = format!("{} has no command {name}\n", self.participant.service());
-            return text(StatusCode::NOT_FOUND, what);
-        }
-        let (head, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
-            warn!("{name}: its body is over {BODY_BYTES_MAX} bytes, or broke off");
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, Breach::too_large());
-        };
-        let headers = Received(&head.headers);
-        if let Err(e) = check(&self.secrets, &headers, &body) {
-            warn!("{name}: not signed by who we share a secret with: {e}");
-            return refused(StatusCode::UNAUTHORIZED, Breach::new("NOT_SIGNED", e.to_string()));
-        }
-        let command = Command::read(self.participant.service(), Some(name), &headers, &body);
-        match command {
-            Ok(command) => said(&self.participant.carry_out(&command).await),
-            Err(breach) => {
-                warn!("breach of the protocol at {name}: {breach}");
-                said(&Answer::Breach(breach))
-            }
-        }
+    /// In a task of its own: a client that hangs up does not break off what is at work.
+    async fn carry_out(&self, command: Command) -> Answer {
+        let (participant, command) = (self.participant.clone(), Arc::new(command));
+        let its = Arc::clone(&command);
+        let answered = tokio::spawn(async move { participant.carry_out(&its).await });
+        answered.await.unwrap_or_else(|e| {
+            let _of = About::of(&command).span(&command).entered();
+            error!("a command ended without an answer: {e}");
+            Answer::Unknown(Doubt::CommitLost)
+        })
     }
 }
 

@@ -27,6 +27,7 @@ mod signed;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tx;
+mod word;
 
 pub use about::About;
 #[cfg(feature = "macros")]

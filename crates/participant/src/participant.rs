@@ -19,6 +19,7 @@ use crate::ending::{Outcome, Undoing};
 use crate::guard::Mistake;
 use crate::handler::{self, ActionFn, CompensationFn};
 use crate::outbox::Aside;
+use crate::signed::{BadSecret, Secrets};
 use crate::tx::Tx;
 
 /// How many commands may be at work or wait for a connection, unless said otherwise: as many as
@@ -76,6 +77,7 @@ pub(crate) struct Inner<D: Database> {
     pub(crate) compensations: HashMap<String, handler::Compensation<D>>,
     pub(crate) room: Semaphore,
     pub(crate) connection_wait: Duration,
+    pub(crate) secrets: Secrets,
     /// Told when something was committed to the outbox.
     pub(crate) outbox_written: Notify,
     /// What the broker did not take, whichever relay of this participant tried it.
@@ -97,6 +99,7 @@ impl<D: Database> Participant<D> {
             compensations: HashMap::new(),
             at_work_max: AT_WORK_MAX,
             connection_wait: CONNECTION_WAIT,
+            secrets: Secrets::default(),
             #[cfg(feature = "mistakes")]
             mistake: None,
         }
@@ -169,6 +172,7 @@ pub struct Builder<D: Database> {
     compensations: HashMap<String, handler::Compensation<D>>,
     at_work_max: usize,
     connection_wait: Duration,
+    secrets: Secrets,
     #[cfg(feature = "mistakes")]
     mistake: Option<Mistake>,
 }
@@ -254,6 +258,18 @@ impl<D: Database> Builder<D> {
         self
     }
 
+    /// Shares this secret with the engine (Standard Webhooks: `whsec_…`, or any text): over HTTP and
+    /// by message only commands are taken that are signed with it, and all replies and events are
+    /// signed, whoever relays them. Of several, while one is rotated, each is taken, and all sign.
+    ///
+    /// # Errors
+    ///
+    /// The secret is empty, or no base64 after `whsec_`.
+    pub fn secret(mut self, secret: &str) -> Result<Self, BadSecret> {
+        self.secrets.add(secret)?;
+        Ok(self)
+    }
+
     /// Builds a mistake into the guard.
     #[cfg(feature = "mistakes")]
     pub const fn with_mistake(mut self, mistake: Mistake) -> Self {
@@ -270,6 +286,7 @@ impl<D: Database> Builder<D> {
             compensations: self.compensations,
             room: Semaphore::new(self.at_work_max.min(Semaphore::MAX_PERMITS)),
             connection_wait: self.connection_wait,
+            secrets: self.secrets,
             outbox_written: Notify::new(),
             aside: std::sync::Mutex::default(),
             relaying: tokio::sync::Mutex::new(()),

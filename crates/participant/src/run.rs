@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use amends_wire::Direction;
 use futures_util::FutureExt;
 use sqlx::Transaction;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::about::About;
@@ -81,31 +81,22 @@ impl<D: Database> Participant<D> {
     /// Dropped halfway it is rolled back, or, in the middle of its commit, of unknown outcome;
     /// the same command tells later.
     pub async fn carry_out(&self, command: &Command) -> Answer {
-        self.carry_out_by(By::Exchange, command).await.0
-    }
-
-    /// The same for a command that came by message: a new answer is written into the outbox as a
-    /// reply, in the same transaction. Is it there?
-    pub(crate) async fn carry_out_by_message(&self, command: &Command) -> (Answer, bool) {
-        self.carry_out_by(By::Message, command).await
-    }
-
-    async fn carry_out_by(&self, by: By, command: &Command) -> (Answer, bool) {
         let about = About::of(command);
-        let span = info_span!(
-            "amends_command",
-            saga_id = about.saga_id(),
-            step = about.step(),
-            direction = command.direction().as_str(),
-            command = command.name,
-            round = about.round(),
-            attempt = about.attempt(),
-            trace_id = about.trace_id(),
-        );
-        self.within_its_room(by, command, &about).instrument(span).await
+        let span = about.span(command);
+        self.carry_out_by(By::Exchange, command, &about).instrument(span).await.0
     }
 
-    async fn within_its_room(&self, by: By, command: &Command, about: &About) -> (Answer, bool) {
+    /// The same for a command that came by message, in the span of whoever takes it: a new answer
+    /// is written into the outbox as a reply, in the same transaction. Is it there?
+    pub(crate) async fn carry_out_by_message(
+        &self,
+        command: &Command,
+        about: &About,
+    ) -> (Answer, bool) {
+        self.carry_out_by(By::Message, command, about).await
+    }
+
+    async fn carry_out_by(&self, by: By, command: &Command, about: &About) -> (Answer, bool) {
         if let Some(breach) = self.misdirected(command) {
             return (breach, false);
         }

@@ -1,6 +1,8 @@
 //! Commands by message: received, carried out, answered through the outbox, acknowledged.
 
 mod pause;
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,14 +15,15 @@ use amends_transport::{
 use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{debug, error, warn};
+use tracing::{Instrument, debug, error, warn};
 
+use crate::about::{About, span_of_none};
 use crate::answer::{Answer, Doubt};
 use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
-use crate::outbox::confirmed;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
+use crate::word::{confirmed, said};
 use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.
@@ -42,9 +45,10 @@ const AT_ONCE: usize = 10;
 const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
 
 impl<D: Database> Serving<D> {
-    /// Takes the commands of this channel.
+    /// Takes the commands of this channel, which are to be signed where the participant has a
+    /// secret.
     pub fn new(participant: Participant<D>, channel: Arc<dyn Channel>) -> Self {
-        let (secrets, pauses) = (Secrets::default(), Pauses::default());
+        let (secrets, pauses) = (participant.0.secrets.clone(), Pauses::default());
         Self { participant, channel, at_once: AT_ONCE, secrets, pauses }
     }
 
@@ -54,8 +58,9 @@ impl<D: Database> Serving<D> {
         self
     }
 
-    /// Takes only messages that are signed with this secret, or with another one said before, however
-    /// long ago that was, and signs replies and events with all of them.
+    /// Takes also, and only, messages that are signed with this secret, however long ago that was,
+    /// and signs replies and events with all that are said; a relay of the participant's own does
+    /// not know of it. With [`Builder::secret`](crate::Builder::secret) it is said once for all.
     ///
     /// # Errors
     ///
@@ -72,7 +77,8 @@ impl<D: Database> Serving<D> {
         this.channel = Signing::over(this.channel, std::mem::take(&mut this.secrets).into_inner());
         let relay = this.participant.clone();
         let channel = Arc::clone(&this.channel);
-        let relaying = tokio::spawn(async move { relay.relay(channel).await });
+        // It is the channel that signs.
+        let relaying = tokio::spawn(async move { relay.relay_signed(channel, &[]).await });
         let this = Arc::new(this);
         let mut at_work = JoinSet::new();
         let mut stop = pin!(stop);
@@ -82,7 +88,7 @@ impl<D: Database> Serving<D> {
             }
             let received = tokio::select! {
                 () = &mut stop => break,
-                received = this.channel.receive() => received,
+                received = said(async { this.channel.receive().await }) => received,
             };
             match received {
                 Ok(received) => {
@@ -98,7 +104,7 @@ impl<D: Database> Serving<D> {
         }
         while at_work.join_next().await.is_some() {}
         // What the last ones said is said before the end, if the broker takes it in time.
-        let last = this.participant.relay_the_rest(&*this.channel);
+        let last = this.participant.relay_the_rest(&*this.channel, &[]);
         if timeout(LAST_RELAYED_WITHIN, last).await.is_err() {
             warn!("what is left in the outbox is relayed when the service is there again");
         }
@@ -106,44 +112,52 @@ impl<D: Database> Serving<D> {
     }
 
     async fn take(&self, received: Received) {
-        let tag = received.tag;
-        let command = match self.read(&received) {
-            Ok(command) => command,
-            Err(breach) => {
-                // It may have no key, and is the same by its bytes.
-                let sha256: [u8; 32] = Sha256::digest(&received.body).into();
-                let key = format!("no command: {sha256:?}");
-                match self.bury(tag, &breach).await {
-                    Ok(()) => self.pauses.end(&key),
-                    Err(e) => {
-                        error!(
-                            "a message could not be put to the dead letters; it comes again: {e}"
-                        );
-                        self.give_back(tag, key).await;
-                    }
-                }
-                return;
+        match self.read(&received) {
+            Ok(command) => {
+                let about = About::of(&command);
+                let span = about.span(&command);
+                self.take_command(received.tag, &command, &about).instrument(span).await;
             }
-        };
+            Err(breach) => {
+                let span = span_of_none(&received, &received.body);
+                self.take_none(&received, &breach).instrument(span).await;
+            }
+        }
+    }
+
+    async fn take_command(&self, tag: Tag, command: &Command, about: &About) {
         let key = command.id.to_string();
-        match self.answer(tag, &command).await {
+        match self.answer(tag, command, about).await {
             Ok(()) => return self.pauses.end(&key),
             Err(Unanswered::Unknown) => {}
             // It was not acknowledged, so it comes again, and is told the same.
             Err(Unanswered::Channel(e)) => {
-                error!(key, "a command could not be answered; it comes again: {e}");
+                error!("a command could not be answered; it comes again: {e}");
             }
         }
         self.give_back(tag, key).await;
+    }
+
+    async fn take_none(&self, received: &Received, breach: &Breach) {
+        // It may have no key, and is the same by its bytes.
+        let sha256: [u8; 32] = Sha256::digest(&received.body).into();
+        let key = format!("no command: {sha256:?}");
+        match self.bury(received.tag, breach).await {
+            Ok(()) => self.pauses.end(&key),
+            Err(e) => {
+                error!("a message could not be put to the dead letters; it comes again: {e}");
+                self.give_back(received.tag, key).await;
+            }
+        }
     }
 
     /// Gives it back after a pause. Where the broker takes it not in time, it comes again all the
     /// same, as what was held and never settled.
     async fn give_back(&self, tag: Tag, key: String) {
         let pause = self.pauses.next(key);
+        let given_back = said(async { self.channel.give_back(tag, pause).await });
         // A channel may itself wait for so long.
-        let given_back = timeout(pause + CONFIRMED_WITHIN, self.channel.give_back(tag, pause));
-        if !matches!(given_back.await, Ok(Ok(()))) {
+        if !matches!(timeout(pause + CONFIRMED_WITHIN, given_back).await, Ok(Ok(()))) {
             debug!("a message was not given back; it comes again when the broker misses it");
         }
     }
@@ -155,8 +169,9 @@ impl<D: Database> Serving<D> {
         Command::read(self.participant.service(), None, received, &received.body)
     }
 
-    async fn answer(&self, tag: Tag, command: &Command) -> Result<(), Unanswered> {
-        let (answer, is_in_the_outbox) = self.participant.carry_out_by_message(command).await;
+    async fn answer(&self, tag: Tag, command: &Command, about: &About) -> Result<(), Unanswered> {
+        let (answer, is_in_the_outbox) =
+            self.participant.carry_out_by_message(command, about).await;
         if answer == Answer::Unknown(Doubt::CommitLost) {
             return Err(Unanswered::Unknown);
         }
@@ -167,14 +182,15 @@ impl<D: Database> Serving<D> {
         if !is_in_the_outbox && let Some(body) = answer.reply(&command.id, command.sending.attempt)
         {
             let reply = reply(self.participant.service(), command, body);
-            confirmed(self.channel.publish(&reply)).await?;
+            confirmed(async { self.channel.publish(&reply).await }).await?;
         }
-        Ok(confirmed(self.channel.acknowledge(tag)).await?)
+        Ok(confirmed(async { self.channel.acknowledge(tag).await }).await?)
     }
 
     async fn bury(&self, tag: Tag, reason: &Breach) -> Result<(), ChannelError> {
         warn!("to the dead letters: {reason}");
-        confirmed(self.channel.dead_letter(tag, &reason.to_string())).await
+        let reason = reason.to_string();
+        confirmed(async { self.channel.dead_letter(tag, &reason).await }).await
     }
 }
 

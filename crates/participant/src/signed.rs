@@ -6,7 +6,7 @@ use amends_wire::signature::{Secret, SignatureError};
 pub type BadSecret = SignatureError;
 
 /// The secrets of a service: while one is rotated there are two.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Secrets(Vec<Secret>);
 
 impl Secrets {
@@ -19,7 +19,6 @@ impl Secrets {
         self.0
     }
 
-    #[cfg(feature = "axum")]
     pub(crate) fn as_slice(&self) -> &[Secret] {
         &self.0
     }

@@ -1,6 +1,7 @@
 //! What the databases do for the outbox and the inbox.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use amends_transport::{Kind, Message};
@@ -9,8 +10,16 @@ use sqlx::{Pool, Transaction};
 /// The SQL of the outbox and the inbox.
 pub trait Messages: sqlx::Database {
     /// Whether the rows that are being relayed can be held against another relay. Where they
-    /// cannot, there is one relay.
+    /// cannot, the relays of a database take turns.
     const HOLDS_ROWS: bool;
+
+    /// The file that the database is, where it is one: its relays, in all processes, take turns by
+    /// it.
+    fn file(
+        _connection: &mut Self::Connection,
+    ) -> impl Future<Output = sqlx::Result<Option<PathBuf>>> + Send {
+        async { Ok(None) }
+    }
 
     /// Puts a message into the outbox.
     fn put(
@@ -29,7 +38,7 @@ pub trait Messages: sqlx::Database {
         connection: &mut Self::Connection,
         after: i64,
         messages_max: u16,
-    ) -> impl Future<Output = sqlx::Result<Vec<(i64, Message)>>> + Send;
+    ) -> impl Future<Output = sqlx::Result<Vec<(i64, Row)>>> + Send;
 
     /// Of the messages up to `last`, those before which there is none of the same saga.
     fn heads(
@@ -56,6 +65,24 @@ pub trait Messages: sqlx::Database {
         age: Duration,
         rows_max: u16,
     ) -> impl Future<Output = sqlx::Result<u64>> + Send;
+}
+
+/// A row of the outbox, if it can be read.
+pub type Row = Result<Message, Unreadable>;
+
+/// A row of the outbox that cannot be read, by this version at least.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The saga's that it is, as far as that can be read.
+    pub saga_id: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl Unreadable {
+    pub(super) fn new(saga_id: sqlx::Result<String>, error: &sqlx::Error) -> Self {
+        Self { saga_id: saga_id.unwrap_or_default(), why: error.to_string() }
+    }
 }
 
 /// What a row of the outbox reads as.

@@ -12,5 +12,6 @@ mod messages;
 mod mistakes;
 mod proxy;
 mod pruning;
+mod relay;
 mod rows;
 mod trials;

@@ -32,7 +32,7 @@ on_each_database! {
     what_was_received_is_taken_in_once
 }
 
-async fn bed<D: Tested>(pool: Pool<D>) -> Bed<D> {
+pub(crate) async fn bed<D: Tested>(pool: Pool<D>) -> Bed<D> {
     Bed::on(pool, None, Gate::standing_open()).await
 }
 
@@ -52,7 +52,7 @@ async fn relay<D: Tested>(bed: &Bed<D>, broker: &InMemory) {
 }
 
 /// What of a saga's events left, in order.
-fn events(broker: &InMemory, saga: Saga) -> Vec<String> {
+pub(crate) fn events(broker: &InMemory, saga: Saga) -> Vec<String> {
     let of_saga = |id: &str| id == saga.0.to_string();
     broker
         .events()
@@ -120,17 +120,17 @@ async fn events_of_a_saga_leave_in_their_order<D: Tested>(pool: Pool<D>) {
 }
 
 /// Why a message is not taken, if it is not.
-type Fault = Box<dyn Fn(&Message) -> Option<ChannelError> + Send + Sync>;
+pub(crate) type Fault = Box<dyn Fn(&Message) -> Option<ChannelError> + Send + Sync>;
 
 /// A broker that does not take some messages.
-struct Picky {
+pub(crate) struct Picky {
     end: Arc<dyn Channel>,
     fault: Fault,
-    tried: AtomicUsize,
+    pub(crate) tried: AtomicUsize,
 }
 
 impl Picky {
-    fn before(end: Arc<dyn Channel>, fault: Fault) -> Self {
+    pub(crate) fn before(end: Arc<dyn Channel>, fault: Fault) -> Self {
         Self { end, fault, tried: AtomicUsize::new(0) }
     }
 

@@ -6,7 +6,7 @@ use amends_transport::Message;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Pool, Postgres, Row as _, Transaction};
 
-use crate::database::messages::{Messages, attributes, body, message};
+use crate::database::messages::{Messages, Row, Unreadable, attributes, body, message};
 
 impl Messages for Postgres {
     const HOLDS_ROWS: bool = true;
@@ -34,7 +34,7 @@ impl Messages for Postgres {
         connection: &mut PgConnection,
         after: i64,
         messages_max: u16,
-    ) -> sqlx::Result<Vec<(i64, Message)>> {
+    ) -> sqlx::Result<Vec<(i64, Row)>> {
         let sql = "SELECT id, message_id, saga_id, kind, name, attributes, body \
                    FROM amends_outbox WHERE id > $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED";
         let first = sqlx::query(sql).bind(after).bind(i64::from(messages_max));
@@ -73,10 +73,15 @@ impl Messages for Postgres {
     }
 }
 
-fn read(found: &PgRow) -> sqlx::Result<(i64, Message)> {
+fn read(found: &PgRow) -> sqlx::Result<(i64, Row)> {
+    let message = read_message(found).map_err(|e| Unreadable::new(found.try_get(2), &e));
+    Ok((found.try_get(0)?, message))
+}
+
+fn read_message(found: &PgRow) -> sqlx::Result<Message> {
     let kind: String = found.try_get(3)?;
     let attributes: String = found.try_get(5)?;
     let (message_id, saga_id) = (found.try_get(1)?, found.try_get(2)?);
     let (name, body) = (found.try_get(4)?, found.try_get(6)?);
-    Ok((found.try_get(0)?, message(message_id, saga_id, &kind, name, &attributes, body)?))
+    message(message_id, saga_id, &kind, name, &attributes, body)
 }

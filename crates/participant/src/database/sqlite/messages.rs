@@ -1,15 +1,23 @@
 //! The outbox and the inbox in SQLite.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use amends_transport::Message;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Pool, Row as _, Sqlite, Transaction};
 
-use crate::database::messages::{Messages, attributes, body, message};
+use crate::database::messages::{Messages, Row, Unreadable, attributes, body, message};
 
 impl Messages for Sqlite {
     const HOLDS_ROWS: bool = false;
+
+    async fn file(connection: &mut SqliteConnection) -> sqlx::Result<Option<PathBuf>> {
+        let sql = "SELECT file FROM pragma_database_list WHERE name = 'main'";
+        let file: Option<String> = sqlx::query_scalar(sql).fetch_one(connection).await?;
+        // One in memory has none.
+        Ok(file.filter(|file| !file.is_empty()).map(PathBuf::from))
+    }
 
     async fn put(connection: &mut SqliteConnection, message: &Message) -> sqlx::Result<()> {
         let sql = "INSERT INTO amends_outbox \
@@ -33,7 +41,7 @@ impl Messages for Sqlite {
         connection: &mut SqliteConnection,
         after: i64,
         messages_max: u16,
-    ) -> sqlx::Result<Vec<(i64, Message)>> {
+    ) -> sqlx::Result<Vec<(i64, Row)>> {
         let sql = "SELECT id, message_id, saga_id, kind, name, attributes, body \
                    FROM amends_outbox WHERE id > ?1 ORDER BY id LIMIT ?2";
         let first = sqlx::query(sql).bind(after).bind(i64::from(messages_max));
@@ -74,10 +82,15 @@ impl Messages for Sqlite {
     }
 }
 
-fn read(found: &SqliteRow) -> sqlx::Result<(i64, Message)> {
+fn read(found: &SqliteRow) -> sqlx::Result<(i64, Row)> {
+    let message = read_message(found).map_err(|e| Unreadable::new(found.try_get(2), &e));
+    Ok((found.try_get(0)?, message))
+}
+
+fn read_message(found: &SqliteRow) -> sqlx::Result<Message> {
     let kind: String = found.try_get(3)?;
     let attributes: String = found.try_get(5)?;
     let (message_id, saga_id) = (found.try_get(1)?, found.try_get(2)?);
     let (name, body) = (found.try_get(4)?, found.try_get(6)?);
-    Ok((found.try_get(0)?, message(message_id, saga_id, &kind, name, &attributes, body)?))
+    message(message_id, saga_id, &kind, name, &attributes, body)
 }
