@@ -98,7 +98,8 @@ async def test_at_the_commit(
     shop, wire = far
     caplog.set_level("INFO", "amends_participant")
     wire.cut_at, wire.pass_it_on = b"COMMIT", is_heard
-    assert isinstance(await sell(shop, saga), Unknown)
+    lost = "whether it was committed is not known; the same command tells"
+    assert await sell(shop, saga) == Unknown(lost)
     assert endings(caplog, saga) == ["unknown OUTCOME_UNKNOWN"]
     wire.mend()
     assert await _when_it_is_back(shop, saga) == SOLD

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from amends_participant import Refused, Transient, Unknown
+from amends_participant import Refused, Transient
 from amends_participant.testing import command_body
 from conftest import MARIADB, Shop, make, open_shop
-from test_guard import NOTHING, SOLD, UNDONE, sell, take_back
+from test_guard import ENDED, NOTHING, SOLD, UNDONE, sell, take_back
 
 
 async def test_a_handler_that_ends_the_transaction_is_told_so(
@@ -35,7 +35,7 @@ async def test_a_handler_that_ends_the_transaction_is_told_so(
     if "psycopg" in shop.stage.kind and "alchemy" not in shop.stage.kind:
         assert answer == Transient("HANDLER_FAILED", "ProgrammingError")
     else:
-        assert answer == Unknown("TransactionEnded", lasts=True)
+        assert answer == ENDED
         assert "leave COMMIT and ROLLBACK to the guard" in caplog.text
     assert await shop.standing() == 0
     assert await shop.guard(saga) == {}
@@ -54,7 +54,7 @@ async def test_an_undo_whose_handler_rolls_back_is_not_answered_over_its_actions
     await sell(shop, saga)
     body = command_body("Shop.RollBack", {}, saga_id=saga, direction="compensation")
     answer = await shop.participant.carry_out(body)
-    assert answer == Unknown("TransactionEnded", lasts=True)
+    assert answer == ENDED
     assert await shop.guard(saga) == {"action": ("completed", 1)}
     assert await take_back(shop, saga) == UNDONE
 
@@ -74,18 +74,16 @@ async def test_a_handler_that_commits_and_then_fails_is_not_said_to_have_changed
     async def undo_commit_and_fail(command: dict[str, Any], db: Any) -> None:
         await commit_and_fail(command, db)
 
-    unknown = Unknown("HandlerCommitted", lasts=True)
-    later = Unknown("ClaimLeftBehind", lasts=True)
     body = command_body("Shop.CommitAndFail", {}, saga_id=saga)
-    assert await shop.participant.carry_out(body) == unknown
+    assert await shop.participant.carry_out(body) == ENDED
     assert "HandlerCommitted: a claim without an answer was committed" in caplog.text
-    assert await shop.participant.carry_out(body) == later
+    assert await shop.participant.carry_out(body) == ENDED
     assert await shop.guard(saga) == {"action": ("claimed", 1)}
     other = str(uuid.uuid4())
     assert await sell(shop, other) == SOLD
     undo = command_body("Shop.UndoCommitAndFail", {}, saga_id=other, direction="compensation")
-    assert await shop.participant.carry_out(undo) == unknown
-    assert await shop.participant.carry_out(undo) == later
+    assert await shop.participant.carry_out(undo) == ENDED
+    assert await shop.participant.carry_out(undo) == ENDED
     assert await shop.standing() == 3
 
 
@@ -99,7 +97,7 @@ async def test_a_handler_that_commits_and_refuses_has_not_refused(shop: Shop, sa
     body = command_body("Shop.CommitAndRefuse", {}, saga_id=saga)
     for _ in range(2):
         answer = await shop.participant.carry_out(body)
-        assert answer == Unknown("ClaimLeftBehind", lasts=True)
+        assert answer == ENDED
     assert await shop.standing() == 1
 
 
@@ -117,7 +115,7 @@ async def test_a_statement_that_commits_by_itself_is_seen_when_the_handler_fails
             raise RuntimeError
 
         answer = await shop.participant.carry_out(command_body("Shop.Migrate", {}, saga_id=saga))
-        assert answer == Unknown("HandlerCommitted", lasts=True)
+        assert answer == ENDED
 
 
 async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
@@ -128,9 +126,8 @@ async def test_a_claim_that_was_committed_without_its_answer_is_not_done_again(
     await shop.stage.run(
         f"UPDATE amends_guard SET state = 'claimed', reply = 'x' WHERE saga_id = '{saga}'"
     )
-    left_behind = Unknown("ClaimLeftBehind", lasts=True)
-    assert await sell(shop, saga) == left_behind
-    assert await take_back(shop, saga) == left_behind
+    assert await sell(shop, saga) == ENDED
+    assert await take_back(shop, saga) == ENDED
     assert shop.ran == ["sell"]
 
 
@@ -152,21 +149,19 @@ async def test_a_later_round_that_committed_and_failed_does_not_run_again(
         await shop.stage.write(db, "COMMIT")
         raise RuntimeError("the drawer is jammed")
 
-    seen = Unknown("HandlerCommitted", lasts=True)
-    later = Unknown("ClaimLeftBehind", lasts=True)
-    for refuse, first in ((False, seen), (True, later)):
+    for refuse in (False, True):
         one = str(uuid.uuid4())
         await sell(shop, one, refuse="SOLD_OUT")
         data = {"refuse": refuse}
         again = command_body("Shop.CommitAndEnd", data, saga_id=one, round=2)
-        assert await shop.participant.carry_out(again) == first
-        assert await shop.participant.carry_out(again) == later
+        assert await shop.participant.carry_out(again) == ENDED
+        assert await shop.participant.carry_out(again) == ENDED
     assert await shop.standing() == 2
     assert await take_back(shop, saga) == NOTHING
     await shop.come_to_light(saga)
     undo = command_body("Shop.CommitAndFail", {}, saga_id=saga, direction="compensation", round=2)
-    assert await shop.participant.carry_out(undo) == seen
-    assert await shop.participant.carry_out(undo) == later
+    assert await shop.participant.carry_out(undo) == ENDED
+    assert await shop.participant.carry_out(undo) == ENDED
     assert await shop.standing() == 3
 
 
@@ -178,10 +173,9 @@ async def test_a_later_round_that_rolled_back_is_not_said_to_be_done(shop: Shop,
 
     shop.participant.action("RollBack")(roll_back)
     shop.participant.compensation("RollBackTheUndo")(roll_back)
-    ended = Unknown("TransactionEnded", lasts=True)
     await sell(shop, saga, refuse="SOLD_OUT")
     again = command_body("Shop.RollBack", {}, saga_id=saga, round=2)
-    assert await shop.participant.carry_out(again) == ended
+    assert await shop.participant.carry_out(again) == ENDED
     assert await shop.guard(saga) == {"action": ("refused", 1)}
     other = str(uuid.uuid4())
     assert await take_back(shop, other) == NOTHING
@@ -189,7 +183,7 @@ async def test_a_later_round_that_rolled_back_is_not_said_to_be_done(shop: Shop,
     undo = command_body(
         "Shop.RollBackTheUndo", {}, saga_id=other, direction="compensation", round=2
     )
-    assert await shop.participant.carry_out(undo) == ended
+    assert await shop.participant.carry_out(undo) == ENDED
     rows = {"action": ("completed", 1), "compensation": ("nothing", 1)}
     assert await shop.guard(other) == rows
     assert await shop.standing() == 0

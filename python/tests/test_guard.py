@@ -33,6 +33,11 @@ from conftest import Shop, Stage, make, open_shop
 
 SOLD = Completed('{"sold":"kettle"}')
 UNDONE, NOTHING = UndoAnswered(undone=True), UndoAnswered(undone=False)
+ENDED = Unknown(
+    "whether it was done is not known, and no command tells: the handler has ended its transaction."
+    " See the service's log",
+    lasts=True,
+)
 ALREADY_UNDONE = RefusedWith.of("ALREADY_UNDONE", "this step was undone before it ran")
 
 
@@ -310,7 +315,7 @@ async def test_a_driver_that_does_not_tell_that_a_row_was_there_has_nothing_done
         assert await sell(shop, saga) == SOLD
         with monkeypatch.context() as patched:
             patched.setattr(AlchemyTransaction, "statement", untold)
-            assert await sell(shop, saga) == Unknown("TransactionEnded", lasts=True)
+            assert await sell(shop, saga) == ENDED
         assert await shop.standing() == 1
         assert await sell(shop, saga) == SOLD
 

@@ -33,7 +33,7 @@ from amends_participant.messages import serving as messages_serving
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
 from amends_participant.testing import command_body, losing_commits
 from conftest import Shop, Stage, make, open_shop
-from test_guard import ALREADY_UNDONE, SOLD, sell
+from test_guard import ALREADY_UNDONE, ENDED, SOLD, sell
 from test_retention import AGED
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -430,9 +430,8 @@ async def test_what_is_unknown_for_good_goes_to_the_dead_letters(small_shop: Sho
             await channel.send(body)
             await channel.settled()
     assert [(delivery.body, reason) for delivery, reason in channel.dead] == [
-        (left_behind, "OUTCOME_UNKNOWN: HandlerCommitted"),
-        (left_behind, "OUTCOME_UNKNOWN: ClaimLeftBehind"),
-        (rolled_back, "OUTCOME_UNKNOWN: TransactionEnded"),
+        (body, f"OUTCOME_UNKNOWN: {ENDED.message}")
+        for body in (left_behind, left_behind, rolled_back)
     ]
     assert channel.given_back == 0 and channel.published == []
 

@@ -20,6 +20,15 @@ class OutcomeUnknown(Exception):
 
     lasts: bool
     """Whether only a person can tell; else the row tells when the command comes again."""
+    said: str
+    """A sentence for whoever sent the command."""
+
+
+HANDLER_ENDED_IT = (
+    "whether it was done is not known, and no command tells: the handler has ended its transaction."
+    " See the service's log"
+)
+"""As the kit for Rust says it."""
 
 
 class BadData(Exception):

@@ -204,7 +204,7 @@ class Participant:
             done = await self._done(command, handler, about, reply)
         except OutcomeUnknown as e:
             _log.error("unknown OUTCOME_UNKNOWN: %s: %s", type(e).__name__, e, exc_info=True)
-            return Unknown(type(e).__name__, e.lasts)
+            return Unknown(e.said, e.lasts)
         except DatabaseUnavailable as e:
             _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
             return Transient("DATABASE_UNAVAILABLE", str(e))

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..endings import OutcomeUnknown
+from ..endings import HANDLER_ENDED_IT, OutcomeUnknown
 from ..guard.sql import Dialect
 from ..messages import sql as messages
 
@@ -140,6 +140,7 @@ class TransactionEnded(OutcomeUnknown):
     does and the answer must be durable together. Leave both to the guard."""
 
     lasts = True
+    said = HANDLER_ENDED_IT
 
     def __init__(self) -> None:
         super().__init__(

@@ -15,7 +15,7 @@ from typing import Any
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
 from ..database import CommitRefused, Database, Returned, Transaction, TransactionEnded
-from ..endings import BadData, OutcomeUnknown, Refused
+from ..endings import HANDLER_ENDED_IT, BadData, OutcomeUnknown, Refused
 from .sql import Dialect
 from .table import (
     LeaveTombstone,
@@ -61,6 +61,7 @@ class CommitLost(OutcomeUnknown):
     """The commit failed, and whether it holds is open."""
 
     lasts = False
+    said = "whether it was committed is not known; the same command tells"
 
 
 class ClaimLeftBehind(OutcomeUnknown):
@@ -68,6 +69,7 @@ class ClaimLeftBehind(OutcomeUnknown):
     failed or died before its answer."""
 
     lasts = True
+    said = HANDLER_ENDED_IT
 
     def __init__(self) -> None:
         super().__init__(
