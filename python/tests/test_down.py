@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -148,27 +147,6 @@ async def test_a_file_that_cannot_be_opened_and_one_that_comes_later(
     unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError")
     assert await participant.carry_out(body) == unavailable
     folder.mkdir()
-    assert not isinstance(await participant.carry_out(body), Transient)
-    await participant.close()
-
-
-async def test_a_file_that_another_process_holds(tmp_path: Path, saga: str) -> None:
-    path = tmp_path / "service.db"
-    database = Sqlite(path, busy_timeout_s=0.01)
-    participant = Participant("Shop", database, create_tables=True)
-
-    @participant.action("Sell")
-    async def sell(command: dict[str, Any]) -> str:
-        return "sold"
-
-    await participant.open()
-    holder = sqlite3.connect(path, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    body = command_body("Shop.Sell", {}, saga_id=saga)
-    unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError")
-    assert await participant.carry_out(body) == unavailable
-    holder.execute("COMMIT")
-    holder.close()
     assert not isinstance(await participant.carry_out(body), Transient)
     await participant.close()
 

@@ -14,12 +14,8 @@ from .command import UNSAID, Command, Direction, Sending, quoted, read_command
 from .database import CommitRefused, Database, Transaction
 from .endings import BadData, OutcomeUnknown, Refused
 from .fields import NotACommand
-from .guard.carry_out import (
-    DatabaseUnavailable,
-    Done,
-    carry_out_action,
-    carry_out_compensation,
-)
+from .guard.carry_out import Conflict, Done, carry_out_action, carry_out_compensation
+from .guard.claim import DatabaseUnavailable
 from .guard.table import ALREADY_UNDONE
 from .handlers import F, Handler, handlers_of
 from .http.asgi import Asgi
@@ -208,6 +204,10 @@ class Participant:
         except DatabaseUnavailable as e:
             _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
             return Transient("DATABASE_UNAVAILABLE", str(e))
+        except Conflict as e:
+            what = "other transactions were in the way"
+            _log.warning("transient CONFLICT: %s: %s", what, e, exc_info=True)
+            return Transient("CONFLICT", what)
         except CommitRefused as e:
             what = "the commit was refused"
             _log.warning("transient HANDLER_FAILED: %s: %s", what, e, exc_info=True)

@@ -7,7 +7,6 @@ the extra `psycopg`, `Alchemy` the extra `sqlalchemy`.
 
 from __future__ import annotations
 
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from ..endings import HANDLER_ENDED_IT, OutcomeUnknown
 from ..guard.sql import Dialect
 from ..messages import sql as messages
+from .errors import is_refusal
 
 _T = TypeVar("_T")
 
@@ -74,25 +74,9 @@ def committing() -> Iterator[None]:
     try:
         yield
     except Exception as e:
-        # SQLAlchemy has the driver's own error in its.
-        if _is_refusal(getattr(e, "orig", None) or e):
+        if is_refusal(e):
             raise CommitRefused(type(e).__name__) from e
         raise
-
-
-MYSQL_CONFLICTS = (1020, 1213)
-"""Changed since it was read, and a deadlock."""
-
-
-def _is_refusal(error: Any) -> bool:
-    if isinstance(error, sqlite3.Error):
-        is_busy = isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
-        return is_busy or isinstance(error, sqlite3.IntegrityError)
-    sqlstate = getattr(error, "sqlstate", None)
-    if isinstance(sqlstate, str):
-        # A constraint's class, a failed serialization, and a deadlock.
-        return sqlstate.startswith("23") or sqlstate in ("40001", "40P01")
-    return bool(error.args) and error.args[0] in MYSQL_CONFLICTS
 
 
 class Database(ABC):
@@ -145,5 +129,7 @@ class TransactionEnded(OutcomeUnknown):
     def __init__(self) -> None:
         super().__init__(
             "the handler has ended the transaction that it was given, so what it did after that is"
-            " not undone, and no answer is stored; leave COMMIT and ROLLBACK to the guard"
+            " not undone, and no answer is stored; leave COMMIT and ROLLBACK to the guard. Only a"
+            " person can tell: set the row of amends_guard to what is true, or delete it where"
+            " nothing was done"
         )

@@ -17,7 +17,13 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from ..guard.sql import MARIADB, MYSQL, POSTGRES, SQLITE, Dialect
-from . import Database, Returned, Transaction, TransactionEnded, committing
+from . import (
+    Database,
+    Returned,
+    Transaction,
+    TransactionEnded,
+    committing,
+)
 
 
 class Alchemy(Database):

@@ -7,25 +7,28 @@ Only what comes back from here may be said. An exception means that nothing was 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
-from ..database import CommitRefused, Database, Returned, Transaction, TransactionEnded
-from ..endings import HANDLER_ENDED_IT, BadData, OutcomeUnknown, Refused
-from .sql import Dialect
+from ..database import CommitRefused, Database, Transaction
+from ..database.errors import InTheWay, in_the_way
+from ..endings import BadData, OutcomeUnknown, Refused
+from .claim import Claim, DatabaseUnavailable, Guard, HandlerCommitted
+from .ended import handled, is_left_behind
 from .table import (
     LeaveTombstone,
-    Row,
     Run,
     Say,
     State,
     decide_action,
     decide_compensation,
 )
+
+TRIES_MAX = 5
+"""How often a transaction that was rolled back for the sake of another is tried. A loser of one
+deadlock rarely loses the next; whoever loses more is told to come again later."""
 
 _log = logging.getLogger("amends_participant")
 
@@ -53,8 +56,9 @@ class Done:
     """It was written now; else it was there before."""
 
 
-class DatabaseUnavailable(Exception):
-    """No transaction could be begun, or the guard could not speak in it."""
+class Conflict(Exception):
+    """Rolled back for the sake of other transactions, more often than it is tried again, or after
+    it has waited for them for as long as may be."""
 
 
 class CommitLost(OutcomeUnknown):
@@ -64,62 +68,11 @@ class CommitLost(OutcomeUnknown):
     said = "whether it was committed is not known; the same command tells"
 
 
-class ClaimLeftBehind(OutcomeUnknown):
-    """A claim without an answer was committed: a handler has committed the guard's transaction, and
-    failed or died before its answer."""
-
-    lasts = True
-    said = HANDLER_ENDED_IT
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a claim without an answer was committed: a handler has committed the transaction that"
-            " it was given (by COMMIT, or by a statement with which MySQL commits, such as CREATE"
-            " TABLE) and then failed or died. Only a person can tell: set the row of amends_guard"
-            " to what is true"
-        )
-
-
-class HandlerCommitted(ClaimLeftBehind):
-    """The same, seen at the moment when the handler fails."""
-
-
 async def carry_out_action(
     database: Database, command: Command, action: Action, also: Also | None = None
 ) -> Done:
     """An action under the guard."""
-
-    claim = _Claim(database.dialect, command)
-
-    async def attempt(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(claim, transaction)
-        row = await guard.claim_action()
-        decision = decide_action(command, row)
-        if isinstance(decision, Say):
-            return Done(decision.answer, is_new=False), False
-        if row is not None:
-            await guard.claim_anew("action")
-        claim.is_handled = True
-        result = await action(transaction)
-        await transaction.settle()
-        await guard.answer_action(State.COMPLETED, result)
-        return Done(Completed(result), is_new=True), True
-
-    try:
-        return await _handled(database, claim, attempt, also)
-    except Refused as no:
-        refusal = RefusedWith.of(no.code, no.message)
-
-    # What the handler did is rolled back by now. Another copy may have come in between.
-    async def store(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(_Claim(database.dialect, command), transaction)
-        decision = decide_action(command, await guard.store_refusal(refusal.error))
-        if isinstance(decision, Run):
-            raise AssertionError("a row that was just written has an answer")
-        stored = decision.answer == refusal
-        return Done(decision.answer, is_new=stored), stored
-
-    return await _in_transaction(database, store, also)
+    return await _in_spite_of_conflicts(lambda: _act(database, command, action, also))
 
 
 async def carry_out_compensation(
@@ -129,11 +82,66 @@ async def carry_out_compensation(
     also: Also | None = None,
 ) -> Done:
     """A compensation under the guard."""
+    return await _in_spite_of_conflicts(lambda: _undo(database, command, compensation, also))
 
-    claim = _Claim(database.dialect, command)
+
+async def _in_spite_of_conflicts(carry_out: Callable[[], Awaitable[Done]]) -> Done:
+    tries = 0
+    while True:
+        try:
+            return await carry_out()
+        except (BadData, OutcomeUnknown):
+            raise
+        except Exception as e:
+            way = in_the_way(e)
+            if way is None:
+                raise
+            tries += 1
+            if way is InTheWay.WAITED or tries == TRIES_MAX:
+                raise Conflict(way.value) from e
+            _log.debug("tried again: %s", way.value)
+
+
+async def _act(database: Database, command: Command, action: Action, also: Also | None) -> Done:
+    claim = Claim(database.dialect, command)
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
-        guard = _Guard(claim, transaction)
+        guard = Guard(claim, transaction)
+        row = await guard.claim_action()
+        decision = decide_action(command, row)
+        if isinstance(decision, Say):
+            return Done(decision.answer, is_new=False), False
+        if row is not None:
+            await guard.claim_anew()
+        result = await handled(claim, transaction, lambda: action(transaction))
+        await guard.answer_action(State.COMPLETED, result)
+        return Done(Completed(result), is_new=True), True
+
+    try:
+        return await _handled(database, claim, attempt, also)
+    except Refused as no:
+        refusal = RefusedWith.of(no.code, no.message)
+
+    # What the handler did is rolled back by now. Another copy may have come in between, and what
+    # the handler has committed all the same is met here.
+    async def store(transaction: Transaction) -> tuple[Done, bool]:
+        guard = Guard(Claim(database.dialect, command), transaction)
+        decision = decide_action(command, await guard.store_refusal(refusal.error))
+        if isinstance(decision, Run):
+            raise AssertionError("a row that was just written has an answer")
+        stored = decision.answer == refusal
+        return Done(decision.answer, is_new=stored), stored
+
+    return await _in_transaction(database, store, also)
+
+
+async def _undo(
+    database: Database, command: Command, compensation: Compensation, also: Also | None
+) -> Done:
+    claim = Claim(database.dialect, command)
+
+    async def attempt(transaction: Transaction) -> tuple[Done, bool]:
+        guard = Guard(claim, transaction)
         own, action = await guard.claim_compensation()
         decision = decide_compensation(command, own, action)
         if isinstance(decision, Say):
@@ -147,42 +155,29 @@ async def carry_out_compensation(
                 " from a backup): it is undone by the result that the command brings"
             )
         if own is not None:
-            await guard.claim_anew("compensation")
-        claim.is_handled = True
-        await compensation(transaction, decision.result)
-        await transaction.settle()
+            await guard.claim_anew()
+        result = decision.result
+        await handled(claim, transaction, lambda: compensation(transaction, result))
         await guard.answer_compensation(State.UNDONE, UNDONE_JSON)
         return Done(UndoAnswered(undone=True), is_new=True), True
 
     return await _handled(database, claim, attempt, also)
 
 
-async def _handled(database: Database, claim: _Claim, attempt: Attempt, also: Also | None) -> Done:
-    """A transaction with a handler in it. One that fails may have committed before: then what it
-    did is not rolled back, and its claim is there to say so."""
+async def _handled(database: Database, claim: Claim, attempt: Attempt, also: Also | None) -> Done:
+    """A transaction with a handler in it. One that
+    fails may have committed before: then what it did is not rolled back, and its claim is
+    there to say so."""
     try:
         return await _in_transaction(database, attempt, also)
     except (BadData, Refused, OutcomeUnknown):
         raise
     except Exception as failed:
-        if claim.is_handled and await _is_left_behind(database, claim):
+        has_lost = in_the_way(failed) is not None
+        may_have = claim.is_handled and not has_lost
+        if may_have and await is_left_behind(database, claim):
             raise HandlerCommitted from failed
         raise
-
-
-async def _is_left_behind(database: Database, claim: _Claim) -> bool:
-    """Is the claim committed, as far as the database can be asked?"""
-    try:
-        transaction = await database.begin()
-    except Exception:
-        return False
-    try:
-        rows = (await transaction.statement(claim.dialect.read, claim.key)).rows
-    except Exception:
-        return False
-    finally:
-        await transaction.rollback()
-    return any(state == State.CLAIMED and reply == claim.mark for *_, state, reply in rows)
 
 
 async def _in_transaction(database: Database, attempt: Attempt, also: Also | None) -> Done:
@@ -219,105 +214,3 @@ async def _begin(database: Database) -> Transaction:
         return await database.begin()
     except Exception as e:
         raise DatabaseUnavailable(type(e).__name__) from e
-
-
-class _Claim:
-    """What one command writes as its claim."""
-
-    def __init__(self, dialect: Dialect, command: Command) -> None:
-        self.dialect = dialect
-        self.key = {"saga_id": command.saga_id, "step": command.step}
-        digest = command.body_sha256
-        self.wrote = {
-            "round": command.round,
-            "body_sha256": digest.hex() if dialect.digests_as_hex else digest,
-        }
-        self.mark = uuid.uuid4().hex
-        """Tells it from one that was left behind."""
-        self.is_handled = False
-        """Whether the handler has begun."""
-
-
-class _Guard:
-    """The guard's statements for one command in one transaction."""
-
-    def __init__(self, claim: _Claim, transaction: Transaction) -> None:
-        self._dialect, self._transaction = claim.dialect, transaction
-        self._key, self._wrote, self._claim = claim.key, claim.wrote, claim.mark
-
-    async def claim_action(self) -> Row | None:
-        """The action's row; `None` when it is new."""
-        claimed = await self._statement(self._dialect.claim_action, claim=self._claim)
-        if not self._dialect.returns_claimed:
-            if claimed.last_id == 0:
-                return None
-            claimed = await self._read()
-        return self._row(claimed, "action")
-
-    async def claim_compensation(self) -> tuple[Row | None, Row | None]:
-        """Its own row and the action's; `None` for one that is new."""
-        claimed = await self._statement(self._dialect.claim_compensation, claim=self._claim)
-        if not self._dialect.returns_claimed:
-            claimed = await self._read()
-        return self._row(claimed, "compensation"), self._row(claimed, "action")
-
-    async def claim_anew(self, direction: str) -> None:
-        """Makes a row that was there before as new as one that is: a later round runs."""
-        anew = {**self._key, "direction": direction, "claim": self._claim}
-        await self._said(self._dialect.claim_anew, anew)
-
-    async def answer_action(self, state: State, reply: str) -> None:
-        """Turns the claim into an answer."""
-        self._held(
-            await self._statement(
-                self._dialect.answer_action, state=state.value, reply=reply, claim=self._claim
-            )
-        )
-
-    async def answer_compensation(self, state: State, reply: str) -> None:
-        """The same, and writes the action's row too."""
-        self._held(
-            await self._statement(
-                self._dialect.answer_compensation,
-                state=state.value,
-                reply=reply,
-                claim=self._claim,
-            ),
-            rows=2,
-        )
-
-    async def store_refusal(self, reply: str) -> Row | None:
-        """Stores a refusal, if there is no answer yet: the row as it stands then."""
-        stored = await self._statement(self._dialect.store_refusal, reply=reply)
-        if not self._dialect.returns_claimed:
-            stored = await self._read()
-        return self._row(stored, "action")
-
-    async def _read(self) -> Returned:
-        return await self._said(self._dialect.read, self._key)
-
-    async def _statement(self, sql: str, **parameters: Any) -> Returned:
-        return await self._said(sql, {**self._key, **self._wrote, **parameters})
-
-    async def _said(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
-        try:
-            return await self._transaction.statement(sql, parameters)
-        except Exception as e:
-            raise DatabaseUnavailable(type(e).__name__) from e
-
-    def _row(self, returned: Returned, direction: str) -> Row | None:
-        for found, round_, body_sha256, state, reply in returned.rows:
-            if found == direction:
-                row = Row(int(round_), bytes(body_sha256), State(state), reply)
-                if row.state is not State.CLAIMED:
-                    return row
-                if row.reply == self._claim:
-                    return None
-                raise ClaimLeftBehind
-        raise AssertionError(f"the claim of the {direction}'s row gave no row")
-
-    @staticmethod
-    def _held(returned: Returned, rows: int = 1) -> None:
-        """The claim is still there to be answered: the handler has not rolled it back."""
-        if returned.changed < rows:
-            raise TransactionEnded

@@ -1,0 +1,89 @@
+"""What an error of a driver proves, whichever driver it is.
+
+An error may stand in another: SQLAlchemy has the driver's own in its, and a handler raises what it
+likes of what it has caught.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from enum import Enum
+
+CONSTRAINT = "23"
+"""The class of PostgreSQL's codes for what a constraint forbids."""
+
+POSTGRES_LOST = ("40001", "40P01")
+"""A failed serialization, and a deadlock."""
+
+POSTGRES_WAITED = "55P03"
+"""`lock_timeout`."""
+
+MYSQL_LOST = (1020, 1213)
+"""Changed since it was read, and a deadlock."""
+
+MYSQL_WAITED = 1205
+"""`innodb_lock_wait_timeout`."""
+
+CAUSES_MAX = 16
+"""How deep it is looked for: one that is in itself has no end."""
+
+
+class InTheWay(Enum):
+    """How other transactions were."""
+
+    LOST = "rolled back for the sake of another"
+    """The same may go well at once."""
+    WAITED = "waited for another for too long"
+    """Who has waited as long as may be does not begin again at once."""
+
+
+def in_the_way(error: BaseException) -> InTheWay | None:
+    """Did it fail because of other transactions?"""
+    for each in _causes(error):
+        code = _code(each)
+        if code in POSTGRES_LOST or code in MYSQL_LOST:
+            return InTheWay.LOST
+        if code in (POSTGRES_WAITED, MYSQL_WAITED) or _is_busy(each):
+            return InTheWay.WAITED
+    return None
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Does this error of a commit prove that nothing was committed: a constraint that was deferred,
+    or a conflict with another transaction?"""
+    for each in _causes(error):
+        code = _code(each)
+        if isinstance(each, sqlite3.IntegrityError) or _is_busy(each):
+            return True
+        if code in POSTGRES_LOST or code in MYSQL_LOST:
+            return True
+        if isinstance(code, str) and code.startswith(CONSTRAINT):
+            return True
+    return False
+
+
+def _code(error: BaseException) -> str | int | None:
+    """The database's own word for it: five characters of PostgreSQL's, a number of MySQL's."""
+    if any(cls.__name__ == "MySQLError" for cls in type(error).__mro__):
+        # Some of its drivers say a state as well, which is the same for many errors.
+        number = error.args[0] if error.args else None
+        return number if isinstance(number, int) else None
+    sqlstate = getattr(error, "sqlstate", None)
+    return sqlstate if isinstance(sqlstate, str) else None
+
+
+def _is_busy(error: BaseException) -> bool:
+    # Python 3.10 does not say the code.
+    return isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(CAUSES_MAX):
+        if error is None:
+            return
+        yield error
+        original = getattr(error, "orig", None)
+        if isinstance(original, BaseException):
+            yield original
+        error = error.__cause__ or error.__context__

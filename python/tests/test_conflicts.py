@@ -1,0 +1,167 @@
+"""Transactions that are rolled back for the sake of others, on every database: tried again, and
+told to come again where that is of no use."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends_participant import Completed, Sqlite, Transient
+from amends_participant.guard.carry_out import TRIES_MAX
+from amends_participant.testing import command_body
+from conftest import MARIADB, POSTGRES, Shop, make, open_shop
+from test_guard import SOLD, sell
+
+CONFLICT = Transient("CONFLICT", "other transactions were in the way")
+# One connection of its owner's has one transaction at a time.
+SERVED = [kind for kind in (*POSTGRES, *MARIADB) if kind != "psycopg connection"]
+
+WAITS_BRIEFLY = {
+    "postgresql": "SET LOCAL lock_timeout = '50ms'",
+    "mariadb": "SET innodb_lock_wait_timeout = 1",
+    "mysql": "SET innodb_lock_wait_timeout = 1",
+}
+
+
+async def bump(shop: Shop, db: Any, saga: str) -> None:
+    await shop.stage.write(db, f"UPDATE {shop.table} SET n = n + 1 WHERE saga_id = '{saga}'")
+
+
+async def counted(shop: Shop) -> None:
+    await shop.stage.run(f"ALTER TABLE {shop.table} ADD COLUMN n integer NOT NULL DEFAULT 0")
+    # Without it MariaDB locks every row that it looks at.
+    await shop.stage.run(f"CREATE UNIQUE INDEX {shop.table}_saga ON {shop.table} (saga_id)")
+
+
+@pytest.mark.parametrize("kind", SERVED)
+async def test_who_loses_a_deadlock_is_tried_again(kind: str, tmp_path: Path) -> None:
+    """Two handlers that take two rows in different orders: both are done, each once."""
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+        await counted(shop)
+        rows = [str(uuid.uuid4()) for _ in range(2)]
+        for row in rows:
+            await sell(shop, row)
+        meeting = [asyncio.Event(), asyncio.Event()]
+        tries = 0
+
+        @shop.participant.action("Cross")
+        async def cross(command: dict[str, Any], db: Any) -> str:
+            nonlocal tries
+            tries += 1
+            mine = command["data"]["mine"]
+            await bump(shop, db, rows[mine])
+            meeting[mine].set()
+            await meeting[1 - mine].wait()
+            await bump(shop, db, rows[1 - mine])
+            return "crossed"
+
+        answers = await asyncio.gather(
+            *(
+                shop.participant.carry_out(
+                    command_body("Shop.Cross", {"mine": mine}, saga_id=str(uuid.uuid4()))
+                )
+                for mine in range(2)
+            )
+        )
+        assert answers == [Completed('"crossed"')] * 2
+        assert tries == 3
+        assert await stage.rows(f"SELECT n FROM {shop.table}") == [(2,), (2,)]
+
+
+class DeadlockError(Exception):
+    sqlstate = "40P01"
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_a_conflict_that_does_not_end_is_told_as_one(
+    small_shop: Shop, saga: str, lasting: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of an error that stands in another, as a library's does."""
+    tries = 0
+
+    @small_shop.participant.action("Collide")
+    async def collide(command: dict[str, Any]) -> str:
+        nonlocal tries
+        tries += 1
+        if lasting or tries < TRIES_MAX:
+            raise ValueError("of the library") from DeadlockError()
+        return "done"
+
+    body = command_body("Shop.Collide", {}, saga_id=saga)
+    answer = await small_shop.participant.carry_out(body)
+    assert answer == (CONFLICT if lasting else Completed('"done"'))
+    assert tries == TRIES_MAX
+    assert ("transient CONFLICT" in caplog.text) == lasting
+
+
+@pytest.mark.parametrize("kind", POSTGRES)
+async def test_a_serialization_failure_at_the_commit_is_tried_again(
+    kind: str, tmp_path: Path, saga: str
+) -> None:
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+        await stage.run(
+            f"CREATE FUNCTION {shop.table}_fails() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE SQLSTATE '40001'; END $$"
+        )
+        await stage.run(
+            f"CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON {shop.table} DEFERRABLE"
+            f" INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION {shop.table}_fails()"
+        )
+        assert await sell(shop, saga) == CONFLICT
+        assert shop.ran == ["sell"] * TRIES_MAX
+        assert await shop.guard(saga) == {}
+        await stage.run(f"DROP TRIGGER fails ON {shop.table}")
+        assert await sell(shop, saga) == SOLD
+
+
+@pytest.mark.parametrize("kind", SERVED)
+async def test_who_waited_in_vain_is_told_so_and_does_not_wait_again(
+    kind: str, tmp_path: Path, saga: str
+) -> None:
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+        await counted(shop)
+        await sell(shop, saga)
+        tries = 0
+
+        @shop.participant.action("Wait")
+        async def wait(command: dict[str, Any], db: Any) -> None:
+            nonlocal tries
+            tries += 1
+            await stage.write(db, WAITS_BRIEFLY[stage.database.dialect.name])
+            await bump(shop, db, saga)
+
+        holder = await stage.database.begin()
+        await holder.statement(f"UPDATE {shop.table} SET n = 7", {})
+        body = command_body("Shop.Wait", {}, saga_id=str(uuid.uuid4()))
+        try:
+            assert await shop.participant.carry_out(body) == CONFLICT
+        finally:
+            await holder.rollback()
+        assert tries == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "alchemy aiosqlite"])
+async def test_a_file_that_another_process_holds(kind: str, tmp_path: Path, saga: str) -> None:
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+        if kind == "sqlite":
+            shop.participant.database = Sqlite(tmp_path / "service.db", busy_timeout_s=0.01)
+        else:
+            await stage.run("PRAGMA busy_timeout = 10")
+        with contextlib.closing(sqlite3.connect(tmp_path / "service.db")) as holder:
+            holder.isolation_level = None
+            holder.execute("BEGIN IMMEDIATE")
+            assert await sell(shop, saga) == CONFLICT
+            holder.execute("COMMIT")
+        assert await sell(shop, saga) == SOLD
+        if kind == "sqlite":
+            await shop.participant.close()
