@@ -302,6 +302,10 @@ class _LosesCommit(Transaction):
     async def settle(self) -> None:
         await self._transaction.settle()
 
+    @property
+    def was_rolled_back(self) -> bool:
+        return self._transaction.was_rolled_back
+
     def when_ended(self, sql: str) -> None:
         self._transaction.when_ended(sql)
 

@@ -48,6 +48,12 @@ class Transaction(ABC):
         the database now. Raises when the handler has ended the transaction itself."""
         return None
 
+    @property
+    def was_rolled_back(self) -> bool:
+        """Whether the driver has rolled all of it back already, and nothing was done since, as far
+        as it tells: then nobody need look for what still stands."""
+        return False
+
     def when_ended(self, sql: str) -> None:
         """Has a statement run on the same connection after the end, whichever it is. Only asked for
         where a lock outlives its transaction, as MySQL's do."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Union
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -42,6 +42,7 @@ class Alchemy(Database):
         if _commits_by_itself(engine):
             raise ValueError("the engine is set to AUTOCOMMIT: the guard needs transactions")
         self._engine = engine
+        event.listen(engine.sync_engine, "begin", _count)
         self.dialect = _dialect_of(engine)
 
     async def open(self) -> None:
@@ -73,6 +74,7 @@ class AlchemyTransaction(Transaction):
         session: AsyncSession | None,
     ) -> None:
         self._connection, self._transaction, self._session = connection, transaction, session
+        self._nth = _begun_on(connection)
         self._when_ended: list[str] = []
 
     @property
@@ -92,6 +94,12 @@ class AlchemyTransaction(Transaction):
             await self._session.flush()
         if not self._transaction.is_active:
             raise TransactionEnded
+
+    @property
+    def was_rolled_back(self) -> bool:
+        # A session does that whose flush has failed. What has been begun since may have been
+        # committed. What was committed before is found after the end.
+        return not self._transaction.is_active and self._nth == _begun_on(self._connection)
 
     def when_ended(self, sql: str) -> None:
         self._when_ended.append(sql)
@@ -122,6 +130,20 @@ class AlchemyTransaction(Transaction):
             await self._connection.invalidate()
         finally:
             await self._connection.close()
+
+
+_BEGUN = "amends_begun"
+
+
+def _count(connection: Connection) -> None:
+    """Another transaction is begun on a connection."""
+    connection.info[_BEGUN] = connection.info.get(_BEGUN, 0) + 1
+
+
+def _begun_on(connection: AsyncConnection) -> int:
+    sync = connection.sync_connection
+    # One that was lost tells nothing.
+    return -1 if sync is None or sync.invalidated else int(sync.info.get(_BEGUN, 0))
 
 
 def _dialect_of(engine: AsyncEngine) -> Dialect:

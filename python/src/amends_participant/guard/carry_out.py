@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
-from ..database import CommitRefused, Database, Transaction
+from ..database import CommitRefused, Database, Transaction, TransactionEnded
 from ..database.errors import InTheWay, in_the_way
 from ..endings import BadData, OutcomeUnknown, Refused
 from .claim import Claim, DatabaseUnavailable, Guard, HandlerCommitted
-from .ended import handled, is_left_behind
+from .ended import handled, is_left_behind, leave_claimed
 from .table import (
     LeaveTombstone,
     Run,
@@ -165,16 +165,21 @@ async def _undo(
 
 
 async def _handled(database: Database, claim: Claim, attempt: Attempt, also: Also | None) -> Done:
-    """A transaction with a handler in it. One that
-    fails may have committed before: then what it did is not rolled back, and its claim is
+    """A transaction with a handler in it. One that rolled back by itself leaves its claim behind.
+    One that fails may have committed before: then what it did is not rolled back, and its claim is
     there to say so."""
     try:
         return await _in_transaction(database, attempt, also)
-    except (BadData, Refused, OutcomeUnknown):
+    except TransactionEnded:
+        await leave_claimed(database, claim)
+        raise
+    except (BadData, OutcomeUnknown):
         raise
     except Exception as failed:
+        # An action's refusal meets the row where it is to be stored.
+        is_met = isinstance(failed, Refused) and claim.direction == "action"
         has_lost = in_the_way(failed) is not None
-        may_have = claim.is_handled and not has_lost
+        may_have = claim.is_handled and not is_met and not has_lost
         if may_have and await is_left_behind(database, claim):
             raise HandlerCommitted from failed
         raise

@@ -91,6 +91,16 @@ class Guard:
         anew = {**claim.key, "direction": claim.direction, "claim": claim.mark}
         await self._said(self._dialect.claim_anew, anew)
 
+    async def is_held(self) -> bool:
+        """Does the transaction still hold the claim? Where it does not, the handler has rolled
+        back. One in which a statement has failed answers nothing any more, and is there."""
+        if self._transaction.was_rolled_back:
+            return True
+        try:
+            return self._claim.is_among(await self._read())
+        except Exception:
+            return True
+
     async def answer_action(self, state: State, reply: str) -> None:
         """Turns the claim into an answer."""
         self._held(
