@@ -1,5 +1,5 @@
 """Transactions that are rolled back for the sake of others, on every database: tried again, and
-told to come again where that is of no use."""
+told to come again where that is of no use. And one that an error has aborted."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from conftest import MARIADB, POSTGRES, Shop, make, open_shop
 from test_guard import SOLD, sell
 
 CONFLICT = Transient("CONFLICT", "other transactions were in the way")
+ABORTED = Transient("TRANSACTION_ABORTED", "the handler went on after a statement that had failed")
+
 # One connection of its owner's has one transaction at a time.
 SERVED = [kind for kind in (*POSTGRES, *MARIADB) if kind != "psycopg connection"]
 
@@ -169,6 +171,29 @@ async def test_a_file_that_another_process_holds(kind: str, tmp_path: Path, saga
             await shop.participant.close()
 
 
+@pytest.mark.parametrize("kind", POSTGRES)
+async def test_an_error_that_the_handler_passes_over_has_aborted_the_transaction(
+    kind: str, tmp_path: Path, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The database is there, and has rolled back: another look at the handler is needed."""
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+
+        async def pass_over(command: dict[str, Any], db: Any) -> None:
+            with contextlib.suppress(Exception):
+                await stage.write(db, "SELECT * FROM nowhere")
+
+        shop.participant.action("PassOver")(pass_over)
+        shop.participant.compensation("PassOverAnUndo")(pass_over)
+        await sell(shop, saga)
+        act = command_body("Shop.PassOver", {}, saga_id=str(uuid.uuid4()))
+        undo = command_body("Shop.PassOverAnUndo", {}, saga_id=saga, direction="compensation")
+        for body in (act, undo):
+            assert await shop.participant.carry_out(body) == ABORTED
+        assert "put what may fail in a savepoint" in caplog.text
+        assert await shop.guard(saga) == {"action": ("completed", 1)}
+
+
 @pytest.mark.parametrize("kind", ["alchemy aiosqlite", "alchemy psycopg", "alchemy aiomysql"])
 async def test_a_flush_that_fails_ends_nothing(kind: str, tmp_path: Path, saga: str) -> None:
     """SQLAlchemy rolls back then, all of it: it is the failure that is told, or the refusal that
@@ -198,9 +223,9 @@ async def test_a_flush_that_fails_ends_nothing(kind: str, tmp_path: Path, saga: 
 
         shop.participant.action("Flush")(flush)
         answers = []
-        for ends in ("at the end", "failed", "refused"):
+        for ends in ("at the end", "failed", "passed over", "refused"):
             body = command_body("Shop.Flush", {"ends": ends}, saga_id=str(uuid.uuid4()))
             answers.append(await shop.participant.carry_out(body))
         failed, *_ = answers
         assert isinstance(failed, Transient) and failed.code == "HANDLER_FAILED"
-        assert answers == [failed, failed, RefusedWith.of("NO", "NO")]
+        assert answers == [failed, failed, ABORTED, RefusedWith.of("NO", "NO")]

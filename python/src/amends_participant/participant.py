@@ -11,7 +11,7 @@ from .about import About, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
 from .apart import apart
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
-from .database import CommitRefused, Database, Transaction
+from .database import CommitRefused, Database, Transaction, TransactionAborted
 from .endings import BadData, OutcomeUnknown, Refused
 from .fields import NotACommand
 from .guard.carry_out import Conflict, Done, carry_out_action, carry_out_compensation
@@ -208,6 +208,10 @@ class Participant:
             what = "other transactions were in the way"
             _log.warning("transient CONFLICT: %s: %s", what, e, exc_info=True)
             return Transient("CONFLICT", what)
+        except TransactionAborted as e:
+            _log.warning("transient TRANSACTION_ABORTED: %s", e, exc_info=True)
+            what = "the handler went on after a statement that had failed"
+            return Transient("TRANSACTION_ABORTED", what)
         except CommitRefused as e:
             what = "the commit was refused"
             _log.warning("transient HANDLER_FAILED: %s: %s", what, e, exc_info=True)

@@ -125,6 +125,17 @@ async def in_transaction(database: Database, work: Callable[[Transaction], Await
     return done
 
 
+class TransactionAborted(Exception):
+    """Something has failed in the transaction, and with it all: a handler that has caught the error
+    cannot go on after it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an error of the database has aborted the transaction, and the handler has passed over"
+            " it; put what may fail in a savepoint of its own"
+        )
+
+
 class TransactionEnded(OutcomeUnknown):
     """A handler has committed or rolled back. The transaction is the guard's: what the handler
     does and the answer must be durable together. Leave both to the guard."""

@@ -21,6 +21,7 @@ from . import (
     Database,
     Returned,
     Transaction,
+    TransactionAborted,
     TransactionEnded,
     committing,
 )
@@ -92,6 +93,9 @@ class AlchemyTransaction(Transaction):
     async def settle(self) -> None:
         if self._session is not None:
             await self._session.flush()
+            if not self._session.is_active:
+                # A flush that has failed rolls back.
+                raise TransactionAborted
         if not self._transaction.is_active:
             raise TransactionEnded
 

@@ -19,6 +19,9 @@ POSTGRES_LOST = ("40001", "40P01")
 POSTGRES_WAITED = "55P03"
 """`lock_timeout`."""
 
+POSTGRES_ABORTED = "25P02"
+"""Nothing more is done in a transaction in which something has failed."""
+
 MYSQL_LOST = (1020, 1213)
 """Changed since it was read, and a deadlock."""
 
@@ -61,6 +64,11 @@ def is_refusal(error: BaseException) -> bool:
         if isinstance(code, str) and code.startswith(CONSTRAINT):
             return True
     return False
+
+
+def is_aborted(error: BaseException) -> bool:
+    """Has something else failed in the transaction before?"""
+    return any(_code(each) == POSTGRES_ABORTED for each in _causes(error))
 
 
 def _code(error: BaseException) -> str | int | None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..command import Command
-from ..database import Returned, Transaction, TransactionEnded
+from ..database import Returned, Transaction, TransactionAborted, TransactionEnded
+from ..database.errors import is_aborted
 from ..endings import HANDLER_ENDED_IT, OutcomeUnknown
 from .sql import Dialect
 from .table import Row, State
@@ -141,6 +142,8 @@ class Guard:
         try:
             return await self._transaction.statement(sql, parameters)
         except Exception as e:
+            if is_aborted(e):
+                raise TransactionAborted from e
             raise DatabaseUnavailable(type(e).__name__) from e
 
     def _row(self, returned: Returned, direction: str) -> Row | None:

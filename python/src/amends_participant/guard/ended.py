@@ -7,8 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..database import Database, Transaction, TransactionEnded, in_transaction
-from ..database.errors import in_the_way
+from ..database import Database, Transaction, TransactionAborted, TransactionEnded, in_transaction
+from ..database.errors import in_the_way, is_aborted
 from ..endings import BadData, OutcomeUnknown
 from .claim import Claim, ClaimLeftBehind, Guard
 from .table import Row, State
@@ -26,9 +26,14 @@ async def handled(
     claim.is_handled = True
     try:
         value = await handler()
-        await transaction.settle()
+        try:
+            await transaction.settle()
+        except Exception as e:
+            if is_aborted(e):
+                raise TransactionAborted from e
+            raise
         return value
-    except (BadData, OutcomeUnknown):
+    except (BadData, OutcomeUnknown, TransactionAborted):
         raise
     except Exception as failed:
         # To lose a conflict may itself have rolled the transaction back.
