@@ -18,8 +18,8 @@ from amends_participant.database.postgres import Postgres
 from amends_participant.messages import outbox, serving
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
 from amends_participant.testing import command_body
-from conftest import Shop, Stage, make, open_shop, server
-from test_messages import in_outbox, replies, tell, with_events
+from conftest import SQLITE, Shop, Stage, make, open_shop, server
+from test_messages import Slow, in_outbox, replies, tell, with_events
 from test_messages import serving as served
 
 PUT = (
@@ -62,6 +62,28 @@ async def test_a_service_relays_before_its_first_command(tmp_path: Path, way: st
     async with upkept(again, channel, way):
         await asyncio.wait_for(channel.has_published(1), 30)
     await pool.close()
+
+
+@pytest.mark.parametrize("kind", SQLITE)
+async def test_two_services_relay_one_file_one_at_a_time(kind: str, tmp_path: Path) -> None:
+    async with make(kind, tmp_path) as stage, make(kind, tmp_path) as second:
+        shop = await open_shop(stage)
+        await second.database.open()
+        with_events(shop)
+        await shop.participant.carry_out(tell(str(uuid.uuid4())))
+        slow, other = Slow(), MemoryChannel()
+        relaying = asyncio.create_task(Relay(stage.database, slow).once())
+        await slow.asked.wait()
+        assert await Relay(second.database, other).once() == 0
+        # Another in the same process has no turn either.
+        assert await Relay(stage.database, other).once() == 0
+        # Nobody who has something to put waits for the broker.
+        await asyncio.wait_for(shop.participant.carry_out(tell(str(uuid.uuid4()))), 30)
+        slow.go_on.set()
+        assert await relaying == 1
+        assert await Relay(second.database, other).once() == 1
+        assert len(slow.published) == len(other.published) == 1
+        assert await in_outbox(shop) == 0
 
 
 class Broken(MemoryChannel):

@@ -19,6 +19,7 @@ from ..typed import written
 from . import sql
 from .channel import Channel, Outgoing
 from .pauses import wait_for
+from .turn import turn_at
 
 NAME_CHARS_MAX = 200
 """As wide as the column."""
@@ -118,6 +119,8 @@ class Relay:
         self._database, self._channel = database, channel
         self._make_ready = make_ready
         self._sql = sql.of(database.dialect)
+        self._at: str | None = None
+        """The file that the database is."""
         self._written = asyncio.Event()
         self._refused: dict[str, None] = {}
         """Sagas with a message that the broker did not take, in the order of their next turn."""
@@ -177,8 +180,11 @@ class Relay:
             await self._make_ready()
         lock = self._sql.lock
         if lock is None:
-            # A file has one writer at a time: none waits for the broker.
-            return await self._pass(lambda work: in_transaction(self._database, work))
+            with turn_at(await self._file()) as mine:
+                # A file has one writer at a time: none waits for the broker.
+                if not mine:
+                    return 0, None
+                return await self._pass(lambda work: in_transaction(self._database, work))
 
         async def relay(transaction: Transaction) -> tuple[int, Exception | None]:
             ((mine,),) = (await transaction.statement(lock, {})).rows
@@ -190,6 +196,16 @@ class Relay:
             return await self._pass(lambda work: work(transaction))
 
         return await in_transaction(self._database, relay)
+
+    async def _file(self) -> str:
+        if self._at is None:
+
+            async def ask(transaction: Transaction) -> str:
+                ((file,),) = (await transaction.statement(self._sql.file or "", {})).rows
+                return str(file)
+
+            self._at = await in_transaction(self._database, ask)
+        return self._at
 
     async def _pass(self, within: Within) -> tuple[int, Exception | None]:
         """First what was not refused before, so that it is never behind what was; then some of

@@ -16,8 +16,10 @@ class MessageSql:
     """Leaves a message in the outbox."""
     lock: str | None
     """Gives 1 to the only relay of this database, until its transaction ends, and where there is an
-    `unlock`, until that. `None` where there is one relay because there is one process."""
+    `unlock`, until that. `None` where there is a `file`."""
     unlock: str | None
+    file: str | None
+    """Says which file the database is, where it is one: the relays' lock is beside it."""
     oldest: str
     """Those after a place, but of no saga that has one before it."""
     of_saga: str
@@ -41,6 +43,7 @@ def _statements(
     on_conflict: str,
     lock: str | None,
     unlock: str | None,
+    file: str | None = None,
 ) -> MessageSql:
     return MessageSql(
         create=create,
@@ -51,6 +54,7 @@ def _statements(
         ),
         lock=lock,
         unlock=unlock,
+        file=file,
         oldest=(
             "SELECT id, message_id, saga_id, kind, name, attributes, body FROM amends_outbox later"
             " WHERE id > :after AND NOT EXISTS (SELECT 1 FROM amends_outbox earlier"
@@ -135,6 +139,7 @@ _SQLITE = _statements(
     on_conflict=" ON CONFLICT (source, id) DO NOTHING",
     lock=None,
     unlock=None,
+    file="SELECT file FROM pragma_database_list WHERE name = 'main'",
 )
 
 _BY_NAME = {"postgresql": _POSTGRES, "mariadb": _MYSQL, "mysql": _MYSQL, "sqlite": _SQLITE}
