@@ -17,6 +17,7 @@ from ..endings import HANDLER_ENDED_IT, OutcomeUnknown
 from ..guard.sql import Dialect
 from ..messages import sql as messages
 from .errors import is_refusal
+from .within import refuse_within, within
 
 _T = TypeVar("_T")
 
@@ -90,6 +91,11 @@ class Database(ABC):
 
     dialect: Dialect
 
+    @property
+    def has_one_connection(self) -> bool:
+        """Whether a transaction waits for the one before it, and so for ever within that."""
+        return False
+
     @abstractmethod
     async def begin(self) -> Transaction:
         """A new transaction, as soon as there is a connection."""
@@ -115,9 +121,12 @@ class Database(ABC):
 
 async def in_transaction(database: Database, work: Callable[[Transaction], Awaitable[_T]]) -> _T:
     """Begins, works, and commits, or rolls back if the work raises."""
+    if database.has_one_connection:
+        refuse_within(database)
     transaction = await database.begin()
     try:
-        done = await work(transaction)
+        with within(database):
+            done = await work(transaction)
     except BaseException:
         await transaction.rollback()
         raise

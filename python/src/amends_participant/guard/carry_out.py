@@ -14,6 +14,7 @@ from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
 from ..database import CommitRefused, Database, Transaction, TransactionEnded
 from ..database.errors import InTheWay, in_the_way
+from ..database.within import refuse_within, within
 from ..endings import BadData, OutcomeUnknown, Refused
 from .claim import Claim, DatabaseUnavailable, Guard, HandlerCommitted
 from .ended import handled, is_left_behind, leave_claimed
@@ -189,9 +190,10 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
     """Commits where the attempt says that something is to be kept, else rolls back."""
     transaction = await _begin(database)
     try:
-        done, keep = await attempt(transaction)
-        if keep and also is not None:
-            await also(transaction, done.answer)
+        with within(database):
+            done, keep = await attempt(transaction)
+            if keep and also is not None:
+                await also(transaction, done.answer)
     except BaseException:
         await transaction.rollback()
         raise
@@ -215,6 +217,8 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
 
 
 async def _begin(database: Database) -> Transaction:
+    if database.has_one_connection:
+        refuse_within(database)
     try:
         return await database.begin()
     except Exception as e:

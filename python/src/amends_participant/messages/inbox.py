@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..database import Database, Transaction, in_transaction
+from ..database.within import refuse_within
 from . import sql
 
 CHARS_MAX = 200
@@ -16,7 +17,9 @@ async def once(
     database: Database, source: str, message_id: str, work: Callable[[Any], Awaitable[None]]
 ) -> bool:
     """Does the work in a transaction, if the message was not here before: was it done now? `work`
-    is given the transaction. Two copies at the same moment wait for each other."""
+    is given the transaction. Two copies at the same moment wait for each other. Within a handler it
+    is an error: what it did would be kept where the handler's own transaction is rolled back."""
+    refuse_within(database)
     for what in (source, message_id):
         # MySQL takes a text with a space at its end for the one without.
         if not 1 <= len(what) <= CHARS_MAX or what != what.strip() or "\0" in what:
