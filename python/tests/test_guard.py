@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from amends_participant import (
     Completed,
     Database,
     Participant,
+    Refused,
     RefusedWith,
     Transaction,
     Transient,
@@ -202,6 +204,23 @@ async def test_what_json_can_say_is_kept_as_it_is(shop: Shop, saga: str) -> None
     assert await sell(shop, saga, item=item) == first
     await take_back(shop, saga, data={"item": item})
     assert shop.ran == ["sell", f"take back {item}"]
+
+
+async def test_a_refusal_is_cut_and_cleaned_as_an_engine_would_do_it(shop: Shop, saga: str) -> None:
+    """And as the kit for Rust does: 128 and 2,048 bytes, and no control characters."""
+
+    @shop.participant.action("Refuse")
+    async def refuse(command: dict[str, Any]) -> None:
+        raise Refused("A\0B" + "x" * 200, "one\ntwo\t\x1b[31m\ud800" + "é" * 2000)
+
+    answer = await shop.participant.carry_out(command_body("Shop.Refuse", {}, saga_id=saga))
+    assert isinstance(answer, RefusedWith)
+    error = json.loads(answer.error)
+    assert error["code"] == ("A\ufffdB" + "x" * 200)[:126]
+    assert error["message"].startswith("one two \ufffd[31m\ufffd\u00e9")
+    assert len(error["code"].encode()) == 128
+    assert 2046 <= len(error["message"].encode()) <= 2048
+    assert await shop.participant.carry_out(command_body("Shop.Refuse", {}, saga_id=saga)) == answer
 
 
 async def test_many_copies_at_once_run_once(shop: Shop, saga: str) -> None:

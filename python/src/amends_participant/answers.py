@@ -7,8 +7,12 @@ stored answer is repeated byte for byte.
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Union
+
+CODE_BYTES_MAX, MESSAGE_BYTES_MAX = 128, 2048
+"""Of a refusal. An engine cuts there too."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,15 @@ class RefusedWith:
 
     @classmethod
     def of(cls, code: str, message: str) -> RefusedWith:
-        """From its two parts."""
-        return cls(to_json({"code": code, "message": message}))
+        """From its two parts, as an engine keeps them."""
+        return cls(
+            to_json(
+                {
+                    "code": _printable(code, CODE_BYTES_MAX),
+                    "message": _printable(message, MESSAGE_BYTES_MAX),
+                }
+            )
+        )
 
     @property
     def code(self) -> str:
@@ -72,6 +83,23 @@ class Breach:
 
 
 Answer = Union[Completed, RefusedWith, UndoAnswered, Transient, Unknown, Breach]
+
+
+def _printable(text: str, bytes_max: int) -> str:
+    """The start of a text, control characters replaced: a NUL breaks databases, an escape sequence
+    terminals, a line break logs. So is half a character, which no JSON of others can hold."""
+    out: list[str] = []
+    left = bytes_max
+    for character in str(text):
+        if character in "\n\r\t":
+            character = " "
+        elif unicodedata.category(character) in ("Cc", "Cs"):
+            character = "\N{REPLACEMENT CHARACTER}"
+        left -= len(character.encode())
+        if left < 0:
+            break
+        out.append(character)
+    return "".join(out)
 
 
 def to_json(value: Any) -> str:
