@@ -410,6 +410,17 @@ async def test_a_lost_commit_gets_no_reply_and_is_given_back(shop: Shop, saga: s
     assert shop.ran == ["sell"]
 
 
+@pytest.mark.parametrize("name", ["id", "type", "source", "correlationid", "Subject", "a b", ""])
+async def test_an_event_says_itself_what_it_is(small_shop: Shop, saga: str, name: str) -> None:
+    @small_shop.participant.action("Tell")
+    async def tell_it(command: dict[str, Any], outbox: Outbox) -> None:
+        with pytest.raises(ValueError, match="attribute"):
+            await outbox.publish("StockLow", {}, attributes={name: "other"})
+
+    await small_shop.participant.carry_out(command_body("Shop.Tell", {}, saga_id=saga))
+    assert await small_shop.guard(saga) == {"action": ("completed", 1)}
+
+
 async def test_what_is_unknown_for_good_goes_to_the_dead_letters(small_shop: Shop) -> None:
     """Nothing that a broker does again tells what a handler has committed behind the guard."""
     shop = small_shop

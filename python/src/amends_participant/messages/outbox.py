@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +50,23 @@ AGAIN_IN_ONE_PASS = 10
 REFUSED_MAX = 10_000
 """How many are remembered. One that is forgotten is tried as if it were new."""
 
+OWN_ATTRIBUTES = frozenset(
+    (
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "correlationid",
+        "causationid",
+        "datacontenttype",
+        "traceparent",
+    )
+)
+"""What the kit says of a message, and nobody else."""
+
+_ATTRIBUTE = re.compile("[a-z0-9]{1,20}")
+"""As CloudEvents names them."""
+
 Within = Callable[[Callable[[Transaction], Awaitable[Any]]], Awaitable[Any]]
 """Does some work in a transaction."""
 
@@ -73,7 +91,13 @@ class Outbox:
     ) -> str:
         """Leaves an event, which goes out when the transaction has committed: its id. Dataclasses
         and pydantic models are written as JSON. The attributes are the CloudEvents ones and
-        these."""
+        these, of which none may be one of those."""
+        for attribute in attributes or {}:
+            if attribute in OWN_ATTRIBUTES or not _ATTRIBUTE.fullmatch(attribute):
+                raise ValueError(
+                    f"an event has no attribute {attribute!r} of its service's: a name has small"
+                    f" letters and digits, and is none of {', '.join(sorted(OWN_ATTRIBUTES))}"
+                )
         return await self.put("event", name, written(data), attributes or {})
 
     async def put(self, kind: Kind, name: str, body: str, attributes: Mapping[str, str]) -> str:
