@@ -39,7 +39,7 @@ def undo(**change: Any) -> dict[str, Any]:
 # What the corpus of both kits (test_corpus.py) does not have.
 BREACHES: dict[str, tuple[bytes | dict[str, Any], str, str]] = {
     "UTF-16": ("{}".encode("utf-16"), "NOT_JSON", "not UTF-8"),
-    "an endless number": (b"9" * 100_000, "NOT_JSON", "not JSON"),
+    "an endless number": (b"9" * 100_000, "NOT_JSON", "no object"),
     "far too deep": (b"[" * 200_000, "NOT_JSON", "nested over 128 deep"),
     "too deep, and then not": (b'{"a":' + b"[" * 128 + b"]" * 128 + b"}", "NOT_JSON", "nested"),
     "half a character": (body(step_name="\ud800"), "BAD_FIELD", "step_name"),
@@ -85,6 +85,46 @@ async def test_what_is_not_nested_too_deep(small_shop: Shop, data: object) -> No
     async with client(small_shop.participant) as http:
         answer = await http.post("/Sell", json=body(data={"item": "kettle", "more": data}))
     assert answer.status_code == 200
+
+
+LONG = b"9" * 5000
+
+
+def with_long(whole: dict[str, Any]) -> bytes:
+    """With a number that has more digits than Python reads."""
+    return json.dumps(whole).encode().replace(b'"LONG"', LONG)
+
+
+async def test_a_long_number_that_nobody_reads_does_not_matter(small_shop: Shop) -> None:
+    async with client(small_shop.participant) as http:
+        data = {"item": "kettle", "more": ["LONG"]}
+        answer = await http.post("/Sell", content=with_long(body(data=data, other="LONG")))
+        assert (answer.status_code, answer.text) == (200, '{"sold":"kettle"}')
+        answer = await http.post("/TakeBack", content=with_long(undo(original_result="LONG")))
+        assert (answer.status_code, answer.text) == (200, '{"undone":true}')
+
+
+@dataclass
+class Many:
+    many: int
+
+
+async def test_a_long_number_that_is_read_is_bad_data(small_shop: Shop) -> None:
+    @small_shop.participant.action("SellMany")
+    async def sell_many(data: Many) -> int:
+        return data.many
+
+    async with client(small_shop.participant) as http:
+        whole = body(command="Shop.SellMany", data={"many": "LONG"})
+        answer = await http.post("/SellMany", content=with_long(whole))
+        assert answer.status_code == 422
+        message = "many is not a whole number but a number"
+        assert answer.json() == {"error": {"code": "BAD_DATA", "message": message}}
+        # Nothing else is known of what is to be undone.
+        whole = undo(step_name="lost", outcome="completed", original_result={"n": "LONG"})
+        whole["idempotency_key"] = f"{SAGA}/lost/compensation"
+        answer = await http.post("/TakeBack", content=with_long(whole))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BAD_DATA")
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,18 @@ async def test_a_lost_commit_gets_no_reply_and_is_given_back(shop: Shop, saga: s
     assert shop.ran == ["sell"]
 
 
+async def test_a_stored_result_is_said_byte_for_byte(small_shop: Shop, saga: str) -> None:
+    """As another kit has written it."""
+    result = '{"sold":1.50,"n":' + "9" * 5000 + "}"
+    await sell(small_shop, saga)
+    await small_shop.stage.run(f"UPDATE amends_guard SET reply = '{result}'")
+    body = command_body("Shop.Sell", {"item": "cup"}, saga_id=saga, round=2)
+    async with serving(small_shop) as channel:
+        await channel.send(body)
+        (reply,) = await channel.has_published(1)
+    assert reply.body.endswith(b',"result":' + result.encode() + b"}")
+
+
 @pytest.mark.parametrize("name", ["id", "type", "source", "correlationid", "Subject", "a b", ""])
 async def test_an_event_says_itself_what_it_is(small_shop: Shop, saga: str, name: str) -> None:
     @small_shop.participant.action("Tell")

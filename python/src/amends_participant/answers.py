@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Union
 
 CODE_BYTES_MAX, MESSAGE_BYTES_MAX = 128, 2048
@@ -105,3 +106,16 @@ def _printable(text: str, bytes_max: int) -> str:
 def to_json(value: Any) -> str:
     """JSON text as it is stored and sent: without spaces, in ASCII, and never `NaN`."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(text: str, **options: Any) -> Any:
+    """What a JSON text says. A whole number of more digits than Python reads is a `Decimal`: what
+    nobody asks for must not matter."""
+    return json.loads(text, parse_int=_whole_number, **options)
+
+
+def _whole_number(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any, NoReturn
 
+from .answers import from_json
+
 NESTING_MAX = 128
 """How many objects and lists may stand in one another: what readers in other languages bear."""
 
@@ -36,7 +38,7 @@ class Fields:
             if _is_too_deep(raw):
                 raise NotACommand("NOT_JSON", f"the body is nested over {NESTING_MAX} deep")
             # Not as bytes: `json` would take UTF-16 as well.
-            self.all = json.loads(raw.decode(), object_pairs_hook=keep, parse_constant=_no_number)
+            self.all = from_json(raw.decode(), object_pairs_hook=keep, parse_constant=_no_number)
         except UnicodeDecodeError:
             raise NotACommand("NOT_JSON", "the body is not UTF-8") from None
         except json.JSONDecodeError as e:

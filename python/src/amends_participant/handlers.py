@@ -12,13 +12,13 @@ The first parameter is the command's data. The others are asked for by name:
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import typing
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 from .about import About
+from .answers import from_json
 from .command import Command, Direction
 from .endings import BadData
 from .typed import Reader, reader, written
@@ -48,7 +48,7 @@ class Handler:
 
     async def undo(self, command: Command, result_json: str, **given: Any) -> None:
         """Runs a compensation with the action's result."""
-        result = json.loads(result_json)
+        result = from_json(result_json)
         data = self._read(command, result)
         if self._result is not None:
             given["result"] = self._result(result, "the action's result")

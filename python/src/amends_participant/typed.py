@@ -13,6 +13,7 @@ import enum
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Union
 
 from .answers import to_json
@@ -242,7 +243,7 @@ def _json_name(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true or false"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Decimal)):
         return "a number"
     return (
         "a text" if isinstance(value, str) else "a list" if isinstance(value, list) else "an object"

@@ -11,6 +11,7 @@ from enum import Enum
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
 from ..command import Command
+from ..endings import BadData
 
 KEY_REUSED = "KEY_REUSED"
 ALREADY_UNDONE = "ALREADY_UNDONE"
@@ -95,7 +96,7 @@ def decide_compensation(
             return Say(UndoAnswered(undone=False))
     if action is None:
         if command.outcome == "completed":
-            return Undo(json.dumps(command.original_result), record_lost=True)
+            return Undo(_brought_by(command), record_lost=True)
         return LeaveTombstone()
     if action.state is State.COMPLETED:
         return Undo(_stored(action))
@@ -105,6 +106,13 @@ def decide_compensation(
 def key_reused() -> Breach:
     """The same round with other bytes: a broken sender."""
     return Breach(KEY_REUSED, "this idempotency key came before with another body")
+
+
+def _brought_by(command: Command) -> str:
+    try:
+        return json.dumps(command.original_result)
+    except TypeError:
+        raise BadData("original_result holds a number with too many digits") from None
 
 
 def _reused(command: Command, row: Row) -> bool:

@@ -7,7 +7,6 @@ the first command, and the upkeep is to be run by the application around it.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -103,7 +102,7 @@ def http_answer(answer: Answer) -> tuple[int, str, dict[str, str]]:
     if isinstance(answer, UndoAnswered):
         return 200, to_json({"undone": answer.undone}), {}
     if isinstance(answer, RefusedWith):
-        return 422, to_json({"error": json.loads(answer.error)}), {}
+        return 422, f'{{"error":{answer.error}}}', {}
     if isinstance(answer, Breach):
         return 400, error_body(answer.code, answer.message), {}
     if isinstance(answer, Transient):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..about import About
@@ -20,15 +19,17 @@ def reply_of(about: About, answer: Answer) -> tuple[str, str]:
         body["attempt"] = about.attempt
     is_undo = about.direction == "compensation"
     if isinstance(answer, Completed):
-        name, body["result"] = "SagaStepCompleted", json.loads(answer.result)
+        name, last, raw = "SagaStepCompleted", "result", answer.result
     elif isinstance(answer, UndoAnswered):
-        name, body["undone"] = "SagaCompensationCompleted", answer.undone
+        name, last, raw = "SagaCompensationCompleted", "undone", to_json(answer.undone)
     elif isinstance(answer, RefusedWith):
-        name, body["error"] = "SagaStepFailed", json.loads(answer.error)
+        name, last, raw = "SagaStepFailed", "error", answer.error
     elif isinstance(answer, Transient):
         name = "SagaCompensationFailed" if is_undo else "SagaStepFailed"
-        body["error"] = {"code": answer.code, "message": answer.message}
         body["retryable"] = True
+        last, raw = "error", to_json({"code": answer.code, "message": answer.message})
     else:
         raise TypeError(f"{type(answer).__name__} has no reply")
-    return name, to_json({"type": name, **body})
+    # Stored texts go out byte for byte: no number is read.
+    head = to_json({"type": name, **body})
+    return name, f'{head[:-1]},"{last}":{raw}}}'
