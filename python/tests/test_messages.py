@@ -410,6 +410,23 @@ async def test_a_lost_commit_gets_no_reply_and_is_given_back(shop: Shop, saga: s
     assert shop.ran == ["sell"]
 
 
+async def test_a_signature_may_be_as_old_as_its_message(small_shop: Shop, saga: str) -> None:
+    """Which may lie in its queue for days."""
+    body = command_body("Shop.Sell", {"item": "cup"}, saga_id=saga)
+    signed = {
+        "webhook-id": "1",
+        "webhook-timestamp": "1",
+        "webhook-signature": Secret("ours").sign("1", 1, body),
+    }
+    async with serving(small_shop, secrets=["ours"]) as channel:
+        await channel.send(body, signed)
+        await channel.settled()
+        await channel.send(body, {**signed, "webhook-timestamp": "2"})
+        await channel.settled()
+    assert [reason.partition(":")[0] for _, reason in channel.dead] == ["NOT_SIGNED"]
+    assert small_shop.ran == ["sell"]
+
+
 async def test_a_stored_result_is_said_byte_for_byte(small_shop: Shop, saga: str) -> None:
     """As another kit has written it."""
     result = '{"sold":1.50,"n":' + "9" * 5000 + "}"
