@@ -26,7 +26,9 @@ from amends_participant import (
     Transaction,
     Transient,
     Unknown,
+    retention,
 )
+from amends_participant.database.sqlite import SqliteTransaction
 from amends_participant.http.signature import Secret
 from amends_participant.messages import outbox, pauses
 from amends_participant.messages import serving as messages_serving
@@ -599,6 +601,31 @@ async def test_the_inbox_is_pruned_by_the_same_age(stage: Stage, saga: str) -> N
     await shop.participant.prune(Retention(timedelta(hours=1)))
     assert await shop.participant.once(saga, "old", nothing)
     assert not await shop.participant.once(saga, "young", nothing)
+
+
+async def test_the_inbox_is_pruned_some_at_a_time(
+    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody waits long for the lock of all."""
+    monkeypatch.setattr(retention, "MESSAGES_MAX", 2)
+    told = SqliteTransaction.statement
+    gone: list[int] = []
+
+    async def counted(transaction: SqliteTransaction, sql: str, parameters: Any) -> Any:
+        returned = await told(transaction, sql, parameters)
+        if sql.startswith("DELETE FROM amends_inbox"):
+            gone.append(returned.changed)
+        return returned
+
+    async def nothing(db: Any) -> None: ...
+
+    for n in range(5):
+        await small_shop.participant.once(saga, str(n), nothing)
+    aged = AGED["sqlite"].format(26 * 3600)
+    await small_shop.stage.run(f"UPDATE amends_inbox SET written_at = {aged}")
+    monkeypatch.setattr(SqliteTransaction, "statement", counted)
+    await small_shop.participant.prune(Retention(timedelta(hours=1)))
+    assert gone == [2, 2, 1, 0]
 
 
 async def test_serving_prunes_where_it_is_told_by_what(small_shop: Shop, saga: str) -> None:

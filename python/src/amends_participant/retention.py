@@ -13,6 +13,9 @@ STEPS_MAX = 500
 than that takes."""
 
 
+MESSAGES_MAX = 1000
+"""Rows of the inbox that go in one transaction."""
+
 LATE_WINDOW = timedelta(hours=24)
 """How long after a saga's end its last commands may still arrive, unless the engine says longer."""
 
@@ -45,16 +48,20 @@ class Retention:
 async def prune(database: Database, retention: Retention) -> int:
     """Deletes what is old, some hundred steps at a time: how many rows of the guard. What the
     inbox remembers goes by the same age."""
-    await _delete(database, messages.of(database.dialect).prune_inbox, retention.age)
+    inbox = {"messages": MESSAGES_MAX}
+    while await _delete(database, messages.of(database.dialect).prune_inbox, retention, inbox):
+        pass
     gone = 0
-    while (deleted := await _delete(database, database.dialect.prune, retention.age)) > 0:
+    while deleted := await _delete(
+        database, database.dialect.prune, retention, {"steps": STEPS_MAX}
+    ):
         gone += deleted
     return gone
 
 
-async def _delete(database: Database, sql: str, age: timedelta) -> int:
-    parameters = {"age_s": age.total_seconds()}
-    if ":steps" in sql:
-        parameters["steps"] = STEPS_MAX
+async def _delete(
+    database: Database, sql: str, retention: Retention, at_most: dict[str, int]
+) -> int:
+    parameters = {"age_s": retention.age.total_seconds(), **at_most}
     returned = await in_transaction(database, lambda t: t.statement(sql, parameters))
     return returned.changed

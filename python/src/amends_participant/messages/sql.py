@@ -27,6 +27,7 @@ class MessageSql:
     receive: str
     """Changes one row for a message that was not here before."""
     prune_inbox: str
+    """Deletes some that are old."""
 
 
 def of(dialect: Dialect) -> MessageSql:
@@ -43,6 +44,7 @@ def _statements(
     on_conflict: str,
     lock: str | None,
     unlock: str | None,
+    prune_inbox: str,
     file: str | None = None,
 ) -> MessageSql:
     return MessageSql(
@@ -70,9 +72,14 @@ def _statements(
             f"{insert_new} INTO amends_inbox (source, id, written_at)"
             f" VALUES (:source, :id, {now}){on_conflict}"
         ),
-        prune_inbox=f"DELETE FROM amends_inbox WHERE written_at < {older}",
+        prune_inbox=prune_inbox.format(older=older),
     )
 
+
+_PRUNE = (
+    "DELETE FROM amends_inbox WHERE (source, id) IN ("
+    "SELECT source, id FROM amends_inbox WHERE written_at < {older} LIMIT :messages)"
+)
 
 _POSTGRES = _statements(
     create=(
@@ -92,6 +99,7 @@ _POSTGRES = _statements(
     on_conflict=" ON CONFLICT (source, id) DO NOTHING",
     lock="SELECT CASE WHEN pg_try_advisory_xact_lock(4702394921427289929) THEN 1 ELSE 0 END",
     unlock=None,
+    prune_inbox=_PRUNE,
 )
 
 _ASCII = "CHARACTER SET ascii COLLATE ascii_bin"
@@ -118,6 +126,8 @@ _MYSQL = _statements(
     # Not FOR UPDATE: it would also lock the place where the next message is to be put.
     lock="SELECT GET_LOCK(CONCAT(DATABASE(), '.amends_outbox'), 0)",
     unlock="SELECT RELEASE_LOCK(CONCAT(DATABASE(), '.amends_outbox'))",
+    # It takes no LIMIT within IN.
+    prune_inbox="DELETE FROM amends_inbox WHERE written_at < {older} LIMIT :messages",
 )
 
 _NOW = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now'{})"
@@ -139,6 +149,7 @@ _SQLITE = _statements(
     on_conflict=" ON CONFLICT (source, id) DO NOTHING",
     lock=None,
     unlock=None,
+    prune_inbox=_PRUNE,
     file="SELECT file FROM pragma_database_list WHERE name = 'main'",
 )
 
