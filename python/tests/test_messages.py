@@ -29,7 +29,7 @@ from amends_participant import (
     retention,
 )
 from amends_participant.database.sqlite import SqliteTransaction
-from amends_participant.http.signature import Secret
+from amends_participant.http.signature import Secret, verify
 from amends_participant.messages import outbox, pauses
 from amends_participant.messages import serving as messages_serving
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
@@ -427,6 +427,22 @@ async def test_a_signature_may_be_as_old_as_its_message(small_shop: Shop, saga: 
         await channel.settled()
     assert [reason.partition(":")[0] for _, reason in channel.dead] == ["NOT_SIGNED"]
     assert small_shop.ran == ["sell"]
+
+
+async def test_what_goes_out_is_signed_where_what_comes_in_is(small_shop: Shop, saga: str) -> None:
+    """By each of the secrets: an engine that has one takes no other reply. What is said at once
+    too."""
+    failing = command_body("Shop.Sell", {"item": "cup", "fail": "x"}, saga_id=str(uuid.uuid4()))
+    ours, former = Secret("ours"), Secret("former")
+    async with serving(small_shop, secrets=["ours", "former"]) as channel:
+        for body in (command_body("Shop.Sell", {"item": "cup"}, saga_id=saga), failing):
+            signature = ours.sign("1", 1, body)
+            stamp = {"webhook-id": "1", "webhook-timestamp": "1", "webhook-signature": signature}
+            await channel.send(body, stamp)
+        for reply in await channel.has_published(2):
+            for secret in (ours, former):
+                verify([secret], reply.attributes, reply.body, time.time())
+            assert reply.attributes["id"] == reply.id
 
 
 async def test_a_stored_result_is_said_byte_for_byte(small_shop: Shop, saga: str) -> None:

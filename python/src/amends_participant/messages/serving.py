@@ -20,6 +20,7 @@ from .channel import Channel, Delivery, Outgoing
 from .outbox import Outbox, Relay, publish
 from .pauses import Pauses, wait_for
 from .replies import reply_of
+from .signing import Signing
 
 if TYPE_CHECKING:
     from ..participant import Participant
@@ -40,9 +41,10 @@ class Serving:
     def __init__(
         self, participant: Participant, channel: Channel, secrets: Sequence[str] = ()
     ) -> None:
-        self._participant, self._channel = participant, channel
         self._secrets = [Secret(secret) for secret in secrets]
-        self._relay = Relay(participant.database, channel, participant.open)
+        self._participant = participant
+        self._channel = Signing(channel, self._secrets) if secrets else channel
+        self._relay = Relay(participant.database, self._channel, participant.open)
         self._pauses = Pauses()
         self._stopping = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
