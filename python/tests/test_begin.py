@@ -51,7 +51,8 @@ async def test_a_cancelled_begin_leaves_no_transaction_open(stage: Stage) -> Non
         beginning.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await (await beginning).rollback()
-        assert await sell(shop, str(uuid.uuid4())) == SOLD, wait
+        sold = sell(shop, str(uuid.uuid4()))
+        assert await asyncio.wait_for(sold, 30) == SOLD, wait
 
 
 async def test_a_begin_that_is_cancelled_while_another_process_writes(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ import uuid
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from amends_participant import Retention
+from amends_participant import Participant, Retention
+from amends_participant.database.postgres import Postgres
 from amends_participant.retention import STEPS_MAX
-from conftest import POSTGRES, Shop, Stage, make, open_shop
+from conftest import POSTGRES, Shop, Stage, make, open_shop, server
 from test_guard import SOLD, UNDONE, sell, take_back
 
 AGED = {
@@ -140,6 +143,25 @@ async def test_an_undo_after_pruning_still_undoes_what_the_command_knows(
     undo = await take_back(shop, saga, outcome="completed", original_result={"sold": "kettle"})
     assert undo == UNDONE
     assert await shop.standing() == 0
+
+
+async def gone(shop: Shop, saga: str) -> None:
+    while await shop.guard(saga):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # the table tells it in no other way
+
+
+async def test_the_upkeep_prunes_before_the_first_command(tmp_path: Path, saga: str) -> None:
+    """From a pool that nobody has opened yet."""
+    async with make("psycopg pool", tmp_path) as stage:
+        shop = await opened(stage)
+        await sell(shop, saga)
+        await age(shop, saga, OLD_S)
+        at = f"postgres://{server('POSTGRES')}"
+        pool: Any = AsyncConnectionPool(at, open=False, min_size=1, max_size=4, timeout=5)
+        again = Participant("Shop", Postgres(pool), create_tables=True)
+        async with again.upkeep(prune_by=RETENTION)():
+            await asyncio.wait_for(gone(shop, saga), 30)
+        await pool.close()
 
 
 def test_there_is_no_default_for_the_longest() -> None:
