@@ -6,12 +6,14 @@ from __future__ import annotations
 import sys
 import textwrap
 import types
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from amends_participant.testing import Trial
+from amends_participant import RefusedWith
+from amends_participant.testing import Trial, command_body
 
 CLONE = Path(__file__).parents[2]
 PAGE = (CLONE / "docs" / "participant-python.md").read_text()
@@ -68,4 +70,10 @@ async def test_it_runs_and_passes_every_trial(
         refusing={"sku": "sold out"},
         standing=reserved,
     ).every()
+    # Nobody gets stock by ordering less than nothing.
+    order = {"sku": "kettle", "quantity": -5}
+    body = command_body("InventoryService.ReserveItems", order, saga_id=str(uuid.uuid4()))
+    before, answer = await reserved(), await participant.carry_out(body)
+    assert isinstance(answer, RefusedWith) and answer.code == "BAD_QUANTITY"
+    assert await reserved() == before
     await participant.close()
