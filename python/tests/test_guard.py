@@ -339,6 +339,18 @@ async def test_a_driver_that_does_not_tell_that_a_row_was_there_has_nothing_done
         assert await sell(shop, saga) == SOLD
 
 
+async def test_a_migration_creates_the_same_tables(stage: Stage) -> None:
+    """Of the guard, the outbox and the inbox; those that are there stay."""
+    await stage.database.open()
+    wanted = ("amends_guard", "amends_outbox", "amends_inbox")
+    for table in wanted:
+        assert any(f"TABLE IF NOT EXISTS {table} " in sql for sql in stage.database.tables)
+    for sql in stage.database.tables:
+        await stage.run(sql)
+    for table in wanted:
+        await stage.rows(f"SELECT 1 FROM {table} WHERE 1 = 0")
+
+
 async def test_the_tables_may_be_created_by_many_at_once(stage: Stage) -> None:
     participants = [Participant("Shop", stage.database, create_tables=True) for _ in range(4)]
     await asyncio.gather(*(participant.open() for participant in participants))

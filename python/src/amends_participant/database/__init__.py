@@ -109,11 +109,16 @@ class Database(ABC):
         stays its owner's to close."""
         return None
 
+    @property
+    def tables(self) -> Sequence[str]:
+        """The statements that create the kit's tables where they are not there, for a migration."""
+        return (*self.dialect.create, *messages.of(self.dialect).create)
+
     async def create_tables(self) -> None:
         """Creates the kit's tables where they are not there."""
 
         async def create(transaction: Transaction) -> None:
-            for sql in (*self.dialect.create, *messages.of(self.dialect).create):
+            for sql in self.tables:
                 await transaction.statement(sql, {})
 
         await in_transaction(self, create)
