@@ -52,6 +52,12 @@ const TOOLS: &[Tool] = &[
         why: "the participant kit for Python is tested in an environment of its own",
     },
     Tool {
+        program: "npm",
+        shown_by: None,
+        debian_package: "npm",
+        why: "the schema of AsyncAPI comes from there",
+    },
+    Tool {
         program: "postgres",
         shown_by: Some(has_postgres),
         debian_package: "postgresql",

@@ -3,6 +3,7 @@
 //! [`check`] takes bytes and gives all that is wrong with them, each finding with its place, reason
 //! and fix, and the [`Compiled`] definition when nothing is. [`Saga`] builds the same in Rust.
 
+mod asyncapi;
 mod builder;
 mod check;
 mod compile;
@@ -18,6 +19,7 @@ mod source;
 mod surroundings;
 mod tree;
 
+pub use asyncapi::asyncapi;
 pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
 pub use check::{Checked, check};
 pub use compile::{

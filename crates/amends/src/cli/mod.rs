@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod act;
+mod asyncapi;
 mod bench;
 mod cancel;
 mod check;
@@ -103,7 +104,7 @@ fn after_help() -> String {
 
 const WHICH_WHEN: &str = "Which command when:
   to see what it is          demo
-  while writing a saga       schema, check, graph, verify
+  while writing a saga       schema, check, graph, verify, asyncapi
   while writing a service    conformance: one service, under all that the protocol asks
   before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
@@ -148,6 +149,8 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Graph(graph::Graph),
+    #[command(name = "asyncapi")]
+    AsyncApi(asyncapi::AsyncApi),
     Verify(verify::Verify),
     Schema(schema::Schema),
     Rehearse(Box<rehearse::Rehearse>),
@@ -217,6 +220,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Demo(command) => command.run(),
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
+        Command::AsyncApi(command) => command.run(),
         Command::Verify(command) => command.run(&session),
         Command::Schema(command) => command.run(),
         Command::Rehearse(command) => asking(command.run(&session)),

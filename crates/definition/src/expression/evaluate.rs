@@ -65,6 +65,11 @@ impl fmt::Debug for Expressions {
 }
 
 impl Expressions {
+    /// Does the step say itself what it sends?
+    pub(crate) fn has_input(&self, step: StepIx) -> bool {
+        self.steps.get(step.get()).is_some_and(|step| step.input.is_some())
+    }
+
     /// What the step sends, now that it is ready. Evaluated once; the outcome is a fact.
     pub fn ready(&self, step: StepIx, context: &Context<'_>) -> Result<StepInputs, ExprError> {
         let Some(step) = self.steps.get(step.get()) else { return Ok(StepInputs::Data) };
