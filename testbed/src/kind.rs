@@ -4,12 +4,14 @@
 mod mariadb;
 mod nats;
 mod postgres;
+mod rabbitmq;
 
 use std::path::Path;
 
 pub use mariadb::mariadb;
 pub use nats::nats;
 pub use postgres::postgres;
+pub use rabbitmq::rabbitmq;
 
 use crate::program::Program;
 
@@ -18,7 +20,7 @@ pub type Make = fn() -> Box<dyn Kind>;
 
 /// The kinds, by the name that the command line has for each.
 pub const BY_NAME: &[(&str, Make)] =
-    &[("mariadb", mariadb), ("nats", nats), ("postgres", postgres)];
+    &[("mariadb", mariadb), ("nats", nats), ("postgres", postgres), ("rabbitmq", rabbitmq)];
 
 /// A kind of server.
 pub trait Kind: Send + Sync {

@@ -18,5 +18,5 @@ mod kind;
 mod program;
 mod server;
 
-pub use kind::{BY_NAME, Kind, Make, mariadb, nats, postgres};
+pub use kind::{BY_NAME, Kind, Make, mariadb, nats, postgres, rabbitmq};
 pub use server::Server;

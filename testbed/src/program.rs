@@ -14,6 +14,7 @@ use anyhow::{Context, bail};
 pub struct Program {
     path: PathBuf,
     args: Vec<OsString>,
+    envs: Vec<(&'static str, OsString)>,
 }
 
 impl Program {
@@ -25,7 +26,12 @@ impl Program {
         let Some(folder) = places.find(|folder| folder.join(name).is_file()) else {
             bail!("{name} is not installed; `apt-get install {package}` brings it");
         };
-        Ok(Self { path: folder.join(name), args: Vec::new() })
+        Ok(Self { path: folder.join(name), args: Vec::new(), envs: Vec::new() })
+    }
+
+    /// Where it was found.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -35,6 +41,12 @@ impl Program {
 
     pub(crate) fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// For programs that are told by their environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.envs.push((name, value.as_ref().to_owned()));
         self
     }
 
@@ -61,6 +73,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         command.env("LC_ALL", "C").process_group(0);
+        command.envs(self.envs.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = log.parent() {
             command.current_dir(folder);
         }

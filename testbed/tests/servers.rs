@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amends_testbed::{Kind, Server, mariadb, nats, postgres};
+use amends_testbed::{Kind, Server, mariadb, nats, postgres, rabbitmq};
 
 fn is_reached(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -51,6 +51,11 @@ fn a_nats_lives_dies_and_lives_again() {
 }
 
 #[test]
+fn a_rabbitmq_lives_dies_and_lives_again() {
+    check_life(rabbitmq());
+}
+
+#[test]
 fn a_panic_ends_the_server() {
     let panicked = std::thread::spawn(|| {
         let server = Server::start(postgres()).unwrap();
@@ -81,7 +86,7 @@ fn a_server_without_a_name_is_refused() {
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("there are mariadb, nats, postgres"), "{error}");
+    assert!(error.contains("there are mariadb, nats, postgres, rabbitmq"), "{error}");
 }
 
 #[test]

@@ -75,6 +75,12 @@ const TOOLS: &[Tool] = &[
         debian_package: "nats-server",
         why: "commands by message are tested over it",
     },
+    Tool {
+        program: "rabbitmq-server",
+        shown_by: Some(has_rabbitmq),
+        debian_package: "rabbitmq-server",
+        why: "commands by message are tested over it",
+    },
 ];
 
 /// A part of the Rust toolchain, by the program that it brings.
@@ -167,7 +173,10 @@ fn install(tools: &[&Tool]) {
         Command::new("apt-get")
             .args(["install", "--yes", "--quiet", "--no-install-recommends"])
             .args(names)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            // The tests start servers of their own. Those that come with a package would run on
+            // after them, and take the machine's ports and memory.
+            .env("SYSTEMD_OFFLINE", "1"),
     );
 }
 
@@ -195,6 +204,11 @@ fn has_mariadb() -> bool {
 
 fn has_nats() -> bool {
     on_path("nats-server") || Path::new("/usr/sbin/nats-server").is_file()
+}
+
+/// What Debian has in the path is for root, and runs what lies here.
+fn has_rabbitmq() -> bool {
+    on_path("rabbitmq-server") || Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").is_file()
 }
 
 fn is_root() -> bool {
