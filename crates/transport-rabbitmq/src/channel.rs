@@ -1,0 +1,277 @@
+//! One end of a place: what the server brings is held as long as there is room, and settled one by
+//! one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amends_transport::{
+    Channel, ChannelError, End, Hold, Message, Received, Tag, Topology, UNSETTLED_MAX,
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use lapin::{Acker, BasicProperties, Connection, Consumer};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::letter;
+use crate::place::{ConnectError, Place};
+use crate::publisher::Publisher;
+use crate::server::{PAUSE, Server, longer, words};
+use crate::topology::prepare;
+
+/// How many messages that were given back may wait here, beside those that are held: the server
+/// knows no pause, so they stay ours until it is over. With more, what comes later waits for them.
+const WAITING_MAX: usize = UNSETTLED_MAX;
+
+/// How long one may wait: half of the time after which the server takes back by force what was not
+/// settled (`consumer_timeout`, 30 minutes), and every other message with it.
+const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// How long the server may take to say goodbye. What it was not told in time it notices by itself.
+const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+
+const PREFETCH: u16 = {
+    assert!(UNSETTLED_MAX + WAITING_MAX <= u16::MAX as usize);
+    (UNSETTLED_MAX + WAITING_MAX) as u16
+};
+
+/// One end of a place.
+pub struct RabbitChannel {
+    inner: Arc<Inner>,
+    stop: watch::Sender<bool>,
+    taking: Mutex<Option<JoinHandle<()>>>,
+    /// Given back, each until its pause is over.
+    waiting: Mutex<JoinSet<()>>,
+}
+
+struct Inner {
+    server: Server,
+    place: Place,
+    end: End,
+    hold: Hold<Arc<Held>>,
+    publisher: Publisher,
+}
+
+/// A message that was brought, as it came.
+struct Held {
+    acker: Acker,
+    properties: BasicProperties,
+    body: Bytes,
+}
+
+/// What a queue's messages come over.
+struct Incoming {
+    connection: Connection,
+    channel: lapin::Channel,
+    consumer: Consumer,
+}
+
+/// Connects to a place, and says what was found or, with `create`, made there.
+///
+/// # Errors
+///
+/// The server cannot be reached, or something is missing that was not to be made.
+pub async fn connect(
+    server: &Server,
+    place: Place,
+    end: End,
+    create: bool,
+) -> Result<(RabbitChannel, Topology), ConnectError> {
+    place.checked()?;
+    let connection = server.connect().await?;
+    let topology = prepare(&connection, &place, end, create).await?;
+    let incoming = Incoming::over(connection, place.taken_by(end)).await?;
+    let publisher = Publisher::connect(server).await?;
+    let hold = Hold::new();
+    let inner = Arc::new(Inner { server: server.clone(), place, end, hold, publisher });
+    let (stop, stopped) = watch::channel(false);
+    let taking = tokio::spawn(take(Arc::clone(&inner), incoming, stopped));
+    let (taking, waiting) = (Mutex::new(Some(taking)), Mutex::default());
+    Ok((RabbitChannel { inner, stop, taking, waiting }, topology))
+}
+
+impl Incoming {
+    async fn over(connection: Connection, queue: &str) -> Result<Self, ConnectError> {
+        let consumed = async {
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
+            let options = BasicConsumeOptions::default();
+            let none = FieldTable::default();
+            let consumer = channel.basic_consume(queue.into(), "".into(), options, none).await?;
+            Ok((channel, consumer))
+        };
+        let (channel, consumer) = consumed.await.map_err(|error: lapin::Error| {
+            ConnectError::Topology { what: format!("queue {queue}"), why: words(&error) }
+        })?;
+        Ok(Self { connection, channel, consumer })
+    }
+
+    /// The server has what was settled, and brings to others what was not.
+    async fn close(self) {
+        let closing = async {
+            let _ = self.channel.close(200, "OK".into()).await; // they are gone already
+            let _ = self.connection.close(200, "OK".into()).await;
+        };
+        let _ = timeout(CLOSED_WITHIN, closing).await;
+    }
+}
+
+/// Brings what the server has, over one connection after the other, until it is told to stop.
+async fn take(inner: Arc<Inner>, mut incoming: Incoming, mut stop: watch::Receiver<bool>) {
+    loop {
+        let why = tokio::select! {
+            biased;
+            () = told(&mut stop) => return incoming.close().await,
+            why = inner.bring(&mut incoming.consumer) => why,
+        };
+        drop(incoming);
+        inner.hold.lose();
+        inner.hold.trouble(ChannelError::Away(why));
+        incoming = tokio::select! {
+            biased;
+            () = told(&mut stop) => return,
+            again = inner.again() => again,
+        };
+    }
+}
+
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await; // or whoever would tell is gone
+}
+
+impl Inner {
+    /// Until the connection is lost, or the queue; says why.
+    async fn bring(&self, consumer: &mut Consumer) -> String {
+        loop {
+            let mut room = self.hold.room(1).await;
+            let delivery = match consumer.next().await {
+                Some(Ok(delivery)) => delivery,
+                Some(Err(error)) => return words(&error),
+                None => return "the server brings no more of the queue: is it there?".to_owned(),
+            };
+            let body = Bytes::copy_from_slice(&delivery.data);
+            let brought = letter::incoming(&delivery, &body);
+            let (acker, properties) = (delivery.acker, delivery.properties);
+            let held = Arc::new(Held { acker, properties, body });
+            if !self.hold.bring(&mut room, Arc::clone(&held), brought) {
+                held.give_back().await;
+            }
+        }
+    }
+
+    async fn again(&self) -> Incoming {
+        let mut pause = PAUSE;
+        loop {
+            sleep(pause).await;
+            let incoming = async {
+                let connection = self.server.connect().await?;
+                Incoming::over(connection, self.place.taken_by(self.end)).await
+            };
+            match incoming.await {
+                Ok(incoming) => return incoming,
+                Err(error) => self.hold.trouble(ChannelError::Away(error.to_string())),
+            }
+            pause = longer(pause);
+        }
+    }
+
+    async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
+        let Some((exchange, key)) = self.place.route(message.kind, &message.name) else {
+            let why = "nothing says where events are published: give the place `events`";
+            return Err(ChannelError::Refused(why.to_owned()));
+        };
+        let (properties, body) = letter::outgoing(message);
+        self.publisher.publish((exchange, &key), properties, &body).await
+    }
+
+    async fn acknowledge(&self, tag: Tag) -> Result<(), ChannelError> {
+        let Some(held) = self.hold.settle(tag) else { return Ok(()) };
+        // Where its connection is gone nothing happens: it comes again.
+        let told = held.acker.ack(BasicAckOptions::default()).await;
+        told.map(drop).map_err(|error| ChannelError::Away(words(&error)))
+    }
+}
+
+impl Held {
+    async fn give_back(&self) {
+        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        let _ = self.acker.nack(options).await; // where its connection is gone it comes anyway
+    }
+}
+
+impl Channel for RabbitChannel {
+    fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+        Box::pin(self.inner.hold.next())
+    }
+
+    fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+        Box::pin(self.inner.acknowledge(tag))
+    }
+
+    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+        Box::pin(async move {
+            let Some(held) = self.inner.hold.settle(tag) else { return Ok(()) };
+            if after.is_zero() {
+                held.give_back().await;
+                return Ok(());
+            }
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            while waiting.try_join_next().is_some() {}
+            waiting.spawn(async move {
+                sleep(after.min(WAIT_MAX)).await;
+                held.give_back().await;
+            });
+            Ok(())
+        })
+    }
+
+    fn dead_letter<'a>(
+        &'a self,
+        tag: Tag,
+        reason: &'a str,
+    ) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(async move {
+            let Some(held) = self.inner.hold.peek(tag) else { return Ok(()) };
+            let queue = self.inner.place.dead_letters(self.inner.end);
+            let properties = letter::put_aside(&held.properties, reason);
+            self.inner.publisher.publish(("", &queue), properties, &held.body).await?;
+            self.inner.acknowledge(tag).await
+        })
+    }
+
+    fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(self.inner.publish(message))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // What waits comes to others at once: whom it waited for is gone.
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+            self.inner.hold.end();
+            self.stop.send_replace(true);
+            let taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(taking) = taking {
+                let _ = taking.await; // it was told to end
+            }
+            let _ = timeout(CLOSED_WITHIN, self.inner.publisher.close()).await;
+        })
+    }
+}
+
+impl Drop for RabbitChannel {
+    fn drop(&mut self) {
+        if let Some(taking) = self.taking.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            taking.abort();
+        }
+    }
+}
+
+impl std::fmt::Debug for RabbitChannel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RabbitChannel").field("place", &self.inner.place).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! Where a service's messages are: an exchange, its queues.
+
+use amends_transport::{End, Kind};
+
+/// AMQP writes the length of a name into one byte.
+const NAME_BYTES_MAX: usize = 255;
+
+const DEAD_LETTERS: &str = ".dead-letters";
+
+/// Where the messages of a service are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The exchange that commands and replies are published to; empty for the server's default one,
+    /// which brings each message to the queue of its routing key.
+    pub exchange: String,
+    /// The queue of its commands, and their routing key.
+    pub commands: String,
+    /// The queue of its replies, and their routing key.
+    pub replies: String,
+    /// The exchange of its events, the queue that keeps them, and what stands before their names
+    /// in a routing key: `orders.events` makes `orders.events.InventoryReserved`. Without it the
+    /// service publishes none.
+    pub events: Option<String>,
+}
+
+impl Place {
+    /// The queue that an end takes from.
+    pub(crate) fn taken_by(&self, end: End) -> &str {
+        match end {
+            End::Engine => &self.replies,
+            End::Service => &self.commands,
+        }
+    }
+
+    /// Where an end puts aside what cannot be taken.
+    pub fn dead_letters(&self, end: End) -> String {
+        format!("{}{DEAD_LETTERS}", self.taken_by(end))
+    }
+
+    /// The exchange and the routing key of a message; `None` where the place has none for it.
+    pub(crate) fn route(&self, kind: Kind, name: &str) -> Option<(&str, String)> {
+        match kind {
+            Kind::Command => Some((&self.exchange, self.commands.clone())),
+            Kind::Reply => Some((&self.exchange, self.replies.clone())),
+            Kind::Event => {
+                let events = self.events.as_deref()?;
+                Some((events, format!("{events}.{name}")))
+            }
+        }
+    }
+
+    /// Names that AMQP cannot say.
+    pub(crate) fn checked(&self) -> Result<(), ConnectError> {
+        let names = [&self.exchange, &self.commands, &self.replies];
+        let long = |name: &&&String| name.len() + DEAD_LETTERS.len() > NAME_BYTES_MAX;
+        match names.iter().copied().chain(&self.events).find(|name| long(&name)) {
+            None => Ok(()),
+            Some(name) => Err(ConnectError::Topology {
+                what: format!("`{name}`"),
+                why: format!("a name has at most {} bytes", NAME_BYTES_MAX - DEAD_LETTERS.len()),
+            }),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// What was given is no address.
+    #[error("`{0}` is no address of RabbitMQ: write amqp://user:password@host:5672/vhost")]
+    Address(String),
+    /// The server is not there, or does not let us in.
+    #[error("RabbitMQ at {url} cannot be reached: {why}")]
+    Unreachable {
+        /// The address.
+        url: String,
+        /// What the server says, or the client.
+        why: String,
+    },
+    /// Something that has to be there is not, and was not to be made or could not be.
+    #[error("RabbitMQ has no {what}: {way}")]
+    Missing {
+        /// What.
+        what: String,
+        /// What to do.
+        way: String,
+    },
+    /// Something could not be looked at or made.
+    #[error("{what} of RabbitMQ cannot be had: {why}")]
+    Topology {
+        /// What.
+        what: String,
+        /// What the server says.
+        why: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_amqp_cannot_say_is_told() {
+        let mut place = Place {
+            exchange: String::new(),
+            commands: "c".repeat(242),
+            replies: "r".to_owned(),
+            events: None,
+        };
+        assert!(place.checked().is_ok());
+        place.commands.push('c');
+        assert!(place.checked().unwrap_err().to_string().contains("242 bytes"));
+    }
+}
