@@ -2,12 +2,14 @@
 //! end.
 
 mod access;
+mod brokers;
 mod endings;
 mod errors;
 mod forms;
 mod messaging;
 mod nats;
 mod order;
+mod rabbitmq;
 mod secrets;
 mod server;
 mod verify;

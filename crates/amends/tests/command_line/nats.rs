@@ -1,158 +1,38 @@
-//! A service behind NATS: the server finds it, makes what is missing there, outlives the broker's
-//! death and its own, and hears what was said meanwhile.
+//! A service behind NATS.
 
-use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End, Kind, Message, Received};
-use amends_transport_nats::{Place, Server as Nats, connect};
-use amends_wire::{Direction, Headers, SendingId};
-use serde_json::json;
+use amends_transport::{Channel, End};
+use amends_transport_nats::{Place, Server, connect};
 
-use crate::server::{Server, words};
+use crate::brokers::{self, Reached};
 
-const DEFINITION: &str = r#"
-saga: Letter
-steps:
-  - { name: write, action: Desk.Write, compensation: Desk.Tear }
-  - { name: post, action: Desk.Post, compensation: Desk.Fetch }
-services:
-  Desk:
-    fence: barrier
-    nats: { stream: DESK, commands: desk.commands, replies: desk.replies }
-"#;
-
-/// The service's end. The stream is there when the server has made it.
-async fn service(url: &str) -> Arc<dyn Channel> {
-    let place = Place {
-        stream: "DESK".to_owned(),
-        commands: "desk.commands".to_owned(),
-        replies: "desk.replies".to_owned(),
-        events: None,
-    };
-    let (channel, _) = connect(&Nats::new(url), place, End::Service, true).await.unwrap();
-    Arc::new(channel)
-}
-
-async fn next(service: &Arc<dyn Channel>) -> Received {
-    let received = async {
-        loop {
-            match service.receive().await {
-                Ok(received) => return received,
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-    };
-    let received = tokio::time::timeout(Duration::from_secs(60), received);
-    received.await.expect("a command comes")
-}
-
-/// Answers a command, and is done with it.
-async fn answer(service: &Arc<dyn Channel>, command: &Received, refuses: bool) {
-    let id = command.value("ce-id").and_then(SendingId::parse).unwrap();
-    let (about, what) = match (id.command.direction, refuses) {
-        (Direction::Compensation, _) => ("Compensation", "Completed"),
-        (Direction::Action, false) => ("Step", "Completed"),
-        (Direction::Action, true) => ("Step", "Failed"),
-    };
-    let name = format!("Saga{about}{what}");
-    let saga_id = id.command.saga_id.to_string();
-    let body = json!({
-        "type": name,
-        "saga_id": saga_id,
-        "step_name": id.command.step_name,
-        "error": if refuses { json!({"code": "NO_STAMP", "message": "none"}) } else { json!(null) },
-    });
-    let reply = Message {
-        id: format!("{id}/reply"),
-        saga_id,
-        kind: Kind::Reply,
-        name,
-        attributes: Vec::new(),
-        body: body.to_string().into(),
-    };
-    while service.publish(&reply).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let _ = service.acknowledge(command.tag).await; // or it comes again
-}
-
-async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(act).await.unwrap()
-}
+const NATS: Reached = Reached {
+    kind: testbed::nats,
+    option: "--nats",
+    described: "nats: { stream: DESK, commands: desk.commands, replies: desk.replies }",
+    made: "made at NATS: stream DESK",
+    service: |url| {
+        Box::pin(async move {
+            let place = Place {
+                stream: "DESK".to_owned(),
+                commands: "desk.commands".to_owned(),
+                replies: "desk.replies".to_owned(),
+                events: None,
+            };
+            let connected = connect(&Server::new(url), place, End::Service, true).await;
+            Arc::new(connected.unwrap().0) as Arc<dyn Channel>
+        })
+    },
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sagas_run_over_a_broker_that_dies_and_a_server_that_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, DEFINITION).unwrap();
-    let data = folder.path().join("data");
-    let mut broker =
-        off_thread(|| testbed::Server::start(testbed::nats())).await.expect("NATS starts");
-    let url = broker.url();
-    let serve = || Server::start_with(&data, &definition, &["--nats", &url]);
-    let server = serve();
-    server.says("made at NATS: stream DESK");
-    let desk = service(&url).await;
-
-    // One that completes.
-    let started = server.ask(&["start", "Letter", "--data", "{}"]);
-    let done = words(&started);
-    assert!(started.status.success(), "{done}");
-    for _ in 0..2 {
-        let command = next(&desk).await;
-        answer(&desk, &command, false).await;
-    }
-
-    // One whose second step is refused, with the broker killed in the middle.
-    assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
-    let command = next(&desk).await;
-    answer(&desk, &command, false).await;
-    let mut broker = off_thread(move || {
-        broker.kill().unwrap();
-        broker.start_again().unwrap();
-        broker
-    })
-    .await;
-    let mut undone = false;
-    while !undone {
-        let command = next(&desk).await;
-        undone = command.value("ce-type") == Some("Desk.Tear");
-        let refuses = command.value("ce-type") == Some("Desk.Post");
-        answer(&desk, &command, refuses).await;
-    }
-
-    // One that is answered while the server is dead.
-    assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
-    let command = next(&desk).await;
-    drop(server); // killed
-    answer(&desk, &command, false).await;
-    let server = serve();
-    let command = next(&desk).await;
-    answer(&desk, &command, false).await;
-
-    let began = std::time::Instant::now();
-    loop {
-        let (_, list) = server.json(&["list"]);
-        let text = list.to_string();
-        let ended = |state: &str| text.matches(&format!("\"state\":\"{state}\"")).count();
-        if ended("completed") == 2 && ended("failed") == 1 {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "{text}\n{}", server.log());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    desk.close().await;
-    broker.kill().unwrap();
+    brokers::every_saga_ends(&NATS).await;
 }
 
 #[test]
 fn a_server_that_is_not_told_where_the_broker_is_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, DEFINITION).unwrap();
-    let server = Server::start(&folder.path().join("data"), &definition);
-    server.says("serve with --nats URL");
+    brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&NATS);
 }

@@ -40,12 +40,16 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
     Ok(Logs { format })
 }
 
+/// Logs what a broker sends back with its body, and each connection that is lost as an error of its
+/// own; both are said by us in words.
+const NEVER: &str = "lapin=off";
+
 /// A level is about this server. What it is built on stays at `info`: its lines would hide ours, and
 /// at `trace` they may hold what was sent. Who wants them says so, as in `hyper=debug`.
 fn directives(filter: &str) -> String {
     match filter.parse::<LevelFilter>() {
-        Ok(level) if level > LevelFilter::INFO => format!("info,amends={level}"),
-        _ => filter.to_owned(),
+        Ok(level) if level > LevelFilter::INFO => format!("info,amends={level},{NEVER}"),
+        _ => format!("{filter},{NEVER}"),
     }
 }
 
@@ -90,14 +94,14 @@ mod tests {
     use super::directives;
 
     #[test]
-    fn a_level_is_about_this_server_and_directives_are_left_alone() {
+    fn a_level_is_about_this_server_and_directives_are_left_alone_but_for_what_is_never_logged() {
         for (said, meant) in [
-            ("warn", "warn"),
-            ("info", "info"),
-            ("debug", "info,amends=debug"),
-            ("TRACE", "info,amends=trace"),
-            ("hyper=debug", "hyper=debug"),
-            ("debug,hyper=warn", "debug,hyper=warn"),
+            ("warn", "warn,lapin=off"),
+            ("info", "info,lapin=off"),
+            ("debug", "info,amends=debug,lapin=off"),
+            ("TRACE", "info,amends=trace,lapin=off"),
+            ("hyper=debug", "hyper=debug,lapin=off"),
+            ("debug,hyper=warn", "debug,hyper=warn,lapin=off"),
         ] {
             assert_eq!(directives(said), meant);
         }

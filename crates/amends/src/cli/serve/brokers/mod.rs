@@ -2,12 +2,14 @@
 //! and the end at which a saga type itself is reached.
 
 #![cfg_attr(
-    not(feature = "nats"),
+    not(any(feature = "nats", feature = "rabbitmq")),
     allow(dead_code, unused_variables, reason = "a build that reaches no broker")
 )]
 
 #[cfg(feature = "nats")]
 mod nats;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +28,10 @@ pub struct BrokerOptions {
     /// between several of a cluster
     #[arg(long, value_name = "URL", env = "AMENDS_NATS", hide_env_values = true)]
     nats: Option<String>,
+    /// The RabbitMQ server, for services that are described with `rabbitmq`:
+    /// amqp://user:password@host:5672/vhost, or amqps://; with commas between several of a cluster
+    #[arg(long, value_name = "URL", env = "AMENDS_RABBITMQ", hide_env_values = true)]
+    rabbitmq: Option<String>,
     /// Make no stream, queue or consumer that is missing at a broker; say which it is, and wait
     #[arg(long, env = "AMENDS_BROKERS_AS_THEY_ARE")]
     brokers_as_they_are: bool,
@@ -138,6 +144,11 @@ impl Brokers {
                 let url = NATS.at(self.options.nats.as_deref())?;
                 Ok((NATS, nats::connecting(url, [stream, commands, replies], what)))
             }
+            #[cfg(feature = "rabbitmq")]
+            Described::RabbitMq { exchange, commands, replies } => {
+                let url = RABBITMQ.at(self.options.rabbitmq.as_deref())?;
+                Ok((RABBITMQ, rabbitmq::connecting(url, [exchange, commands, replies], what)))
+            }
             left_out => Err(format!(
                 "this amends was built without what reaches it ({left_out:?}); see its cargo \
                  features"
@@ -148,6 +159,9 @@ impl Brokers {
 
 #[cfg(feature = "nats")]
 const NATS: Broker = Broker { name: "NATS", option: "--nats" };
+
+#[cfg(feature = "rabbitmq")]
+const RABBITMQ: Broker = Broker { name: "RabbitMQ", option: "--rabbitmq" };
 
 impl Broker {
     /// Where it is, as the person said who started the server.
@@ -160,7 +174,7 @@ impl Broker {
         })
     }
 
-    /// Says what was made there, and what is too weak.
+    /// Says what was made there, what others have to make, and what is too weak.
     fn telling(&self, connect: Connect) -> amends_transport::Connect {
         let name = self.name;
         Box::new(move || {
@@ -169,6 +183,9 @@ impl Broker {
                 let (channel, topology) = connecting.await?;
                 for created in &topology.created {
                     tracing::info!("made at {name}: {created}");
+                }
+                for missing in &topology.missing {
+                    tracing::warn!("missing at {name}: {missing}");
                 }
                 for weak in &topology.weak {
                     tracing::warn!("{name} promises less than a saga needs: {weak}");

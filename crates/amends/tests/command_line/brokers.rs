@@ -1,0 +1,167 @@
+//! A service behind a broker, the same for every broker: the server finds it, makes what is missing
+//! there, outlives the broker's death and its own, and hears what was said meanwhile.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use amends_testbed as testbed;
+use amends_transport::{Channel, Kind, Message, Received};
+use amends_wire::{Direction, Headers, SendingId};
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use crate::server::{Server, words};
+
+/// How a broker is reached.
+pub struct Reached {
+    /// What it is in tests.
+    pub kind: testbed::Make,
+    /// The option that says where it is.
+    pub option: &'static str,
+    /// How the definition describes the service: `nats: { … }`.
+    pub described: &'static str,
+    /// What the server says when it has made what was missing.
+    pub made: &'static str,
+    /// The service's end. What it needs is there when the server has made it.
+    pub service: fn(String) -> BoxFuture<'static, Arc<dyn Channel>>,
+}
+
+impl Reached {
+    /// A saga of two steps, both of the service.
+    pub fn definition(&self) -> String {
+        format!(
+            "saga: Letter\n\
+             steps:\n  \
+             - {{ name: write, action: Desk.Write, compensation: Desk.Tear }}\n  \
+             - {{ name: post, action: Desk.Post, compensation: Desk.Fetch }}\n\
+             services:\n  \
+             Desk:\n    \
+             fence: barrier\n    \
+             {}\n",
+            self.described
+        )
+    }
+}
+
+async fn next(service: &Arc<dyn Channel>) -> Received {
+    let received = async {
+        loop {
+            match service.receive().await {
+                Ok(received) => return received,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    };
+    let received = tokio::time::timeout(Duration::from_secs(60), received);
+    received.await.expect("a command comes")
+}
+
+/// Answers a command, and is done with it.
+async fn answer(service: &Arc<dyn Channel>, command: &Received, refuses: bool) {
+    let id = command.value("ce-id").and_then(SendingId::parse).unwrap();
+    let (about, what) = match (id.command.direction, refuses) {
+        (Direction::Compensation, _) => ("Compensation", "Completed"),
+        (Direction::Action, false) => ("Step", "Completed"),
+        (Direction::Action, true) => ("Step", "Failed"),
+    };
+    let name = format!("Saga{about}{what}");
+    let saga_id = id.command.saga_id.to_string();
+    let body = json!({
+        "type": name,
+        "saga_id": saga_id,
+        "step_name": id.command.step_name,
+        "error": if refuses { json!({"code": "NO_STAMP", "message": "none"}) } else { json!(null) },
+    });
+    let reply = Message {
+        id: format!("{id}/reply"),
+        saga_id,
+        kind: Kind::Reply,
+        name,
+        attributes: Vec::new(),
+        body: body.to_string().into(),
+    };
+    while service.publish(&reply).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let _ = service.acknowledge(command.tag).await; // or it comes again
+}
+
+async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(act).await.unwrap()
+}
+
+/// A saga runs, one is rolled back, the broker is killed, the server is killed, and every saga ends.
+pub async fn every_saga_ends(reached: &Reached) {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = folder.path().join("letter.yaml");
+    fs::write(&definition, reached.definition()).unwrap();
+    let data = folder.path().join("data");
+    let kind = reached.kind;
+    let mut broker =
+        off_thread(move || testbed::Server::start(kind())).await.expect("the broker starts");
+    let url = broker.url();
+    let serve = || Server::start_with(&data, &definition, &[reached.option, &url]);
+    let server = serve();
+    server.says(reached.made);
+    let desk = (reached.service)(url.clone()).await;
+
+    // One that completes.
+    let started = server.ask(&["start", "Letter", "--data", "{}"]);
+    let done = words(&started);
+    assert!(started.status.success(), "{done}");
+    for _ in 0..2 {
+        let command = next(&desk).await;
+        answer(&desk, &command, false).await;
+    }
+
+    // One whose second step is refused, with the broker killed in the middle.
+    assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
+    let command = next(&desk).await;
+    answer(&desk, &command, false).await;
+    let mut broker = off_thread(move || {
+        broker.kill().unwrap();
+        broker.start_again().unwrap();
+        broker
+    })
+    .await;
+    let mut undone = false;
+    while !undone {
+        let command = next(&desk).await;
+        undone = command.value("ce-type") == Some("Desk.Tear");
+        let refuses = command.value("ce-type") == Some("Desk.Post");
+        answer(&desk, &command, refuses).await;
+    }
+
+    // One that is answered while the server is dead.
+    assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
+    let command = next(&desk).await;
+    drop(server); // killed
+    answer(&desk, &command, false).await;
+    let server = serve();
+    let command = next(&desk).await;
+    answer(&desk, &command, false).await;
+
+    let began = std::time::Instant::now();
+    loop {
+        let (_, list) = server.json(&["list"]);
+        let text = list.to_string();
+        let ended = |state: &str| text.matches(&format!("\"state\":\"{state}\"")).count();
+        if ended("completed") == 2 && ended("failed") == 1 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{text}\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    desk.close().await;
+    broker.kill().unwrap();
+}
+
+/// The definition stands, and the server says what it lacks.
+pub fn a_server_that_is_not_told_where_the_broker_is_says_so(reached: &Reached) {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = folder.path().join("letter.yaml");
+    fs::write(&definition, reached.definition()).unwrap();
+    let server = Server::start(&folder.path().join("data"), &definition);
+    server.says(&format!("serve with {} ", reached.option));
+}
