@@ -1,6 +1,7 @@
 //! The kinds of server, each with a room that says how it is set up, started and asked whether it
 //! is ready.
 
+mod kafka;
 mod mariadb;
 mod nats;
 mod postgres;
@@ -8,6 +9,7 @@ mod rabbitmq;
 
 use std::path::Path;
 
+pub use kafka::{KAFKA_GUEST, KAFKA_OWNER, kafka, kafka_with_logins};
 pub use mariadb::mariadb;
 pub use nats::nats;
 pub use postgres::postgres;
@@ -19,8 +21,13 @@ use crate::program::Program;
 pub type Make = fn() -> Box<dyn Kind>;
 
 /// The kinds, by the name that the command line has for each.
-pub const BY_NAME: &[(&str, Make)] =
-    &[("mariadb", mariadb), ("nats", nats), ("postgres", postgres), ("rabbitmq", rabbitmq)];
+pub const BY_NAME: &[(&str, Make)] = &[
+    ("kafka", kafka),
+    ("mariadb", mariadb),
+    ("nats", nats),
+    ("postgres", postgres),
+    ("rabbitmq", rabbitmq),
+];
 
 /// A kind of server.
 pub trait Kind: Send + Sync {

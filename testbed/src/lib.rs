@@ -18,5 +18,8 @@ mod kind;
 mod program;
 mod server;
 
-pub use kind::{BY_NAME, Kind, Make, mariadb, nats, postgres, rabbitmq};
+pub use kind::{
+    BY_NAME, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, kafka, kafka_with_logins, mariadb, nats,
+    postgres, rabbitmq,
+};
 pub use server::Server;

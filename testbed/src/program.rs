@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -63,6 +63,13 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
+    }
+
+    /// Runs it to its end, as whoever we are, and has what it said.
+    pub(crate) fn output(&self) -> anyhow::Result<Output> {
+        let mut command = Command::new(&self.path);
+        let output = command.args(&self.args).stdin(Stdio::null()).output();
+        output.with_context(|| format!("{} cannot be run", self.path.display()))
     }
 
     /// As a command for this user, in this folder, in a process group of its own, so that a

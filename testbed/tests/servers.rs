@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amends_testbed::{Kind, Server, mariadb, nats, postgres, rabbitmq};
+use amends_testbed::{Kind, Server, kafka, kafka_with_logins, mariadb, nats, postgres, rabbitmq};
 
 fn is_reached(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -56,6 +56,12 @@ fn a_rabbitmq_lives_dies_and_lives_again() {
 }
 
 #[test]
+fn a_kafka_lives_dies_and_lives_again() {
+    check_life(kafka());
+    check_life(kafka_with_logins());
+}
+
+#[test]
 fn a_panic_ends_the_server() {
     let panicked = std::thread::spawn(|| {
         let server = Server::start(postgres()).unwrap();
@@ -86,7 +92,7 @@ fn a_server_without_a_name_is_refused() {
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("there are mariadb, nats, postgres, rabbitmq"), "{error}");
+    assert!(error.contains("there are kafka, mariadb, nats, postgres, rabbitmq"), "{error}");
 }
 
 #[test]

@@ -81,6 +81,24 @@ const TOOLS: &[Tool] = &[
         debian_package: "rabbitmq-server",
         why: "commands by message are tested over it",
     },
+    Tool {
+        program: "java",
+        shown_by: None,
+        debian_package: "default-jre-headless",
+        why: "Kafka runs on it, and commands by message are tested over Kafka",
+    },
+    Tool {
+        program: "mvn",
+        shown_by: None,
+        debian_package: "maven",
+        why: "it fetches Kafka, which no Debian package has",
+    },
+    Tool {
+        program: "make",
+        shown_by: None,
+        debian_package: "make",
+        why: "Kafka's client library is compiled from its source",
+    },
 ];
 
 /// A part of the Rust toolchain, by the program that it brings.
