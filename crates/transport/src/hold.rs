@@ -69,25 +69,48 @@ impl<H: Clone> Hold<H> {
         Room { of: &self.room, left }
     }
 
-    /// Holds a message; `false` where this end has left, or where there is no room for it.
+    /// Holds a message and tells of it; `false` where this end has left, or where there is no room
+    /// for it.
     pub fn bring(&self, room: &mut Room<'_>, handle: H, brought: Brought) -> bool {
-        if room.left == 0 {
-            return false;
+        let Some(tag) = self.keep(room, handle) else { return false };
+        let told = self.tell(tag, brought);
+        if !told && self.state().held.remove(&tag).is_some() {
+            room.left += 1;
         }
+        told
+    }
+
+    /// Holds a message that is to be told of later; `None` where this end has left, or where there
+    /// is no room for it.
+    pub fn keep(&self, room: &mut Room<'_>, handle: H) -> Option<Tag> {
         let mut state = self.state();
-        if state.ended {
-            return false;
+        if room.left == 0 || state.ended {
+            return None;
         }
-        state.tags += 1;
-        let tag = Tag(state.tags);
-        let Brought { headers, body, deliveries } = brought;
-        let received = Received { tag, body, headers, deliveries };
-        if self.brought.try_send(Ok(received)).is_err() {
-            return false;
-        }
+        let tag = state.new_tag();
         state.held.insert(tag, handle);
         room.left -= 1;
-        true
+        Some(tag)
+    }
+
+    /// Tells the reader of a message that is held; `false` where it has too much to read.
+    pub fn tell(&self, tag: Tag, brought: Brought) -> bool {
+        let state = self.state();
+        if !state.held.contains_key(&tag) {
+            return true; // there is nothing to tell of
+        }
+        let Brought { headers, body, deliveries } = brought;
+        self.brought.try_send(Ok(Received { tag, body, headers, deliveries })).is_ok()
+    }
+
+    /// Goes on holding a message under another tag, which nobody is told of yet: the one that it had
+    /// settles nothing any more. `None` where it is not held.
+    pub fn set_aside(&self, tag: Tag) -> Option<(Tag, H)> {
+        let mut state = self.state();
+        let handle = state.held.remove(&tag)?;
+        let tag = state.new_tag();
+        state.held.insert(tag, handle.clone());
+        Some((tag, handle))
     }
 
     /// Tells the reader that the broker cannot be read, where it has not been told already.
@@ -130,9 +153,18 @@ impl<H: Clone> Hold<H> {
 
     /// Forgets what is held: the broker will bring it again.
     pub fn lose(&self) -> Vec<H> {
-        let held = std::mem::take(&mut self.state().held);
-        self.room.add_permits(held.len());
-        held.into_values().collect()
+        self.lose_where(|_| true)
+    }
+
+    /// Forgets some of what is held.
+    pub fn lose_where(&self, mut lost: impl FnMut(&H) -> bool) -> Vec<H> {
+        let mut state = self.state();
+        let gone = state.held.iter().filter(|(_, handle)| lost(handle)).map(|(tag, _)| *tag);
+        let gone: Vec<Tag> = gone.collect();
+        let gone: Vec<H> = gone.iter().filter_map(|tag| state.held.remove(tag)).collect();
+        drop(state);
+        self.room.add_permits(gone.len());
+        gone
     }
 
     /// Holds nothing from now on. What was held is to be left to others.
@@ -143,6 +175,13 @@ impl<H: Clone> Hold<H> {
 
     fn state(&self) -> MutexGuard<'_, State<H>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<H> State<H> {
+    fn new_tag(&mut self) -> Tag {
+        self.tags += 1;
+        Tag(self.tags)
     }
 }
 
@@ -214,6 +253,33 @@ mod tests {
         assert_eq!(hold.settle(next.tag), Some("again"));
         drop(room);
         assert_eq!(hold.room(usize::MAX).await.left(), UNSETTLED_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_takes_up_room_and_is_told_of_under_another_tag() {
+        let hold = Hold::new();
+        let mut room = hold.room(usize::MAX).await;
+        hold.bring(&mut room, 1, brought());
+        let first = hold.next().await.unwrap();
+        let (tag, handle) = hold.set_aside(first.tag).unwrap();
+        assert_eq!((handle, hold.settle(first.tag)), (1, None));
+        drop(room);
+        assert_eq!(hold.room(usize::MAX).await.left(), UNSETTLED_MAX - 1);
+        assert!(hold.tell(tag, brought()));
+        assert_eq!(hold.next().await.unwrap().tag, tag);
+        assert_eq!(hold.settle(tag), Some(1));
+    }
+
+    #[tokio::test]
+    async fn some_are_lost_and_the_others_stay() {
+        let hold = Hold::new();
+        let mut room = hold.room(3).await;
+        for number in [1, 2, 3] {
+            hold.bring(&mut room, number, brought());
+        }
+        assert_eq!(hold.lose_where(|number| number % 2 == 1), [1, 3]);
+        let left = hold.next().await.unwrap();
+        assert_eq!(hold.settle(left.tag), Some(2));
     }
 
     #[tokio::test]
