@@ -1,0 +1,182 @@
+//! Where a service's messages are: a cluster, its topics.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use amends_transport::{End, Kind};
+
+/// A Kafka cluster, and how we come in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// `127.0.0.1:9092`, with commas between several of a cluster.
+    pub addresses: String,
+    /// Settings of the client library (librdkafka), by its names for them: how we come in
+    /// (`security.protocol`, `sasl.username`, `ssl.ca.location` …). What the promise rests on is set
+    /// by us, whatever is said here.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// A setting may be a password.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.settings.keys().collect();
+        f.debug_struct("Server")
+            .field("addresses", &self.shown())
+            .field("settings", &names)
+            .finish()
+    }
+}
+
+impl Server {
+    /// At these addresses, as nobody in particular.
+    pub fn new(addresses: impl Into<String>) -> Self {
+        Self { addresses: addresses.into(), settings: BTreeMap::new() }
+    }
+
+    /// With the settings of a file: a line for each, `name=value`; one that begins with `#` says
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or a line is none of these.
+    pub fn with_file(mut self, path: &Path) -> Result<Self, ConnectError> {
+        let unusable = |why: String| ConnectError::Login(format!("{}: {why}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // The line is not shown: it may be a password.
+            let Some((name, value)) = line.split_once('=') else {
+                return Err(unusable(format!("line {} is not of the form name=value", number + 1)));
+            };
+            self.settings.insert(name.trim().to_owned(), value.trim().to_owned());
+        }
+        Ok(self)
+    }
+
+    /// With one more setting.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The addresses without what others might take for the place of a login.
+    pub(crate) fn shown(&self) -> String {
+        let one = |address: &str| match address.rsplit_once('@') {
+            Some((_, host)) => host.to_owned(),
+            None => address.trim().to_owned(),
+        };
+        self.addresses.split(',').map(one).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// Where the messages of a service are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The topic of its commands.
+    pub commands: String,
+    /// The topic of its replies.
+    pub replies: String,
+    /// The topic of its events. Without it the service publishes none.
+    pub events: Option<String>,
+}
+
+impl Place {
+    /// The topic that an end takes from.
+    pub(crate) fn taken_by(&self, end: End) -> &str {
+        match end {
+            End::Engine => &self.replies,
+            End::Service => &self.commands,
+        }
+    }
+
+    /// Where an end puts aside what cannot be taken.
+    pub fn dead_letters(&self, end: End) -> String {
+        format!("{}.dead-letters", self.taken_by(end))
+    }
+
+    /// The group that all copies of an end are members of.
+    pub(crate) fn group(&self, end: End) -> String {
+        format!("amends-{}", self.taken_by(end))
+    }
+
+    /// The topic of a message; `None` where the place has none for it.
+    pub(crate) fn topic(&self, kind: Kind) -> Option<&str> {
+        match kind {
+            Kind::Command => Some(&self.commands),
+            Kind::Reply => Some(&self.replies),
+            Kind::Event => self.events.as_deref(),
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The cluster is not there, or does not let us in.
+    #[error("Kafka at {addresses} cannot be reached: {why}")]
+    Unreachable {
+        /// The addresses.
+        addresses: String,
+        /// What the client says.
+        why: String,
+    },
+    /// What we would show to come in.
+    #[error("the settings for Kafka cannot be used: {0}")]
+    Login(String),
+    /// Something that has to be there is not, and was not to be made.
+    #[error("Kafka has no {what}: {way}")]
+    Missing {
+        /// What.
+        what: String,
+        /// What to do.
+        way: String,
+    },
+    /// Something could not be looked at or made.
+    #[error("{what} of Kafka cannot be had: {why}")]
+    Topology {
+        /// What.
+        what: String,
+        /// What the server says.
+        why: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_password_is_shown() {
+        let server = Server::new("me:s3cr3t@h:1, i:2").with("sasl.password", "s3cr3t");
+        let shown = format!("{server:?}");
+        assert!(!shown.contains("s3cr3t") && shown.contains("sasl.password"), "{shown}");
+        assert_eq!(server.shown(), "h:1,i:2");
+    }
+
+    #[test]
+    fn settings_are_read_from_a_file_and_a_broken_line_is_named_and_not_shown() {
+        let folder = std::env::temp_dir().join(format!("amends-kafka-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("kafka.properties");
+        fs::write(&path, "# who we are\nsasl.username = me\nsasl.password=a=b\n\n").unwrap();
+        let server = Server::new("h:1").with_file(&path).unwrap();
+        assert_eq!(server.settings["sasl.username"], "me");
+        assert_eq!(server.settings["sasl.password"], "a=b");
+        fs::write(&path, "# who we are\ns3cr3t").unwrap();
+        let error = Server::new("h:1").with_file(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("s3cr3t"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_place_has_its_topics_and_groups() {
+        let place = Place { commands: "c".to_owned(), replies: "r".to_owned(), events: None };
+        assert_eq!(place.group(End::Service), "amends-c");
+        assert_eq!(place.dead_letters(End::Engine), "r.dead-letters");
+        assert_eq!(place.topic(Kind::Event), None);
+    }
+}
