@@ -9,7 +9,9 @@ mod rabbitmq;
 
 use std::path::Path;
 
-pub use kafka::{KAFKA_GUEST, KAFKA_OWNER, kafka, kafka_with_logins};
+pub use kafka::{
+    KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, kafka, kafka_with_logins, kafka_with_tls,
+};
 pub use mariadb::mariadb;
 pub use nats::nats;
 pub use postgres::postgres;

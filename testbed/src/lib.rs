@@ -19,7 +19,7 @@ mod program;
 mod server;
 
 pub use kind::{
-    BY_NAME, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, kafka, kafka_with_logins, mariadb, nats,
-    postgres, rabbitmq,
+    BY_NAME, KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, kafka, kafka_with_logins,
+    kafka_with_tls, mariadb, nats, postgres, rabbitmq,
 };
 pub use server::Server;

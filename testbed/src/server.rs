@@ -81,6 +81,11 @@ impl Server {
         self.port
     }
 
+    /// Where all is that it keeps.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Ends it and its children at once, as a loss of power would; its folder stays.
     ///
     /// # Errors

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use amends_testbed::{Kind, Server, kafka, kafka_with_logins, mariadb, nats, postgres, rabbitmq};
+use amends_testbed::{
+    Kind, Server, kafka, kafka_with_logins, kafka_with_tls, mariadb, nats, postgres, rabbitmq,
+};
 
 fn is_reached(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -59,6 +61,7 @@ fn a_rabbitmq_lives_dies_and_lives_again() {
 fn a_kafka_lives_dies_and_lives_again() {
     check_life(kafka());
     check_life(kafka_with_logins());
+    check_life(kafka_with_tls());
 }
 
 #[test]
