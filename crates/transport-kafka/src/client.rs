@@ -9,7 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::bindings::rd_kafka_conf_res_t;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use crate::place::{ConnectError, Server};
@@ -27,6 +27,7 @@ impl Server {
             return Err(ConnectError::Login(why.to_owned()));
         }
         let mut config = ClientConfig::new();
+        config.set("client.id", "amends");
         // The certificates of the system: the library that is built along knows none.
         if cfg!(feature = "tls") {
             config.set("ssl.ca.location", "probe");
@@ -36,11 +37,12 @@ impl Server {
         }
         config
             .set("bootstrap.servers", &self.addresses)
-            .set("client.id", "amends")
             .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX.to_string());
         for (name, value) in own {
             config.set(*name, value);
         }
+        // What is complained of is heard also where nobody logs it.
+        config.set_log_level(RDKafkaLogLevel::Info);
         Ok(config)
     }
 }
@@ -77,11 +79,21 @@ impl Complaints {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// An error with what was complained of, since an error alone is often a mere "timed out".
-    pub(crate) fn explain(&self, error: impl ToString) -> String {
+    /// An error, where it is a mere "timed out" with what was complained of meanwhile.
+    pub(crate) fn explain(&self, error: &KafkaError) -> String {
+        let says_little = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::MessageTimedOut
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::QueueFull
+            )
+        );
         match self.last() {
-            Some(complaint) => format!("{}: {complaint}", error.to_string()),
-            None => error.to_string(),
+            Some(complaint) if says_little => format!("{error}: {complaint}"),
+            _ => error.to_string(),
         }
     }
 
@@ -101,12 +113,26 @@ impl ClientContext for Complaints {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.hear(reason);
+        // That all are down is known from one of them, which said why.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.hear(reason);
+        }
         tracing::debug!("{error}: {reason}");
     }
 }
 
 impl ConsumerContext for Complaints {}
+
+/// Does what blocks on a thread of its own, which nobody waits for where nobody wants to know any
+/// more: a runtime that ends would wait for its own threads. `None` where there is no thread.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, result) = oneshot::channel();
+    let work = move || drop(done.send(work()));
+    std::thread::Builder::new().name("kafka-ask".to_owned()).spawn(work).ok()?;
+    result.await.ok()
+}
 
 /// A client that ends on a thread of its own: it says goodbye to the brokers, and blocks meanwhile.
 pub(crate) struct OffThread<T: Send + 'static> {
@@ -174,14 +200,17 @@ mod tests {
     fn ours_stand_over_theirs() {
         let server = Server::new("h:1").with("acks", "0").with("client.id", "me");
         let config = server.config(&[("acks", "all".to_owned())]).unwrap();
-        assert_eq!((config.get("acks"), config.get("client.id")), (Some("all"), Some("amends")));
+        assert_eq!((config.get("acks"), config.get("client.id")), (Some("all"), Some("me")));
     }
 
     #[test]
-    fn a_complaint_explains_an_error() {
+    fn a_complaint_explains_what_says_little_alone() {
         let complaints = Complaints::default();
-        assert_eq!(complaints.explain("timed out"), "timed out");
+        let late = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
+        assert_eq!(complaints.explain(&late), late.to_string());
         complaints.hear("[thrd:h:1/bootstrap]: h:1/bootstrap: refused");
-        assert_eq!(complaints.explain("timed out"), "timed out: h:1/bootstrap: refused");
+        assert_eq!(complaints.explain(&late), format!("{late}: h:1/bootstrap: refused"));
+        let large = KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge);
+        assert_eq!(complaints.explain(&large), large.to_string());
     }
 }

@@ -112,9 +112,17 @@ impl Intake {
         let line = record.line();
         if desk.waiting.has(&line) {
             desk.waiting.put(line, record.offset, Instant::now(), tag);
-        } else if !self.hold.tell(tag, record.brought()) {
+        } else if !self.tell(tag, &record) {
             desk.waiting.put(line, record.offset, Instant::now() + PAUSE, tag);
         }
+    }
+
+    fn tell(&self, tag: Tag, record: &Record) -> bool {
+        let told = self.hold.tell(tag, record.brought());
+        if told {
+            record.count();
+        }
+        told
     }
 
     /// Has a message that there is no room for come again.
@@ -131,7 +139,7 @@ impl Intake {
             let Some(record) = self.hold.peek(tag) else { continue };
             let line = record.line();
             // What is behind one that could not be told waits as well.
-            if desk.waiting.has(&line) || !self.hold.tell(tag, record.brought()) {
+            if desk.waiting.has(&line) || !self.tell(tag, &record) {
                 desk.waiting.put(line, record.offset, Instant::now() + PAUSE, tag);
             }
         }

@@ -17,9 +17,11 @@ mod marks;
 mod native;
 mod outlet;
 mod place;
+mod questions;
 mod record;
 mod topology;
 mod waiting;
+mod weak;
 
 pub use channel::{KafkaChannel, connect};
 pub use place::{ConnectError, Place, Server};

@@ -43,11 +43,16 @@ impl Record {
         }
     }
 
-    /// Out of its envelope, and counted.
+    /// Out of its envelope, to be told of once more.
     pub(crate) fn brought(&self) -> Brought {
         let (headers, body) = open(self.headers.iter().cloned(), &self.body);
-        let deliveries = self.deliveries.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let deliveries = self.deliveries.load(Ordering::Relaxed).saturating_add(1);
         Brought { headers, body, deliveries }
+    }
+
+    /// It was told of.
+    pub(crate) fn count(&self) {
+        self.deliveries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where it waits.
