@@ -6,6 +6,7 @@ mod brokers;
 mod endings;
 mod errors;
 mod forms;
+mod kafka;
 mod messaging;
 mod nats;
 mod order;

@@ -2,15 +2,18 @@
 //! and the end at which a saga type itself is reached.
 
 #![cfg_attr(
-    not(any(feature = "nats", feature = "rabbitmq")),
+    not(any(feature = "kafka", feature = "nats", feature = "rabbitmq")),
     allow(dead_code, unused_variables, reason = "a build that reaches no broker")
 )]
 
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "nats")]
 mod nats;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +27,14 @@ use futures_util::future::BoxFuture;
 /// Where brokers are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct BrokerOptions {
+    /// The Kafka cluster, for services that are described with `kafka`: host and port, with commas
+    /// between several
+    #[arg(long, value_name = "ADDRESS", env = "AMENDS_KAFKA")]
+    kafka: Option<String>,
+    /// How to come in there: a file of lines `name=value` with the client library's settings
+    /// (librdkafka's), as `security.protocol`, `sasl.username`, `sasl.password`, `ssl.ca.location`
+    #[arg(long, value_name = "FILE", env = "AMENDS_KAFKA_CONFIG")]
+    kafka_config: Option<PathBuf>,
     /// The NATS server with JetStream, for services that are described with `nats`; with commas
     /// between several of a cluster
     #[arg(long, value_name = "URL", env = "AMENDS_NATS", hide_env_values = true)]
@@ -139,6 +150,12 @@ impl Brokers {
         what: Connecting<'_>,
     ) -> Result<(Broker, Connect), String> {
         match described {
+            #[cfg(feature = "kafka")]
+            Described::Kafka { commands, replies } => {
+                let addresses = KAFKA.at(self.options.kafka.as_deref())?;
+                let settings = self.options.kafka_config.as_deref();
+                Ok((KAFKA, kafka::connecting(addresses, settings, [commands, replies], what)?))
+            }
             #[cfg(feature = "nats")]
             Described::Nats { stream, commands, replies } => {
                 let url = NATS.at(self.options.nats.as_deref())?;
@@ -157,20 +174,21 @@ impl Brokers {
     }
 }
 
+#[cfg(feature = "kafka")]
+const KAFKA: Broker = Broker { name: "Kafka", option: "--kafka ADDRESS" };
+
 #[cfg(feature = "nats")]
-const NATS: Broker = Broker { name: "NATS", option: "--nats" };
+const NATS: Broker = Broker { name: "NATS", option: "--nats URL" };
 
 #[cfg(feature = "rabbitmq")]
-const RABBITMQ: Broker = Broker { name: "RabbitMQ", option: "--rabbitmq" };
+const RABBITMQ: Broker = Broker { name: "RabbitMQ", option: "--rabbitmq URL" };
 
 impl Broker {
     /// Where it is, as the person said who started the server.
     fn at<'a>(&self, option: Option<&'a str>) -> Result<&'a str, String> {
         let Self { name, option: way } = self;
         option.ok_or_else(|| {
-            format!(
-                "it is reached over {name}, and nothing says where that is: serve with {way} URL"
-            )
+            format!("it is reached over {name}, and nothing says where that is: serve with {way}")
         })
     }
 
