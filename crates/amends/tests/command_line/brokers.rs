@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, Kind, Message, Received};
+use amends_transport::{CONFIRMED_WITHIN, Channel, Kind, Message, Received};
 use amends_wire::{Direction, Headers, SendingId};
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -23,6 +23,8 @@ pub struct Reached {
     pub described: &'static str,
     /// What the server says when it has made what was missing.
     pub made: &'static str,
+    /// How long a queue must be there before the broker finds it again after a loss of power.
+    pub kept_after: Duration,
     /// The service's end. What it needs is there when the server has made it.
     pub service: fn(String) -> BoxFuture<'static, Arc<dyn Channel>>,
 }
@@ -81,7 +83,9 @@ async fn answer(service: &Arc<dyn Channel>, command: &Received, refuses: bool) {
         attributes: Vec::new(),
         body: body.to_string().into(),
     };
-    while service.publish(&reply).await.is_err() {
+    // A broker may owe its word for ever: a service waits only so long.
+    let published = || tokio::time::timeout(CONFIRMED_WITHIN, service.publish(&reply));
+    while !matches!(published().await, Ok(Ok(()))) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let _ = service.acknowledge(command.tag).await; // or it comes again
@@ -119,6 +123,7 @@ pub async fn every_saga_ends(reached: &Reached) {
     assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
     let command = next(&desk).await;
     answer(&desk, &command, false).await;
+    tokio::time::sleep(reached.kept_after).await;
     let mut broker = off_thread(move || {
         broker.kill().unwrap();
         broker.start_again().unwrap();

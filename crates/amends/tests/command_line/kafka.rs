@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::time::Duration;
 
 use amends_testbed as testbed;
 use amends_transport::{Channel, End};
@@ -14,6 +15,7 @@ const KAFKA: Reached = Reached {
     option: "--kafka",
     described: "kafka: { commands: desk.commands, replies: desk.replies }",
     made: "made at Kafka: topic desk.commands",
+    kept_after: Duration::ZERO,
     service: |addresses| {
         Box::pin(async move {
             let place = Place {

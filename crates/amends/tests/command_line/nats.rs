@@ -1,6 +1,7 @@
 //! A service behind NATS.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use amends_testbed as testbed;
 use amends_transport::{Channel, End};
@@ -13,6 +14,7 @@ const NATS: Reached = Reached {
     option: "--nats",
     described: "nats: { stream: DESK, commands: desk.commands, replies: desk.replies }",
     made: "made at NATS: stream DESK",
+    kept_after: Duration::ZERO,
     service: |url| {
         Box::pin(async move {
             let place = Place {
