@@ -12,7 +12,7 @@ use async_nats::ConnectOptions;
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// A NATS server, or several of a cluster, and how we come in.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Server {
     /// `nats://127.0.0.1:4222`, with commas between several; `tls://` to have it encrypted.
     pub url: String,
@@ -37,6 +37,17 @@ impl std::fmt::Debug for Login {
             Self::Credentials(_) => "Credentials",
             Self::Token(_) => "Token",
         })
+    }
+}
+
+/// Without whoever comes in by the address.
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("url", &self.shown())
+            .field("login", &self.login)
+            .field("ack_wait", &self.ack_wait)
+            .finish()
     }
 }
 
