@@ -14,4 +14,5 @@ mod proxy;
 mod pruning;
 mod relay;
 mod rows;
+mod tables;
 mod trials;
