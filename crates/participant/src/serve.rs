@@ -71,14 +71,17 @@ impl<D: Database> Serving<D> {
     }
 
     /// Serves until `stop`, then ends what is at work and returns. The outbox is relayed
-    /// meanwhile.
+    /// meanwhile. Dropped halfway it takes nothing more and relays nothing more; what was at work is
+    /// broken off, and comes again.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut this = self;
         this.channel = Signing::over(this.channel, std::mem::take(&mut this.secrets).into_inner());
         let relay = this.participant.clone();
         let channel = Arc::clone(&this.channel);
         // It is the channel that signs.
-        let relaying = tokio::spawn(async move { relay.relay_signed(channel, &[]).await });
+        // In a set, since a task alone would go on when this is dropped.
+        let mut relaying = JoinSet::new();
+        relaying.spawn(async move { relay.relay_signed(channel, &[]).await });
         let this = Arc::new(this);
         let mut at_work = JoinSet::new();
         let mut stop = pin!(stop);
@@ -108,7 +111,7 @@ impl<D: Database> Serving<D> {
         if timeout(LAST_RELAYED_WITHIN, last).await.is_err() {
             warn!("what is left in the outbox is relayed when the service is there again");
         }
-        relaying.abort();
+        relaying.shutdown().await;
     }
 
     async fn take(&self, received: Received) {

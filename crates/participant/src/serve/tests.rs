@@ -161,3 +161,21 @@ async fn the_end_waits_for_the_outbox_only_so_long() {
     Serving::new(participant, InMemory::new().service()).run(ready(())).await;
     assert_eq!(begun.elapsed().as_secs(), LAST_RELAYED_WITHIN.as_secs());
 }
+
+/// Not its relay either, which nobody else knows of.
+#[tokio::test]
+async fn what_is_dropped_goes_on_with_nothing() {
+    let channel = InMemory::new().service();
+    let held = Arc::downgrade(&channel);
+    let serving = tokio::spawn(Serving::new(full(), channel).run(pending()));
+    while held.strong_count() < 2 {
+        tokio::task::yield_now().await;
+    }
+    serving.abort();
+    let gone = async {
+        while held.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(60), gone).await.is_ok(), "the relay goes on");
+}
