@@ -15,6 +15,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{Pool, Transaction};
+use tokio::time::{Instant, timeout_at};
 
 use crate::guard::{Row, State};
 pub(crate) use messages::{Messages, Row as OutboxRow};
@@ -37,10 +38,13 @@ pub trait Sealed: sqlx::Database {
         sql: &'static str,
     ) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Begins the transaction of a command.
+    /// Begins the transaction of a command, until this moment at most.
     fn begin(
         pool: &Pool<Self>,
-    ) -> impl Future<Output = sqlx::Result<Transaction<'static, Self>>> + Send;
+        until: Instant,
+    ) -> impl Future<Output = Result<Transaction<'static, Self>, NotBegun>> + Send {
+        async move { in_time(until, pool.begin()).await }
+    }
 
     /// Claims one row of the guard, waiting for whoever holds it: made if it is not there.
     fn claim(
@@ -115,6 +119,10 @@ pub trait Sealed: sqlx::Database {
     /// the sake of another, so that the same may be tried again?
     fn is_conflict(error: &dyn sqlx::error::DatabaseError) -> bool;
 
+    /// Does this error say that another transaction was waited for as long as may be? Who has waited
+    /// so long does not begin again at once.
+    fn has_waited(error: &dyn sqlx::error::DatabaseError) -> bool;
+
     /// Does this error say that the transaction is of no use any more, since one of its statements
     /// has failed before?
     fn is_aborted(_error: &dyn sqlx::error::DatabaseError) -> bool {
@@ -125,6 +133,28 @@ pub trait Sealed: sqlx::Database {
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
         Self::is_conflict(error)
     }
+}
+
+/// Why no transaction was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBegun {
+    /// All were in use.
+    #[error("no connection became free in time")]
+    NoConnection,
+    /// There is a connection, and another transaction has the whole database.
+    #[error("another transaction has the database")]
+    Held,
+    /// The database's.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// What comes until then, or that nothing became free.
+async fn in_time<T>(
+    until: Instant,
+    begun: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, NotBegun> {
+    Ok(timeout_at(until, begun).await.map_err(|_| NotBegun::NoConnection)??)
 }
 
 /// Whose row is claimed or written.

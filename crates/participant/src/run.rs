@@ -9,13 +9,14 @@ use std::panic::AssertUnwindSafe;
 use amends_wire::Direction;
 use futures_util::FutureExt;
 use sqlx::Transaction;
+use sqlx::error::DatabaseError;
 use tracing::{Instrument, debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::about::About;
 use crate::answer::{Answer, Doubt, refusal};
 use crate::command::Command;
-use crate::database::{Both, Claim, Database};
+use crate::database::{Both, Claim, Database, NotBegun};
 use crate::ending::{Ending, Failed};
 use crate::guard::{ALREADY_UNDONE, Action, Asked, Compensation, State};
 use crate::handler::{BAD_DATA, Unable};
@@ -26,9 +27,6 @@ use ended::{rolled_back, store_refusal};
 /// How often a transaction that was rolled back for the sake of another is tried. A loser of one
 /// deadlock rarely loses the next; whoever loses more is told "not now", and comes again later.
 const TRIES_MAX: u32 = 5;
-
-/// Of a pool whose connections were all in use for as long as a command may wait.
-const NO_CONNECTION: &str = "no connection became free in time";
 
 /// How a command came, and is answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,6 +44,8 @@ enum Tried {
     Replied(Answer),
     /// Rolled back for the sake of another transaction: the same may be tried again.
     Conflict(String),
+    /// Rolled back because another was waited for in vain: the same would wait as long again.
+    Waited(String),
 }
 
 /// What went wrong in a transaction before its commit.
@@ -109,10 +109,14 @@ impl<D: Database> Participant<D> {
                 Tried::Replied(answer) => return (answer, true),
                 Tried::Answered(answer) => return (answer, false),
                 Tried::Conflict(why) => debug!(tried, "rolled back for another's sake: {why}"),
+                Tried::Waited(why) => {
+                    warn!("not now: another transaction was waited for in vain: {why}");
+                    return (in_the_way(), false);
+                }
             }
         }
         warn!("not now: rolled back {TRIES_MAX} times for the sake of other transactions");
-        (Answer::transient("CONFLICT", "other transactions were in the way"), false)
+        (in_the_way(), false)
     }
 
     /// A command that this service has not, or has in the other direction.
@@ -141,7 +145,7 @@ impl<D: Database> Participant<D> {
     async fn try_once(&self, by: By, command: &Command, about: &About) -> Tried {
         let transaction = match self.begin().await {
             Ok(transaction) => transaction,
-            Err(why) => return no_database(&why),
+            Err(not_begun) => return told_of_none::<D>(not_begun),
         };
         let mut tx = Tx::new(transaction, self.service(), command);
         // Whatever the claim finds, a refusal has to know whether a row was there before.
@@ -289,8 +293,8 @@ impl Broken {
     /// What is said of it, to the sender and in the log; everything that can be was rolled back.
     fn told<D: Database>(self) -> Tried {
         let failed = match self {
-            Self::Database(sqlx::Error::Database(e)) if D::is_conflict(&*e) => {
-                return Tried::Conflict(e.to_string());
+            Self::Database(sqlx::Error::Database(e)) if is_in_the_way::<D>(&*e) => {
+                return told_of_others::<D>(&*e);
             }
             Self::Database(sqlx::Error::Database(e)) if D::is_aborted(&*e) => {
                 warn!(
@@ -328,17 +332,38 @@ impl Broken {
             }
             Self::Refused(reply) => return Tried::Answered(Answer::Refused(reply)),
         };
-        if is_conflict::<D>(&failed) {
-            return Tried::Conflict(failed.to_string());
+        if let Some(e) = failed.database_error()
+            && is_in_the_way::<D>(e)
+        {
+            return told_of_others::<D>(e);
         }
         warn!("not now: the handler failed, nothing was changed: {failed}");
         Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"))
     }
 }
 
-/// Did the handler fail because its transaction was rolled back for the sake of another?
-fn is_conflict<D: Database>(failed: &Failed) -> bool {
-    failed.database_error().is_some_and(|e| D::is_conflict(e))
+/// Was this because of other transactions?
+fn is_in_the_way<D: Database>(error: &dyn DatabaseError) -> bool {
+    D::is_conflict(error) || D::has_waited(error)
+}
+
+/// What is done then.
+fn told_of_others<D: Database>(error: &dyn DatabaseError) -> Tried {
+    let why = error.to_string();
+    if D::has_waited(error) { Tried::Waited(why) } else { Tried::Conflict(why) }
+}
+
+fn in_the_way() -> Answer {
+    Answer::transient("CONFLICT", "other transactions were in the way")
+}
+
+/// Of a transaction that was not begun.
+fn told_of_none<D: Database>(not_begun: NotBegun) -> Tried {
+    match not_begun {
+        NotBegun::Held => Tried::Waited(not_begun.to_string()),
+        NotBegun::NoConnection => no_database(&not_begun.to_string()),
+        NotBegun::Database(e) => Broken::Database(e).told::<D>(),
+    }
 }
 
 /// Was it committed, by its own word?
@@ -355,7 +380,9 @@ async fn commit<D: Database>(transaction: Transaction<'static, D>, answer: Answe
             }
             Tried::Answered(answer)
         }
-        Err(sqlx::Error::Database(e)) if D::is_conflict(&*e) => Tried::Conflict(e.to_string()),
+        Err(sqlx::Error::Database(e)) if is_in_the_way::<D>(&*e) && D::is_rolled_back(&*e) => {
+            told_of_others::<D>(&*e)
+        }
         Err(sqlx::Error::Database(e)) if D::is_rolled_back(&*e) => {
             warn!("not now: the commit was refused, nothing was changed: {e}");
             Tried::Answered(Answer::transient("HANDLER_FAILED", "the commit was refused"))

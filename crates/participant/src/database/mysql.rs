@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlDatabaseError, MySqlRow};
-use sqlx::{AssertSqlSafe, MySql, Pool, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, MySql, Row as _};
 
 use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
 use crate::guard::{Row, State};
@@ -28,13 +28,12 @@ impl Database for MySql {
 /// this transaction's snapshot.
 const CONFLICTS: [u16; 2] = [1213, 1020];
 
+/// `innodb_lock_wait_timeout`.
+const WAITED: u16 = 1205;
+
 impl Sealed for MySql {
     async fn set_up(connection: &mut MySqlConnection, sql: &'static str) -> sqlx::Result<()> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
-    }
-
-    async fn begin(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
-        pool.begin().await
     }
 
     async fn claim(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
@@ -185,6 +184,11 @@ impl Sealed for MySql {
     fn is_conflict(error: &dyn sqlx::error::DatabaseError) -> bool {
         let error = error.try_downcast_ref::<MySqlDatabaseError>();
         error.is_some_and(|error| CONFLICTS.contains(&error.number()))
+    }
+
+    fn has_waited(error: &dyn sqlx::error::DatabaseError) -> bool {
+        let error = error.try_downcast_ref::<MySqlDatabaseError>();
+        error.is_some_and(|error| error.number() == WAITED)
     }
 }
 

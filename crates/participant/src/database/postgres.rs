@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Pool, Postgres, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
 use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
 use crate::guard::{Row, State};
@@ -23,10 +23,6 @@ impl Database for Postgres {
 impl Sealed for Postgres {
     async fn set_up(connection: &mut PgConnection, sql: &'static str) -> sqlx::Result<()> {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
-    }
-
-    async fn begin(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
-        pool.begin().await
     }
 
     async fn claim(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
@@ -182,14 +178,20 @@ impl Sealed for Postgres {
         matches!(error.code().as_deref(), Some("40001" | "40P01"))
     }
 
+    /// `lock_timeout`.
+    fn has_waited(error: &dyn sqlx::error::DatabaseError) -> bool {
+        error.code().as_deref() == Some("55P03")
+    }
+
     /// Everything is refused then but to roll back.
     fn is_aborted(error: &dyn sqlx::error::DatabaseError) -> bool {
         error.code().as_deref() == Some("25P02")
     }
 
-    /// A conflict, or a constraint that was deferred to the commit.
+    /// A conflict, a wait in vain, or a constraint, of what was deferred to the commit.
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
-        Self::is_conflict(error) || error.code().is_some_and(|code| code.starts_with("23"))
+        let in_the_way = Self::is_conflict(error) || Self::has_waited(error);
+        in_the_way || error.code().is_some_and(|code| code.starts_with("23"))
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection as _, Pool, Row as _, SqlSafeStr as _, Sqlite, Transaction};
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::{Both, Claim, Database, Left, Sealed, Stored, both, row};
+use super::{Both, Claim, Database, Left, NotBegun, Sealed, Stored, both, in_time, row};
 use crate::guard::{Row, State};
 
 impl Database for Sqlite {
@@ -25,16 +26,21 @@ impl Sealed for Sqlite {
         sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
 
-    async fn begin(pool: &Pool<Self>) -> sqlx::Result<Transaction<'static, Self>> {
+    async fn begin(
+        pool: &Pool<Self>,
+        until: Instant,
+    ) -> Result<Transaction<'static, Self>, NotBegun> {
         loop {
-            let connection = pool.acquire().await?;
+            let connection = in_time(until, pool.acquire()).await?;
             // A handler has ended the transaction of the command before, and sqlx, which was not
             // told so, begins no other on this one.
             if connection.is_in_transaction() {
                 connection.close().await?;
                 continue;
             }
-            return Transaction::begin(connection, Some("BEGIN IMMEDIATE".into_sql_str())).await;
+            // Which waits for whoever writes, for as long as the connection's own time for that.
+            let begun = Transaction::begin(connection, Some("BEGIN IMMEDIATE".into_sql_str()));
+            return Ok(timeout_at(until, begun).await.map_err(|_| NotBegun::Held)??);
         }
     }
 
@@ -215,10 +221,16 @@ impl Sealed for Sqlite {
         false
     }
 
-    /// A constraint that was deferred to the commit, and readers that did not make room for it
-    /// (5, `SQLITE_BUSY`).
+    /// `SQLITE_BUSY`: another has the file; and `SQLITE_LOCKED`: another has the table, where
+    /// connections share what they know of it. Each with whatever is said more exactly.
+    fn has_waited(error: &dyn sqlx::error::DatabaseError) -> bool {
+        let code = error.code().and_then(|code| code.parse::<i32>().ok());
+        code.is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    }
+
+    /// A constraint that was deferred to the commit, and readers that did not make room for it.
     fn is_rolled_back(error: &dyn sqlx::error::DatabaseError) -> bool {
-        error.is_foreign_key_violation() || error.code().as_deref() == Some("5")
+        error.is_foreign_key_violation() || Self::has_waited(error)
     }
 }
 

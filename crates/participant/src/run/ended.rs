@@ -5,12 +5,13 @@
 
 use amends_wire::Direction;
 use sqlx::Transaction;
+use tokio::time::Instant;
 use tracing::{debug, error};
 
-use super::{Broken, NO_CONNECTION, Tried, is_conflict, roll_back};
+use super::{Broken, Tried, is_in_the_way, roll_back};
 use crate::answer::Answer;
 use crate::command::Command;
-use crate::database::{Claim, Database, Left, Stored};
+use crate::database::{Claim, Database, Left, NotBegun, Stored};
 use crate::guard::State;
 use crate::participant::Participant;
 
@@ -70,7 +71,7 @@ impl<D: Database> Participant<D> {
         command: &Command,
         claim: &Claim<'_>,
     ) -> Result<(), String> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.begin().await.map_err(|e| e.to_string())?;
         let own = match command.direction() {
             Direction::Action => D::claim(&mut transaction, claim).await,
             // An action whose record is gone must not run over it either.
@@ -87,11 +88,8 @@ impl<D: Database> Participant<D> {
     }
 
     /// A transaction, waited for as long as may be.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, D>, String> {
-        match tokio::time::timeout(self.0.connection_wait, D::begin(&self.0.pool)).await {
-            Ok(begun) => begun.map_err(|e| e.to_string()),
-            Err(_) => Err(NO_CONNECTION.to_owned()),
-        }
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, D>, NotBegun> {
+        D::begin(&self.0.pool, Instant::now() + self.0.connection_wait).await
     }
 }
 
@@ -99,7 +97,11 @@ impl Broken {
     /// How the handler ended, if it is its own ending and proves nothing of its transaction.
     fn said_by_the_handler<D: Database>(&self) -> Option<String> {
         match self {
-            Self::Handler(failed) if is_conflict::<D>(failed) => None,
+            Self::Handler(failed)
+                if failed.database_error().is_some_and(|e| is_in_the_way::<D>(e)) =>
+            {
+                None
+            }
             Self::Handler(failed) => Some(failed.to_string()),
             Self::Panicked => Some("it panicked".to_owned()),
             Self::BadData(why) => Some(why.clone()),

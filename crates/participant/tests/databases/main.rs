@@ -16,3 +16,4 @@ mod relay;
 mod rows;
 mod tables;
 mod trials;
+mod waits;
