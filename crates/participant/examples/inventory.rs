@@ -1,6 +1,8 @@
 //! The quick start of `docs/participant-rust.md`, word for word.
 
-use amends_participant::{About, Http, Outcome, Refused, Tx, Undoing, participant};
+use amends_participant::{
+    About, Http, Outcome, Refused, Tx, Undoing, ensure_or_refuse, participant,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, Postgres};
 
@@ -27,6 +29,7 @@ impl Inventory {
         order: Order,
         _: &About,
     ) -> Outcome<Reservation> {
+        ensure_or_refuse!(order.quantity >= 1, "BAD_QUANTITY", "a quantity is 1 or more");
         let sql = "UPDATE stock SET amount = amount - $2 WHERE sku = $1 AND amount >= $2";
         let taken = sqlx::query(sql).bind(&order.sku).bind(order.quantity);
         if taken.execute(&mut **tx).await?.rows_affected() == 0 {
