@@ -45,14 +45,14 @@ pub(super) const SUITES: &[Suite] = &[
         mistakes: "answer a group before it is written",
     },
     Suite {
-        law: "L6",
+        law: "S18",
         file: CRASHES,
         test: "a_store_that_takes_a_full_disk_for_written_is_caught",
         over: "a full disk at every 5th operation of a story",
         mistakes: "answer a group for which there was no room",
     },
     Suite {
-        law: "L6",
+        law: "S18",
         file: CRASHES,
         test: "a_store_that_takes_a_failed_sync_for_written_is_caught",
         over: "a failure at every 5th sync of a story",

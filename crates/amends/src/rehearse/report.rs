@@ -137,6 +137,11 @@ impl Report {
         self.broken.is_empty() && self.unfinished.is_empty() && self.stopped.is_empty()
     }
 
+    /// Was anything tried at all? A saga none of whose steps was commanded says nothing of anybody.
+    pub fn tried_any(&self) -> bool {
+        self.cells.values().any(|cell| !matches!(cell, Cell::NotTried(_)))
+    }
+
     /// What a service does about a rule.
     pub fn cell(&self, rule: Rule, service: &str) -> Cell {
         let cell = self.cells.get(&(rule, service.to_owned()));

@@ -46,6 +46,27 @@ fn data_that_a_service_refuses_is_no_broken_rule() {
     refused(&["--against", &tried.url], &none);
 }
 
+/// It would be green for ever.
+#[test]
+fn a_saga_none_of_whose_steps_runs_says_nothing_of_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pair.yaml");
+    let never = "compensation: Honest.Undo, when: \"${ data.pair_id == 'q' }\" }";
+    let definition = crate::DEFINITION.replace("compensation: Honest.Undo }", never);
+    let never = "compensation: Tried.Undo, when: \"${ data.pair_id == 'q' }\" }";
+    let definition = definition.replace("compensation: Tried.Undo }", never);
+    std::fs::write(&file, definition.replace("FENCE", "barrier")).unwrap();
+    let tried = Participant::start(Fence::Barrier, Breaks::Nothing);
+    let mut command = amends();
+    command.arg("rehearse").arg(&file).args(["--data", DATA, "--against", &tried.url]);
+    let output = command.output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}");
+    assert!(words.contains("no step was commanded") && words.contains("--data"), "{words}");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("no rule was tried"), "{shown}");
+}
+
 #[test]
 fn what_is_misspelt_is_told_what_there_is() {
     let against = ["--data", DATA, "--against", "http://127.0.0.1:9"];

@@ -90,6 +90,7 @@ fn every_operation(kind: Kind, exit: Exit, every: usize) {
     }
     println!("{kind:?}, {exit:?}: {met} operations met it, every {every}th tried");
     assert!(failed.is_empty(), "{failed:#?}");
+    assert!(met > 0, "{kind:?}, {exit:?}: nothing was tried");
 }
 
 #[test]

@@ -157,7 +157,15 @@ pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
         Form::Table => super::output::print(&words()?)?,
         _ => session.output.one(&json, words)?,
     }
-    if report.all_kept() { Ok(()) } else { Err(Failure::silent(Exit::Error)) }
+    if !report.all_kept() {
+        return Err(Failure::silent(Exit::Error));
+    }
+    if !report.tried_any() {
+        let what = "no step was commanded, so nothing is said of any service";
+        let next = "give data with which the saga's steps run, by --data";
+        return Err(Failure::new(Exit::Usage, what).hint(next));
+    }
+    Ok(())
 }
 
 /// A duration that tells of a service and that a person waits for.
