@@ -120,6 +120,8 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let (stop_helpers, helpers_stopped) = watch::channel(false);
         let shards = recovery::shards(&shared).await?;
+        // Before a shard runs: whoever starts an engine hears every transition from its first on.
+        shared.places.bring_up_to_date(&shared).await;
         let mut tasks = JoinSet::new();
         for shard in shards {
             tasks.spawn(shard.run(stopped.clone()));
@@ -131,7 +133,6 @@ impl Engine {
         helpers.spawn(crate::metrics::gauges(Arc::clone(&shared), helpers_stopped));
         shared.ready.send_replace(true);
         shared.registry.listen(replying::replies(&shared));
-        shared.places.bring_up_to_date(&shared).await;
         Ok(Self { handle: Handle { shared }, tasks, helpers, stop, stop_helpers })
     }
 
