@@ -137,9 +137,15 @@ impl Report {
         self.broken.is_empty() && self.unfinished.is_empty() && self.stopped.is_empty()
     }
 
-    /// Was anything tried at all? A saga none of whose steps was commanded says nothing of anybody.
-    pub fn tried_any(&self) -> bool {
-        self.cells.values().any(|cell| !matches!(cell, Cell::NotTried(_)))
+    /// Did the saga ask anybody for anything? One none of whose steps was commanded says nothing of
+    /// its services, whatever else they were asked.
+    pub fn commanded_any(&self) -> bool {
+        let tried = |(_, cell): &(_, &Cell)| !matches!(cell, Cell::NotTried(_));
+        let mut tried = self.cells.iter().filter(tried);
+        match self.unmade.is_empty() {
+            true => tried.next().is_some(),
+            false => tried.any(|((rule, _), _)| *rule == Rule::Answers),
+        }
     }
 
     /// What a service does about a rule.

@@ -160,7 +160,7 @@ pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
     if !report.all_kept() {
         return Err(Failure::silent(Exit::Error));
     }
-    if !report.tried_any() {
+    if !report.commanded_any() {
         let what = "no step was commanded, so nothing is said of any service";
         let next = "give data with which the saga's steps run, by --data";
         return Err(Failure::new(Exit::Usage, what).hint(next));

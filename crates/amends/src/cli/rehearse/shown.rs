@@ -44,7 +44,7 @@ fn summary(report: &Report, colour: bool) -> String {
     let drills = plural(report.drills, "scenario");
     let of = (report.broken.len(), report.stopped.len(), report.unfinished.len());
     let verdict = match of {
-        (0, 0, 0) if !report.tried_any() => paint("no rule was tried", "33", colour),
+        (0, 0, 0) if !report.commanded_any() => paint("no step was commanded", "33", colour),
         (0, 0, 0) => paint("every rule that was tried was kept", "32", colour),
         (0, 0, n) => paint(&format!("{} did not end", plural(n, "saga")), "33", colour),
         (0, n, _) => paint(&format!("{} stopped answering", plural(n, "service")), "31", colour),
