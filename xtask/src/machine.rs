@@ -187,6 +187,15 @@ fn install(tools: &[&Tool]) {
     println!("missing: apt-get install {}", names.join(" "));
     // What fails here is found missing right afterwards, and named.
     succeeds(Command::new("apt-get").args(["update", "--quiet"]));
+    // One that cannot be had must not keep the others away.
+    if !install_packages(&names) {
+        for name in &names {
+            install_packages(&[name]);
+        }
+    }
+}
+
+fn install_packages(names: &[&str]) -> bool {
     succeeds(
         Command::new("apt-get")
             .args(["install", "--yes", "--quiet", "--no-install-recommends"])
@@ -195,7 +204,7 @@ fn install(tools: &[&Tool]) {
             // The tests start servers of their own. Those that come with a package would run on
             // after them, and take the machine's ports and memory.
             .env("SYSTEMD_OFFLINE", "1"),
-    );
+    )
 }
 
 impl Tool {
