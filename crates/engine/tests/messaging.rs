@@ -9,10 +9,12 @@ use amends_core::saga::State;
 use amends_definition::{Messaging, Surroundings, check};
 use amends_engine::{Binder, Carrier, Deployment, Engine, Options, Start};
 use amends_store::memory::Disk;
+use amends_store::{Batch, Entry, Events, ShardId};
 use amends_transport::{
     Answer, Channel, CommandView, Fail, InMemory, InProcess, Kind, Message, Received, Transport,
 };
 use amends_wire::Headers;
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 const DEFINITION: &str = r#"
@@ -320,6 +322,31 @@ async fn a_place_that_no_definition_names_any_more_is_forgotten() {
     let after = world.engine(without).await;
     after.stop().await;
     assert_eq!(world.disk.open().journal.cursors().await.unwrap(), []);
+}
+
+/// One bad saga never delays another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_nobody_can_read_holds_up_no_event_of_another() {
+    let world = World::new();
+    let before = world.engine(DEFINITION).await;
+    let good = world.start("start-1", "o-1").await;
+    before.stop().await;
+    let store = world.disk.open();
+    let shard = ShardId(0);
+    let epoch = store.journal.acquire(shard).await.unwrap();
+    for first_seq in [1, 2] {
+        let events = Events { first_seq, count: 1, bytes: Bytes::from_static(b"\x01nonsense") };
+        let (claims, releases) = (Vec::new(), Vec::new());
+        let entry = Entry { saga: 0xbad, events, claims, releases };
+        store.journal.append(Batch { shard, epoch, entries: vec![entry] }).await.unwrap();
+    }
+    store.close().await;
+    let after = world.engine(DEFINITION).await;
+    world.ask("cancel-1", "Order.Cancel", json!({ "saga_id": good })).await;
+    let events = world.events(1).await;
+    assert_eq!(events.len(), 1, "the end of the good one is told");
+    assert_eq!(events[0]["saga_id"], good);
+    after.stop().await;
 }
 
 /// A start over another way is told of, too.

@@ -200,7 +200,13 @@ impl Publisher {
             _ if seq == 1 => return Ok(None),
             _ => {}
         }
-        let Some(history) = self.handle.history(id).await? else { return Ok(None) };
+        let history = match self.handle.history(id).await {
+            Ok(history) => history,
+            // It is kept, with attention, and holds up no other's events.
+            Err(Unavailable::Unreadable(why)) => return Ok(self.unread(id, &why)),
+            Err(error) => return Err(error),
+        };
+        let Some(history) = history else { return Ok(self.unread(id, "its record is gone")) };
         let mut facts = history.into_iter().take_while(|item| item.seq < seq);
         let Some(first) = facts.next() else { return Ok(None) };
         let Event::Started(started) = &first.event else { return Ok(None) };
@@ -211,11 +217,17 @@ impl Publisher {
         }
         for fact in facts {
             if let Err(error) = saga.apply(fact.at, &fact.event) {
-                tracing::error!(saga_id = %id, %error, "a saga cannot be read");
-                return Ok(None);
+                return Ok(self.unread(id, &error.to_string()));
             }
         }
         Ok(Some(saga))
+    }
+
+    /// Passes over a saga from here on, and says so.
+    fn unread(&mut self, id: SagaId, why: &str) -> Option<Saga> {
+        tracing::error!(saga_id = %id, why, "a saga cannot be read; its events are not published");
+        self.keep(id, None);
+        None
     }
 
     fn keep(&mut self, id: SagaId, saga: Option<Saga>) {
