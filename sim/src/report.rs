@@ -1,5 +1,5 @@
-//! What many runs came to, as a table: each law, how it is checked, in how many runs, and the mistakes
-//! that broke it when they were built in.
+//! What many runs came to, as a table: each law, how it is checked, in how many runs of a thousand at
+//! least, and the mistakes that broke it when they were built in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use crate::marks::Mark;
 use crate::mutants::Mutant;
 use crate::run::Outcome;
 
-/// Of so many runs one must have something to look at for each law.
-const RUNS_A_LOOK_MAX: u64 = 20;
+/// Of so many runs it is said in how many there must have been something to look at.
+const OF_RUNS: u64 = 1_000;
 
 /// What many runs came to.
 #[derive(Default)]
@@ -59,12 +59,12 @@ impl Report {
         }
     }
 
-    /// The table, a line a law, its columns separated by tabs: the law, how it is checked, over how many
-    /// runs, and the mistakes that it caught. Every run is judged by every law; in how many there was
-    /// something to look at changes with every change of the engine, and is only held not to be few.
+    /// The table, a line a law, its columns separated by tabs: the law, how it is checked, in how many
+    /// runs of a thousand there is something to look at, at least, and the mistakes that it caught. The
+    /// number itself changes with every change of the engine; `looked_at` has it.
     pub fn table(&self) -> Vec<String> {
         let line = |law: &Law| {
-            let runs = self.runs;
+            let runs = law.runs_min();
             let caught = self.caught.get(law).map(|caught| caught.join("; ")).unwrap_or_default();
             format!("{law:?}\t{}\t{runs}\t{caught}", law.how())
         };
@@ -85,10 +85,12 @@ impl Report {
 
     /// What the runs have not shown: laws that few looked at, and marks that none reached.
     pub fn unseen(&self) -> Vec<String> {
-        let few = self.runs / RUNS_A_LOOK_MAX;
-        let laws = self.looked_at().into_iter().filter(|(runs, _)| *runs < few);
-        let laws =
-            laws.map(|(runs, law)| format!("{law:?}: only {runs} runs had anything to look at"));
+        let least = |law: Law| law.runs_min() * self.runs / OF_RUNS;
+        let laws = self.looked_at().into_iter().filter(|(runs, law)| *runs < least(*law));
+        let laws = laws.map(|(runs, law)| {
+            let least = least(law);
+            format!("{law:?}: only {runs} runs had anything to look at, and {least} must have")
+        });
         let marks = self.marks().into_iter().filter(|(runs, _)| *runs == 0);
         laws.chain(marks.map(|(_, words)| format!("never seen: {words}"))).collect()
     }
@@ -122,8 +124,8 @@ mod tests {
         let mut blind = seen();
         blind.checked.remove(&Law::S10);
         let mut reports = Report::default();
-        (0..RUNS_A_LOOK_MAX).for_each(|_| reports.add(&blind));
-        assert_eq!(reports.unseen(), ["S10: only 0 runs had anything to look at"]);
+        (0..10).for_each(|_| reports.add(&blind));
+        assert_eq!(reports.unseen(), ["S10: only 0 runs had anything to look at, and 2 must have"]);
         blind = seen();
         blind.marks.remove(&Mark::Poison);
         let mut reports = Report::default();

@@ -132,12 +132,12 @@ impl Inner {
             format!("it is {:?}, owes {owed:?}, attention {attention:?}", saga.state)
         });
         let moved = known.moved_at > since;
-        let when = |law: Law, holds: bool| (law, why.clone().filter(|_| holds));
         if to_the_end {
-            found.push(when(Law::L1, saga.attention.is_empty()));
-            found.push(when(Law::L2, true));
-            found.push(when(Law::L3, saga.turned.is_some()));
-            found.push(when(Law::L4, !moved));
+            let unseen = saga.attention.is_empty();
+            found.push((Law::L1, why.clone().filter(|_| unseen)));
+            found.push((Law::L2, why.clone()));
+            found.extend(saga.turned.is_some().then(|| (Law::L3, why.clone())));
+            found.extend((!moved).then(|| (Law::L4, why)));
         }
         if rests {
             found.extend(self.effects_of(judge, known));
@@ -149,10 +149,13 @@ impl Inner {
     fn effects_of(&self, judge: &Judge, known: &Known) -> Vec<(Law, Option<String>)> {
         let saga = &known.saga;
         let mut found = vec![];
-        let unproven = saga.exceptions.iter().find(|exception| {
-            exception.reason == ExceptionReason::Unproven && proven(saga, exception.run)
-        });
-        found.push((Law::S6, unproven.map(|e| format!("step {} is proven", e.run.step.0))));
+        for exception in &saga.exceptions {
+            if exception.reason == ExceptionReason::Unproven {
+                let run = exception.run;
+                let is_proven = proven(saga, run);
+                found.push((Law::S6, is_proven.then(|| format!("step {} is proven", run.step.0))));
+            }
+        }
         let over = saga.state.ended() && !rules::live(&known.definition, saga);
         for (at, run) in saga.runs() {
             let place = Place { saga: saga.id, run: at };
@@ -181,8 +184,9 @@ impl Inner {
             }
         }
         let waiting = saga.steps.iter().any(|step| matches!(step, StepState::Waiting { .. }));
-        let skipped = saga.state == State::Completed && waiting;
-        found.push((Law::S2, skipped.then(|| "a step of it was never reached".to_owned())));
+        if saga.state == State::Completed {
+            found.push((Law::S2, waiting.then(|| "a step of it was never reached".to_owned())));
+        }
         found
     }
 }

@@ -1,7 +1,7 @@
 //! The laws that every durable fact must keep.
 
 use amends_core::definition::{Fence, Kind};
-use amends_core::event::{Ending, Event};
+use amends_core::event::{CommandRef, Ending, Event};
 use amends_core::saga::{Run, Settled, State};
 use amends_core::{Definition, Direction, RunRef, Saga, StepIx, Time};
 
@@ -23,17 +23,15 @@ pub(super) fn laws_of(
     if let Some(earlier) = moved_earlier(before, after) {
         found.push((Law::S22, Some(earlier)));
     }
+    if before.turned.is_some() {
+        let late = matches!(event, Event::Sent { command, .. }
+            if command.direction == Direction::Action && is_first(before, *command));
+        let late = late.then(|| "its first intent comes after the decision".to_owned());
+        found.push((Law::S12, late));
+    }
     match event {
         Event::Sent { command, .. } => {
-            let first = before
-                .run(command.run)
-                .and_then(|run| run.sendings(command.direction))
-                .is_none_or(|sendings| !sendings.intent);
-            if command.direction == Direction::Action {
-                let late = first && before.turned.is_some();
-                let late = late.then(|| "its first intent comes after the decision".to_owned());
-                found.push((Law::S12, late));
-            } else if first {
+            if command.direction == Direction::Compensation && is_first(before, *command) {
                 let early = (!past_settling(before, command.run))
                     .then(|| "its outcome might still be settled by asking".to_owned());
                 found.push((Law::S7, early));
@@ -89,6 +87,12 @@ pub(super) fn laws_of(
         _ => {}
     }
     found
+}
+
+/// Has nothing of this round of a command been sent before?
+fn is_first(before: &Saga, command: CommandRef) -> bool {
+    let sendings = before.run(command.run).and_then(|run| run.sendings(command.direction));
+    sendings.is_none_or(|sendings| !sendings.intent)
 }
 
 /// Is it in the undo set, and neither compensated nor resolved nor skipped? The set is every compensatable

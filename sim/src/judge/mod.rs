@@ -1,7 +1,9 @@
 //! The judge: holds what happened against the laws of `semantics.md` section 6.
 //!
-//! It believes nobody. What is durable it hears from the disk, record by record; what was done it
-//! sees in the participants' ledgers; what was promised to a caller the callers tell.
+//! It believes nothing that the engine says of itself. What is durable it hears from the disk, record by
+//! record; what was done it sees in the participants' ledgers; what was promised to a caller the callers
+//! tell. It shares with the engine how a fact changes a saga and which effects a state owes
+//! (`amends_core`): whether those are right is the explorer's to say.
 
 mod callers;
 mod end;
@@ -22,7 +24,7 @@ use crate::plan::Plan;
 use crate::trace::Trace;
 
 macro_rules! laws {
-    ($($law:ident: $how:literal,)*) => {
+    ($($law:ident, $runs:literal: $how:literal,)*) => {
         /// A law of `semantics.md` section 6.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Law { $(#[doc = $how] $law,)* }
@@ -35,40 +37,46 @@ macro_rules! laws {
             pub const fn how(self) -> &'static str {
                 match self { $(Self::$law => $how,)* }
             }
+
+            /// In how many runs of a thousand there is something to look at for it, at least: somewhat
+            /// less than there was when this was last looked at.
+            pub const fn runs_min(self) -> u64 {
+                match self { $(Self::$law => $runs,)* }
+            }
         }
     };
 }
 
 laws! {
-    S1: "ledgers at the end of a saga that failed clean",
-    S2: "ledgers at the end of a saga that completed",
-    S3: "every durable fact",
-    S4: "every command that leaves: one body a key; every effect in the ledgers",
-    S5: "every command that leaves, against the facts durable at that moment",
-    S6: "exceptions at the end against what was heard",
-    S7: "every first sending of an undo, and every end as failed, against the state at it",
-    S8: "every undo that arrives, against the ledgers of the steps that depend on it",
-    S9: "every undo that arrives: the ledger before and after",
-    S10: "every action that arrives where a tombstone is",
-    S11: "every undo that is sent, against the state before it; every undo that arrives, against the ledger of the pivot",
-    S12: "every durable fact after the decision",
-    S13: "ledgers of what is never undone, at the end of a saga that turned",
-    S14: "every durable record against the owners of its shard",
-    S15: "forged and foreign replies: their words in no fact",
-    S16: "starts repeated under one key, also after a crash: one saga, and a conflict for other bytes",
-    S17: "every state that is read, against its facts replayed; no sending is sent again",
-    S18: "every answer to a caller, against what is durable at that moment, and again after every crash",
-    S19: "every command that leaves: it is one of the version that the saga is pinned to",
-    S20: "every durable record: the next events of its sagas; a flipped bit stops the start",
-    S21: "every durable fact that raises attention",
-    S22: "every durable time-out, every step given up, and every deadline that moves",
-    S23: "every transition that is published, in its order, against the facts durable at that moment, and the other way",
-    L1: "every saga at the end: ended, or with attention",
-    L2: "every saga at the end: within the sum of deadlines and retries",
-    L3: "every saga at the end that compensates",
-    L4: "every saga at the end that nobody moved since the faults ended",
-    L5: "commands of recovered sagas that leave in each second after a start",
-    L6: "every answer while the disk is full or broken; every saga that was acknowledged before",
+    S1, 650: "ledgers at the end of a saga that failed clean",
+    S2, 800: "ledgers at the end of a saga that completed",
+    S3, 900: "every durable fact",
+    S4, 900: "every command that leaves: one body a key; every effect in the ledgers",
+    S5, 900: "every command that leaves, against the facts durable at that moment",
+    S6, 130: "exceptions at the end against what was heard",
+    S7, 800: "every first sending of an undo, and every end as failed, against the state at it",
+    S8, 700: "every undo that arrives, against the ledgers of the steps that depend on it",
+    S9, 700: "every undo that arrives: the ledger before and after",
+    S10, 200: "every action that arrives where a tombstone is",
+    S11, 700: "every undo that is sent, against the state before it; every undo that arrives, against the ledger of the pivot",
+    S12, 700: "every durable fact after the decision",
+    S13, 80: "ledgers of what is never undone, at the end of a saga that turned",
+    S14, 900: "every durable record against the owners of its shard",
+    S15, 900: "forged and foreign replies: their words in no fact",
+    S16, 900: "starts repeated under one key, also after a crash: one saga, and a conflict for other bytes",
+    S17, 900: "every state that is read, against its facts replayed; no sending is sent again",
+    S18, 900: "every answer to a caller, against what is durable at that moment, and again after every crash",
+    S19, 900: "every command that leaves: it is one of the version that the saga is pinned to",
+    S20, 900: "every durable record: the next events of its sagas; a flipped bit stops the start",
+    S21, 500: "every durable fact that raises attention",
+    S22, 800: "every durable time-out, every step given up, and every deadline that moves",
+    S23, 900: "every transition that is published, in its order, against the facts durable at that moment, and the other way",
+    L1, 900: "every saga at the end: ended, or with attention",
+    L2, 900: "every saga at the end: within the sum of deadlines and retries",
+    L3, 700: "every saga at the end that compensates",
+    L4, 700: "every saga at the end that nobody moved since the faults ended",
+    L5, 650: "commands of recovered sagas that leave in each second after a start",
+    L6, 900: "every answer while the disk is full or broken; every saga that was acknowledged before",
 }
 
 /// A law that was broken.
