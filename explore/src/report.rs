@@ -135,9 +135,12 @@ impl Floor {
         }
     }
 
-    /// Raises a group's floor to what it came to.
+    /// Raises a group's floor to what it came to, and never lowers it: where less is explored for a reason,
+    /// a person lowers the line in the file, and says why.
     pub fn raise(&mut self, group: &str, tally: &Tally) {
-        self.0.insert(group.to_owned(), (tally.shapes, tally.states));
+        let (shapes, states) = self.0.entry(group.to_owned()).or_default();
+        *shapes = tally.shapes.max(*shapes);
+        *states = tally.states.max(*states);
     }
 
     /// In what a group fell below its floor. A group without one has fallen too: a floor that is not
@@ -177,6 +180,7 @@ mod tests {
     fn a_floor_reads_back_and_tells_a_fall() {
         let mut floor = Floor::default();
         floor.raise("one", &Tally { shapes: 3, scenes: 9, states: 100, depth_max: 7 });
+        floor.raise("one", &Tally { shapes: 2, scenes: 9, states: 99, depth_max: 7 });
         let floor = Floor::parse(&floor.text());
         let less = Tally { shapes: 3, scenes: 9, states: 99, depth_max: 7 };
         let told = floor.map(|floor| floor.below("one", &less));

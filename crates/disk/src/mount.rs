@@ -336,6 +336,28 @@ mod tests {
         assert!(after.as_ref().is_ok_and(|after| *after > before), "{hit:?}: {after:?}");
     }
 
+    /// Every other kind leaves nothing of what was to be written, and a torn write leaves the first half.
+    #[test]
+    fn what_is_left_of_a_write_is_what_its_fault_says() {
+        for (kind, left) in [(Kind::Torn, "half"), (Kind::Error, ""), (Kind::Full, "")] {
+            let disk = Disk::new();
+            let mount = disk.mount();
+            let folder = mount.root().join("data");
+            mount.make_folder(&folder).unwrap();
+            let path = folder.join("letter");
+            mount.write_synced(&path, b"before").unwrap();
+            let at = match kind {
+                // Of those that befall any operation it is the second, after the cutting.
+                Kind::Error => 1,
+                _ => 0,
+            };
+            mount.fail(Fault { at, kind });
+            mount.write_synced(&path, b"half gone").map(|()| kind).unwrap_err();
+            assert_eq!(mount.hit().map(|hit| hit.operation), Some(Operation::Write), "{kind:?}");
+            assert_eq!(mount.read(&path).unwrap(), left.as_bytes(), "{kind:?}");
+        }
+    }
+
     #[test]
     fn an_error_at_any_operation_of_opening_is_told_and_loses_nothing() {
         for kind in [Kind::Error, Kind::Full, Kind::Torn] {

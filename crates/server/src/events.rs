@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use amends_core::SagaId;
 use amends_engine::{Change, Transition};
+use amends_wire::mutant::{Mutant, mutated};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -22,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::auth::Viewer;
+use crate::auth::{Viewer, bearer};
 use crate::extract::{Params, header, saga_id};
 use crate::json_text::instant;
 use crate::problem::{Answer, Code, Details, Problem};
@@ -148,6 +149,9 @@ pub async fn stream_events(
     // First the subscription, then the look at what was missed: nothing falls between the two.
     let transitions = app.handle.transitions();
     let mut first = VecDeque::from([Event::default().retry(Duration::from_millis(RETRY_MS))]);
+    if mutated(Mutant::NamesListeners) {
+        first.extend(bearer(&headers).map(|token| Event::default().comment(token)));
+    }
     if let Some(last) = header(&headers, "last-event-id")?.filter(|id| !id.is_empty()) {
         first.extend(gap_since(&app, &filter, last).await?.map(gap_event));
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use amends_store::Query;
+use amends_wire::mutant::{Mutant, mutated};
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -89,7 +91,13 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Answer<Json<Ready>> {
     ),
 )]
 pub async fn metrics(State(app): State<Arc<App>>, Viewer(_caller): Viewer) -> Response {
-    ([OPENMETRICS], app.handle.metrics().encode()).into_response()
+    let mut metrics = app.handle.metrics().encode();
+    if mutated(Mutant::MetersKeys) {
+        let query = Query { limit: 1000, ..Query::default() };
+        let rows = app.handle.list(query, None).await.map(|page| page.rows).unwrap_or_default();
+        metrics += &rows.iter().map(|row| format!("# {:?}\n", row.business_key)).collect::<String>();
+    }
+    ([OPENMETRICS], metrics).into_response()
 }
 
 /// This description.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use amends_core::saga::Fault;
 use amends_core::{Payload, StepIx};
 use amends_engine::{Deployed, Hidden, REDACTED, Snapshot};
+use amends_wire::mutant::{Mutant, mutated};
 use serde_json::value::RawValue;
 
 use crate::json_text::{from_bytes, verbatim};
@@ -30,7 +31,8 @@ impl Redaction {
     /// Hides what the saga's definition redacts.
     pub fn of(snapshot: &Snapshot) -> Self {
         let deployed = &snapshot.deployed;
-        Self(deployed.redaction.hides().then(|| Places {
+        let hides = deployed.redaction.hides() && !mutated(Mutant::ShowsRedacted);
+        Self(hides.then(|| Places {
             deployed: Arc::clone(deployed),
             values: deployed.redaction.values(&deployed.definition, &snapshot.saga),
         }))

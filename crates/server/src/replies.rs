@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use amends_engine::{Receipt, ReplyIn};
+use amends_wire::mutant::{Mutant, mutated};
 use amends_wire::signature::{Secret, Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP};
 use amends_wire::{CommandId, Headers, Reply, ReplyError, TokenKey, hide_in};
 use axum::extract::State;
@@ -135,7 +136,9 @@ async fn take(
 /// Takes out of a failure what its participant quotes of its credentials: the address that it may
 /// answer to, and the secrets that commands are signed with (S24). A result is data, and left as it is.
 fn without_secrets(app: &App, reply: &mut Reply, token: Option<&CommandId>, raw: &mut Bytes) {
-    let Some(error) = &mut reply.error else { return };
+    let Some(error) = reply.error.as_mut().filter(|_| !mutated(Mutant::KeepsQuotes)) else {
+        return;
+    };
     let said = || {
         Some(CommandId {
             saga_id: reply.saga_id?,

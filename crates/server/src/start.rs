@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_engine::{KEY_BYTES_MAX, Snapshot, Start};
+use amends_wire::mutant::{Mutant, mutated};
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -67,6 +68,9 @@ pub async fn start_saga(
     JsonText(data): JsonText,
 ) -> Answer<Response> {
     let wait = params.wait.as_deref().map(wait).transpose()?;
+    if mutated(Mutant::LogsStarts) {
+        tracing::debug!(data = %String::from_utf8_lossy(&data), "a start");
+    }
     let start = Start {
         saga_type: saga_type.into(),
         version: params.version,

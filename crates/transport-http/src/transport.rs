@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use amends_transport::{Closing, Exchanges, KEPT_OPEN_MAX, Outgoing, Replies, Transport};
+use amends_wire::mutant::{Mutant, mutated};
 use amends_wire::signature::Secret;
 use amends_wire::{
     Answer, Exchange, Headers, Outcome, REPLY_BYTES_MAX, Rules, breach, classify, hide_in,
@@ -288,16 +289,22 @@ fn secrets<'a>(bound: &'a Bound, outgoing: &'a Outgoing) -> impl Iterator<Item =
     let reply_to = outgoing.reply_to.as_deref();
     // Of a reply address the token alone is a credential, too.
     let token = reply_to.and_then(|address| address.rsplit('/').next());
+    let signing: &[Secret] =
+        if mutated(Mutant::ForgetsSigningSecrets) { &[] } else { &bound.service.secrets };
+    let signing = signing.iter().map(Secret::text);
     sent.chain(reply_to)
         .chain(token)
         // A scheme's name is public, what follows it is not.
         .map(|secret| secret.rsplit(' ').next().unwrap_or(secret))
-        .chain(bound.service.secrets.iter().map(Secret::text))
+        .chain(signing)
 }
 
 /// Participants echo what they were sent, error pages above all: what was secret in the request
 /// is taken out of every text that goes into facts and notes (S24).
 fn without_secrets(mut outcome: Outcome, bound: &Bound, outgoing: &Outgoing) -> Outcome {
+    if mutated(Mutant::KeepsEchoes) {
+        return outcome;
+    }
     let hide = |text: &mut String| {
         secrets(bound, outgoing).for_each(|secret| hide_in(text, secret));
     };

@@ -8,6 +8,7 @@ mod command;
 mod concealment;
 pub mod envelope;
 pub mod json;
+pub mod mutant;
 mod outcome;
 mod reply;
 pub mod signature;

@@ -1,4 +1,4 @@
-//! What the shipped binary must not be built with: the traps of the explorer.
+//! What the shipped binary must not be built with: mistakes that tests build in.
 
 use std::path::Path;
 use std::process::Command;

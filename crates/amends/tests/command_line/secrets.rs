@@ -1,5 +1,6 @@
 //! A server that is told to say all that it knows, with participants that quote all that they were sent:
-//! what a definition redacts and the credentials are in nothing that comes out (S24).
+//! what a definition redacts and the credentials are in nothing that comes out (S24), and a server that lets
+//! one of them out by mistake is seen.
 
 mod echo;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use amends_wire::mutant::Mutant;
 use serde_json::{Value, json};
 
 use crate::server::Server;
@@ -73,8 +75,8 @@ fn token(role: &str) -> String {
     format!("api-3c1b77-marker-{role}")
 }
 
-/// A server that logs all in this format.
-fn serve(folder: &Path, echo: &Echo, format: &str) -> Server {
+/// A server that logs all in this format, and makes this mistake.
+fn serve(folder: &Path, echo: &Echo, format: &str, mistake: &str) -> Server {
     let (definitions, tokens) = (folder.join("definitions"), folder.join("tokens.toml"));
     fs::create_dir_all(definitions.join("schemas")).unwrap();
     for (name, text) in DEFINITIONS.into_iter().chain([("schemas/leaky.json", SCHEMA)]) {
@@ -91,7 +93,12 @@ fn serve(folder: &Path, echo: &Echo, format: &str) -> Server {
     let more = ["--log", "trace", "--log-format", format, "--allow-env", "MARKED_*", "--tokens"];
     let more = [&more[..], &[tokens.to_str().unwrap()]].concat();
     let closed = format!("http://user:{PASSWORD}@127.0.0.1:9");
-    let env = [("MARKED_URL", &*echo.url), ("MARKED_SECRET", SECRET), ("MARKED_CLOSED", &closed)];
+    let env = [
+        ("MARKED_URL", &*echo.url),
+        ("MARKED_SECRET", SECRET),
+        ("MARKED_CLOSED", &closed),
+        ("AMENDS_MISTAKE", mistake),
+    ];
     Server::start_in(&env, &folder.join("data"), &definitions, &more)
 }
 
@@ -159,18 +166,24 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text.as_bytes()))
 }
 
-/// None of these is in it.
-#[track_caller]
-fn hides(place: &str, said: &[u8], hidden: &[String]) {
-    for text in hidden {
-        assert!(!holds(said, text), "{place} has {text}: {}", String::from_utf8_lossy(said));
+/// What should not have been there, and where.
+#[derive(Default)]
+struct Seen(Vec<String>);
+
+impl Seen {
+    /// None of these should be in it.
+    fn look(&mut self, place: &str, said: &[u8], hidden: &[String]) {
+        let there = hidden.iter().filter(|text| holds(said, text));
+        self.0.extend(there.map(|text| format!("{place} has {text}")));
     }
 }
 
-fn nothing_comes_out(format: &str) {
+/// All that a server lets out that logs in this format and makes this mistake, or none.
+fn comes_out(format: &str, mistake: &str) -> Vec<String> {
+    let mut seen = Seen::default();
     let folder = tempfile::tempdir().unwrap();
     let echo = Echo::start();
-    let server = serve(folder.path(), &echo, format);
+    let server = serve(folder.path(), &echo, format, mistake);
     let heard = events(&server, "viewer");
     wait_for("the stream", || heard.lock().unwrap().starts_with(b"HTTP/1.1 200"));
 
@@ -234,21 +247,21 @@ fn nothing_comes_out(format: &str) {
         for role in ROLES {
             let answer = ask(&server, role, "GET", path, "");
             let hidden = if LOW.contains(&role) { &all } else { &credentials };
-            hides(&format!("{path} as {role}"), answer.as_bytes(), hidden);
+            seen.look(&format!("{path} as {role}"), answer.as_bytes(), hidden);
         }
     }
     for (place, answer) in &answers {
-        hides(place, answer.as_bytes(), &all);
+        seen.look(place, answer.as_bytes(), &all);
     }
     wait_for("an event of each saga", || {
         let heard = heard.lock().unwrap();
         sagas.iter().all(|saga| holds(&heard, saga)) && holds(&heard, "event: attention")
     });
-    hides("the stream of events", &heard.lock().unwrap(), &all);
+    seen.look("the stream of events", &heard.lock().unwrap(), &all);
     let log = server.log();
     assert!(sagas.iter().all(|saga| log.contains(saga)), "the log has the sagas: {log}");
     assert!(log.contains("Closed"), "the log has the service without an address: {log}");
-    hides("the log", log.as_bytes(), &all);
+    seen.look("the log", log.as_bytes(), &all);
 
     // What is stored: an operator sees the card, so it is there; no credential is.
     let shown = ask(&server, "operator", "GET", &format!("/v1/sagas/{}", sagas[0]), "");
@@ -256,16 +269,42 @@ fn nothing_comes_out(format: &str) {
     assert_eq!(server.terminate(), Some(0));
     let stored = bytes_in(&folder.path().join("data"));
     assert!(holds(&stored, CARD), "what is stored can be searched");
-    hides("the data folder", &stored, &credentials);
-    hides("the log to its end", fs::read(folder.path().join("data.log")).unwrap().as_slice(), &all);
+    seen.look("the data folder", &stored, &credentials);
+    seen.look("the log to its end", &fs::read(folder.path().join("data.log")).unwrap(), &all);
+    seen.0
 }
 
 #[test]
 fn no_secret_comes_out_of_a_server_that_logs_all_in_json() {
-    nothing_comes_out("json");
+    assert_eq!(comes_out("json", ""), [""; 0]);
 }
 
 #[test]
 fn no_secret_comes_out_of_a_server_that_logs_all_as_text() {
-    nothing_comes_out("text");
+    assert_eq!(comes_out("text", ""), [""; 0]);
+}
+
+/// Each mistake, and the places where it shows.
+const MISTAKES: [(Mutant, &str); 7] = [
+    (Mutant::KeepsEchoes, "the data folder"),
+    (Mutant::KeepsQuotes, "the data folder"),
+    (Mutant::ForgetsSigningSecrets, "/history as"),
+    (Mutant::ShowsRedacted, "as viewer"),
+    (Mutant::LogsStarts, "the log"),
+    (Mutant::MetersKeys, "/metrics as"),
+    (Mutant::NamesListeners, "the stream of events"),
+];
+
+#[test]
+fn every_mistake_that_lets_a_secret_out_is_seen() {
+    // All at once: each waits for time-outs, mostly.
+    std::thread::scope(|scope| {
+        let seen = MISTAKES.map(|(mistake, place)| {
+            (mistake, place, scope.spawn(move || comes_out("json", &format!("{mistake:?}"))))
+        });
+        for (mistake, place, seen) in seen {
+            let seen = seen.join().unwrap();
+            assert!(seen.iter().any(|what| what.contains(place)), "{mistake:?}: {seen:#?}");
+        }
+    });
 }

@@ -12,6 +12,9 @@ use crate::story::tell;
 use crate::world::{Exit, Told, World, store_options};
 use crate::{paused, some_or_all, tried};
 
+/// The fewest acts of a whole story: in a shorter one there is too little to die in.
+const ACTS_MIN: usize = 400;
+
 /// A story that was told once, with everything that was said along the way.
 pub struct Recorded {
     pub disk: Disk,
@@ -61,6 +64,8 @@ pub fn recorded(options: amends_store_sqlite::Options) -> Recorded {
         let mut world = World::on(Disk::new(), Exit::Orderly).with(options);
         tell(&mut world).await;
         assert_eq!((world.restarts, &world.refusals[..]), (0, &[][..]));
+        let acts = world.disk.acts();
+        assert!(acts >= ACTS_MIN, "the story has only {acts} acts");
         Recorded::of(&world)
     })
 }

@@ -8,6 +8,12 @@ use crate::power::{Recorded, losses, recorded};
 use crate::world::store_options;
 use crate::{FAILED_MAX, paused, some_or_all, tried};
 
+/// The fewest places of a second death: with fewer, recoveries do nothing any more.
+const PLACES_MIN: usize = 20;
+
+/// The fewest operations of recoveries that meet a fault.
+const MET_MIN: usize = 60;
+
 /// How a process ended.
 const ENDS: [Loss; 2] = [Loss::Nothing, Loss::Everything];
 
@@ -59,6 +65,7 @@ fn a_process_that_dies_again_while_it_recovers_loses_nothing_acknowledged() {
     }
     println!("died twice: {places} places of the second time");
     assert!(lost.is_empty(), "{lost:#?}");
+    assert!(places >= PLACES_MIN, "only {places} places");
 }
 
 #[test]
@@ -89,4 +96,5 @@ fn a_fault_of_the_disk_while_a_process_recovers_loses_nothing_acknowledged() {
     }
     println!("recovered with a fault: {met} operations met one");
     assert!(failed.is_empty(), "{failed:#?}");
+    assert!(met >= MET_MIN, "only {met} operations met a fault");
 }
