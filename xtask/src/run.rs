@@ -38,7 +38,8 @@ pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
         rows.push(staged(stage.name, stage.what, || run(root, stage, &mut evidence)));
     }
     if evidence.complete() {
-        let what = "every law has a check that catches a mistake, and docs/proof.md says so";
+        let what =
+            "for every law a check caught a mistake in this run, and docs/proof.md says which";
         rows.push(staged("proof", what, || {
             evidence.compare(root)?;
             Ok(End::Ran(Counts { passed: 1, failed: 0 }))

@@ -95,7 +95,8 @@ pub async fn metrics(State(app): State<Arc<App>>, Viewer(_caller): Viewer) -> Re
     if mutated(Mutant::MetersKeys) {
         let query = Query { limit: 1000, ..Query::default() };
         let rows = app.handle.list(query, None).await.map(|page| page.rows).unwrap_or_default();
-        metrics += &rows.iter().map(|row| format!("# {:?}\n", row.business_key)).collect::<String>();
+        metrics +=
+            &rows.iter().map(|row| format!("# {:?}\n", row.business_key)).collect::<String>();
     }
     ([OPENMETRICS], metrics).into_response()
 }

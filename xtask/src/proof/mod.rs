@@ -23,7 +23,7 @@ const PAGE: &str = "docs/proof.md";
 
 /// The stages whose programs say what they checked, and what they count.
 const SPEAKERS: &[(&str, &str, &str)] =
-    &[("exploration", "explorer", "states"), ("simulation", "simulator", "runs")];
+    &[("exploration", "explorer", "states"), ("simulation", "simulator", "runs of 1 000")];
 
 /// What the stages said.
 #[derive(Default)]
@@ -66,20 +66,24 @@ impl Evidence {
         Ok(())
     }
 
-    /// With the rows that are listed here; every law has a check that caught a mistake.
+    /// With the rows that are listed here; for every law a check caught a mistake in this run.
     fn all(self, root: &Path) -> anyhow::Result<Vec<Row>> {
         let mut rows = self.rows;
         for suite in SUITES {
             let text = fs::read_to_string(root.join(suite.file)).context(suite.file)?;
             let there = is_a_test(&text, suite.test);
             ensure!(there, "{} has no test {}", suite.file, suite.test);
+            let list = fs::read_to_string(root.join(suite.list)).context(suite.list)?;
+            for (name, words) in suite.mistakes {
+                ensure!(list.contains(name), "{} has no {name} ({words})", suite.list);
+            }
             rows.push(Row::tested(suite));
         }
-        rows.extend(MISTAKES.iter().map(Row::of_mistake));
         for (law, words) in LAWS {
             let caught = rows.iter().any(|row| row.law == *law && !row.mistakes.is_empty());
             ensure!(caught, "{law} ({words}): no check has caught a mistake");
         }
+        rows.extend(MISTAKES.iter().map(Row::of_mistake));
         for row in &rows {
             ensure!(LAWS.iter().any(|(law, _)| *law == row.law), "there is no law {}", row.law);
         }
@@ -113,6 +117,10 @@ mod tests {
             assert!(is_a_test(&text, suite.test), "{} has no test {}", suite.file, suite.test);
             assert!(LAWS.iter().any(|(law, _)| *law == suite.law), "there is no {}", suite.law);
             assert!(!suite.over.is_empty(), "{}: over how much?", suite.test);
+            let list = fs::read_to_string(root.join(suite.list)).expect(suite.list);
+            for (name, words) in suite.mistakes {
+                assert!(list.contains(name), "{} has no {name} ({words})", suite.list);
+            }
         }
     }
 

@@ -31,16 +31,17 @@ const HEAD: &str = "\
 <!-- Written by `cargo xtask proof`; a run of all stages holds it against what the checks say. -->
 
 Each law of [semantics.md](semantics.md), section 6: where it is checked, over how much, and the
-mistakes, built in on purpose, that the check caught. The explorer and the simulator say themselves what
-they caught, in every run. What tests caught is written by hand: the page fails when such a test is gone,
-and `cargo xtask mistakes`, which builds the others in, is no part of a test run.
+mistakes, built in on purpose, that the check caught. For every law a check catches one in every test run. The
+explorer and the simulator say themselves what they caught. Of tests it is written by hand which of their
+mistakes break which law: the page fails when such a test is gone, or such a mistake in its list.
 
 - *explorer*: every state of every small saga, [exploration.md](exploration.md); the numbers are those
   of the quick part, which every test run explores.
 - *simulator*: the engine on simulated time, store, network and participants,
-  [simulation.md](simulation.md); as many seeds as every test run plays.
+  [simulation.md](simulation.md); the number is in how many of the 1 000 seeds that every test run plays
+  there was something to look at for the law, at least: with fewer, the run fails.
 - Tests are named by file and function. A row that says `cargo xtask mistakes` names the file in a copy
-  of which that command makes the mistake; the row alone does not show that it is caught.
+  of which that command, which is no part of a test run, makes the mistake.
 - What takes longer than a test run is listed in [releasing.md](releasing.md).
 
 ";
@@ -66,7 +67,7 @@ impl Row {
             law: suite.law.to_owned(),
             checked_by: format!("`{}`, `{}`", suite.file, suite.test),
             over: Over::Words(suite.over.to_owned()),
-            mistakes: suite.mistakes.to_owned(),
+            mistakes: suite.mistakes.iter().map(|(_, words)| *words).collect::<Vec<_>>().join("; "),
         }
     }
 
@@ -181,8 +182,10 @@ mod tests {
 
     #[test]
     fn words_and_units_of_how_much_was_checked_are_part_of_the_row() {
-        let suite =
-            |over| Row::tested(&Suite { law: "S4", file: "f.rs", test: "t", over, mistakes: "m" });
+        let suite = |over| {
+            let mistakes = &[("M", "m")];
+            Row::tested(&Suite { law: "S4", file: "f.rs", test: "t", over, list: "f.rs", mistakes })
+        };
         let page = page(&[suite("every saga of a folder")]);
         assert_eq!(differences(&page, &[suite("every saga of a folder")]), [""; 0]);
         let changed = differences(&page, &[suite("one saga of a folder")]);
