@@ -4,6 +4,7 @@ mod acknowledge;
 mod act;
 mod asyncapi;
 mod bench;
+mod brokers;
 mod cancel;
 mod check;
 mod client;
@@ -241,7 +242,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Acknowledge(command) => asking(command.run(&session)),
         Command::DeadLetters(command) => asking(command.run(&session)),
         Command::Definitions(command) => asking(command.run(&session)),
-        Command::Doctor(command) => command.run(&session),
+        Command::Doctor(command) => asking(command.run(&session)),
         Command::Bench(command) => command.run(&session),
         Command::Completions(command) => command.run(),
     }

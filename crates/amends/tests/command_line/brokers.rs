@@ -11,7 +11,7 @@ use amends_wire::{Direction, Headers, SendingId};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use crate::server::{Server, words};
+use crate::server::{Server, amends, words};
 
 /// How a broker is reached.
 pub struct Reached {
@@ -172,11 +172,49 @@ pub async fn every_saga_ends(reached: &Reached) {
     broker.kill().unwrap();
 }
 
+/// What is missing is told, made when that is asked for, and then there; and a broker that is away is told.
+pub fn the_doctor_says_what_is_there(reached: &Reached) {
+    let folder = tempfile::tempdir().unwrap();
+    let definition = folder.path().join("letter.yaml");
+    fs::write(&definition, reached.definition()).unwrap();
+    let mut broker = testbed::Server::start((reached.kind)()).expect("the broker starts");
+    let url = broker.url();
+    let doctor = |more: &[&str]| {
+        let mut command = amends();
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--definitions"]).arg(&definition);
+        command.arg("--data").arg(folder.path().join("data"));
+        command.args([reached.option, &url]).args(more).env("COLUMNS", "400");
+        let output = command.output().unwrap();
+        (output.status.code(), words(&output))
+    };
+    let made = reached.made.strip_prefix("made at ").unwrap();
+    let (broker_name, thing) = made.split_once(": ").unwrap();
+    let missing = format!("missing at {broker_name}: {thing};");
+
+    let (code, said) = doctor(&[]);
+    assert!(code == Some(0) && said.contains(&missing), "{code:?} {said}");
+    let (code, said) = doctor(&["--brokers-as-they-are"]);
+    assert!(code == Some(1) && said.contains("have it made"), "{code:?} {said}");
+    let (code, said) = doctor(&["--create"]);
+    assert!(code == Some(0) && said.contains(reached.made), "{code:?} {said}");
+    let (code, said) = doctor(&[]);
+    assert!(code == Some(0) && !said.contains(&missing), "{code:?} {said}");
+    assert!(said.contains(&format!("{broker_name} has ")) && said.contains(thing), "{said}");
+
+    broker.kill().unwrap();
+    let (code, said) = doctor(&[]);
+    assert!(code == Some(1) && said.contains("cannot be reached"), "{code:?} {said}");
+    let password = url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+    if let Some((_, password)) = password.and_then(|(login, _)| login.split_once(':')) {
+        assert!(!said.contains(password), "{said}");
+    }
+}
+
 /// The definition stands, and the server says what it lacks.
 pub fn a_server_that_is_not_told_where_the_broker_is_says_so(reached: &Reached) {
     let folder = tempfile::tempdir().unwrap();
     let definition = folder.path().join("letter.yaml");
     fs::write(&definition, reached.definition()).unwrap();
     let server = Server::start(&folder.path().join("data"), &definition);
-    server.says(&format!("serve with {} ", reached.option));
+    server.says(&format!("say {} ", reached.option));
 }

@@ -35,6 +35,11 @@ async fn sagas_run_over_a_broker_that_dies_and_a_server_that_is_killed() {
 }
 
 #[test]
+fn the_doctor_says_what_is_there_and_what_is_not() {
+    brokers::the_doctor_says_what_is_there(&KAFKA);
+}
+
+#[test]
 fn a_server_that_is_not_told_where_the_broker_is_says_so() {
     brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&KAFKA);
 }

@@ -20,6 +20,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::Outcome;
+use super::brokers::BrokerOptions;
 use super::definition_file::AllowedEnv;
 use super::exit::{Exit, Failure};
 use binder::Services;
@@ -79,7 +80,7 @@ pub struct Serve {
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
     #[command(flatten)]
-    brokers: brokers::BrokerOptions,
+    brokers: BrokerOptions,
     #[command(flatten)]
     env: AllowedEnv,
 }

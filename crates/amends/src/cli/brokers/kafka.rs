@@ -1,0 +1,47 @@
+//! Places at Kafka.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use amends_transport::{Channel, End, Topology};
+use amends_transport_kafka::{Place, Server, connect, examine};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// A place, and the server that has it.
+pub(super) struct At {
+    server: Server,
+    place: Place,
+}
+
+/// The place that is described.
+pub(super) fn place(
+    addresses: &str,
+    settings: Option<&Path>,
+    [commands, replies]: [&String; 2],
+    events: Option<String>,
+) -> Result<At, String> {
+    let mut server = Server::new(addresses);
+    if let Some(path) = settings {
+        server = server.with_file(path).map_err(|error| error.to_string())?;
+    }
+    let place = Place { commands: commands.clone(), replies: replies.clone(), events };
+    Ok(At { server, place })
+}
+
+impl super::Place for At {
+    fn connect(&self, end: End, create: bool) -> super::Connected {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move {
+            let connected = connect(&server, place, end, create).await;
+            let (channel, topology) = connected.map_err(|error| error.to_string())?;
+            Ok((Arc::new(channel) as Arc<dyn Channel>, topology))
+        }
+        .boxed()
+    }
+
+    fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
+    }
+}

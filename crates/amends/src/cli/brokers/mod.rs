@@ -1,0 +1,104 @@
+//! The brokers: where they are, and the places there that services and saga types have.
+
+#![cfg_attr(
+    not(any(feature = "kafka", feature = "nats", feature = "rabbitmq")),
+    allow(dead_code, unused_variables, reason = "a build that reaches no broker")
+)]
+
+#[cfg(feature = "kafka")]
+mod kafka;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use amends_definition::Transport as Described;
+use amends_transport::{Channel, End, Topology};
+use clap::Args;
+use futures_util::future::BoxFuture;
+
+/// Where brokers are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct BrokerOptions {
+    /// The Kafka cluster, for services that are described with `kafka`: host and port, with commas
+    /// between several
+    #[arg(long, value_name = "ADDRESS", env = "AMENDS_KAFKA")]
+    kafka: Option<String>,
+    /// How to come in there: a file of lines `name=value` with the client library's settings
+    /// (librdkafka's), as `security.protocol`, `sasl.username`, `sasl.password`, `ssl.ca.location`
+    #[arg(long, value_name = "FILE", env = "AMENDS_KAFKA_CONFIG")]
+    kafka_config: Option<PathBuf>,
+    /// The NATS server with JetStream, for services that are described with `nats`; with commas
+    /// between several of a cluster
+    #[arg(long, value_name = "URL", env = "AMENDS_NATS", hide_env_values = true)]
+    nats: Option<String>,
+    /// The RabbitMQ server, for services that are described with `rabbitmq`:
+    /// amqp://user:password@host:5672/vhost, or amqps://; with commas between several of a cluster
+    #[arg(long, value_name = "URL", env = "AMENDS_RABBITMQ", hide_env_values = true)]
+    rabbitmq: Option<String>,
+    /// Make no stream, topic, queue or consumer that is missing at a broker; say which it is, and wait
+    #[arg(long, env = "AMENDS_BROKERS_AS_THEY_ARE")]
+    pub brokers_as_they_are: bool,
+}
+
+/// An end, and what was found where it was connected.
+pub type Connected = BoxFuture<'static, Result<(Arc<dyn Channel>, Topology), String>>;
+
+/// A place at a broker: what is there, and the ends that can be connected to it.
+pub trait Place: Send + Sync {
+    /// Connects an end, and says what was found; what is missing is made with `create`.
+    fn connect(&self, end: End, create: bool) -> Connected;
+
+    /// Looks at what is there for either end, and makes nothing.
+    fn examine(&self) -> BoxFuture<'static, Result<Topology, String>>;
+}
+
+/// A place, and at which broker it is.
+pub struct Found {
+    /// The broker's name.
+    pub broker: &'static str,
+    /// The place.
+    pub place: Arc<dyn Place>,
+}
+
+impl BrokerOptions {
+    /// The place that is described, with events where a saga type has some.
+    pub fn place(&self, described: &Described, events: Option<&str>) -> Result<Found, String> {
+        let events = events.map(str::to_owned);
+        match described {
+            #[cfg(feature = "kafka")]
+            Described::Kafka { commands, replies } => {
+                let addresses = said("Kafka", "--kafka ADDRESS", self.kafka.as_deref())?;
+                let settings = self.kafka_config.as_deref();
+                let place = kafka::place(addresses, settings, [commands, replies], events)?;
+                Ok(Found { broker: "Kafka", place: Arc::new(place) })
+            }
+            #[cfg(feature = "nats")]
+            Described::Nats { stream, commands, replies } => {
+                let url = said("NATS", "--nats URL", self.nats.as_deref())?;
+                let place = nats::place(url, [stream, commands, replies], events);
+                Ok(Found { broker: "NATS", place: Arc::new(place) })
+            }
+            #[cfg(feature = "rabbitmq")]
+            Described::RabbitMq { exchange, commands, replies } => {
+                let url = said("RabbitMQ", "--rabbitmq URL", self.rabbitmq.as_deref())?;
+                let place = rabbitmq::place(url, [exchange, commands, replies], events);
+                Ok(Found { broker: "RabbitMQ", place: Arc::new(place) })
+            }
+            left_out => Err(format!(
+                "this amends was built without what reaches it ({left_out:?}); see its cargo \
+                 features"
+            )),
+        }
+    }
+}
+
+/// Where a broker is, as the person said who started this.
+fn said<'a>(broker: &str, way: &str, option: Option<&'a str>) -> Result<&'a str, String> {
+    option.ok_or_else(|| {
+        format!("it is reached over {broker}, and nothing says where that is: say {way}")
+    })
+}

@@ -1,0 +1,46 @@
+//! Places at NATS JetStream.
+
+use std::sync::Arc;
+
+use amends_transport::{Channel, End, Topology};
+use amends_transport_nats::{Place, Server, connect, examine};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// A place, and the server that has it.
+pub(super) struct At {
+    server: Server,
+    place: Place,
+}
+
+/// The place that is described.
+pub(super) fn place(
+    url: &str,
+    [stream, commands, replies]: [&String; 3],
+    events: Option<String>,
+) -> At {
+    let place = Place {
+        stream: stream.clone(),
+        commands: commands.clone(),
+        replies: replies.clone(),
+        events,
+    };
+    At { server: Server::new(url), place }
+}
+
+impl super::Place for At {
+    fn connect(&self, end: End, create: bool) -> super::Connected {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move {
+            let connected = connect(&server, place, end, create).await;
+            let (channel, topology) = connected.map_err(|error| error.to_string())?;
+            Ok((Arc::new(channel) as Arc<dyn Channel>, topology))
+        }
+        .boxed()
+    }
+
+    fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
+    }
+}

@@ -1,0 +1,109 @@
+//! A transport for each service that is described as being behind a broker, and the end at which a saga
+//! type itself is reached.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amends_definition::{Binding, Messaging, Transport as Described};
+use amends_transport::{ByMessage, Channel, Connect, End, Later, Signing, Transport as _};
+use amends_wire::signature::Secret;
+use futures_util::FutureExt;
+
+use super::super::brokers::{BrokerOptions, Found, Place};
+
+/// The services behind brokers, each with its transport.
+pub struct Brokers {
+    options: BrokerOptions,
+    /// By the way a service was described: taken in again, a definition finds its transport, since
+    /// two would share one queue of replies.
+    known: Mutex<Vec<(String, Binding, Arc<ByMessage>)>>,
+}
+
+impl Brokers {
+    /// Knows no service yet.
+    pub fn new(options: BrokerOptions) -> Self {
+        Self { options, known: Mutex::default() }
+    }
+
+    /// What carries the commands of a service that is behind a broker. It is connected in the
+    /// background; until then commands wait, and count no attempt.
+    pub fn bind(
+        &self,
+        service: &str,
+        binding: &Binding,
+        secrets: Vec<Secret>,
+    ) -> Result<Arc<ByMessage>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(name, held, _): &&(String, Binding, _)| name == service && held == binding;
+        if let Some((_, _, transport)) = known.iter().find(same) {
+            return Ok(Arc::clone(transport));
+        }
+        let hidden = secrets.iter().map(|secret| secret.text().to_owned()).collect();
+        let channel = Signing::over(self.channel(service, binding)?, secrets);
+        let runtime = tokio::runtime::Handle::current();
+        let transport = Arc::new(ByMessage::hiding(channel, service, runtime, hidden));
+        known.push((service.to_owned(), binding.clone(), Arc::clone(&transport)));
+        Ok(transport)
+    }
+
+    /// Publishes nothing more, and leaves replies that come to the next start.
+    pub async fn close(&self, grace: Duration) {
+        let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
+        let closing = known.iter().map(|(_, _, transport)| transport.close(grace));
+        futures_util::future::join_all(closing).await;
+    }
+
+    /// The end at which a saga type is asked for, and from which its events go.
+    pub fn messaging(
+        &self,
+        messaging: &Messaging,
+        secrets: Vec<Secret>,
+    ) -> Result<Arc<dyn Channel>, String> {
+        let events = messaging.events.as_deref();
+        let channel =
+            self.later("requests and events", &messaging.transport, End::Service, events)?;
+        Ok(Signing::over(channel, secrets))
+    }
+
+    fn channel(&self, service: &str, binding: &Binding) -> Result<Arc<dyn Channel>, String> {
+        let Some(described) = &binding.transport else {
+            return Err("the definition does not say how the service is reached".to_owned());
+        };
+        self.later(service, described, End::Engine, None)
+    }
+
+    fn later(
+        &self,
+        whose: &str,
+        described: &Described,
+        end: End,
+        events: Option<&str>,
+    ) -> Result<Arc<dyn Channel>, String> {
+        let Found { broker, place } = self.options.place(described, events)?;
+        let create = !self.options.brokers_as_they_are;
+        let what = format!("{broker} for {whose}");
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Arc::new(Later::new(&what, telling(broker, place, end, create), &runtime)))
+    }
+}
+
+/// Connects, and says what was made there, what others have to make, and what is too weak.
+fn telling(name: &'static str, place: Arc<dyn Place>, end: End, create: bool) -> Connect {
+    Box::new(move || {
+        let connecting = place.connect(end, create);
+        let told = async move {
+            let (channel, topology) = connecting.await?;
+            for created in &topology.created {
+                tracing::info!("made at {name}: {created}");
+            }
+            for missing in &topology.missing {
+                tracing::warn!("missing at {name}: {missing}");
+            }
+            for weak in &topology.weak {
+                tracing::warn!("{name} promises less than a saga needs: {weak}");
+            }
+            Ok(channel)
+        };
+        told.boxed()
+    })
+}
