@@ -1,6 +1,7 @@
 //! The `amends` binary: the server, and everything a person asks of it in a terminal.
 
 mod bench;
+mod brokers;
 mod cli;
 mod demo;
 mod rehearse;

@@ -9,6 +9,7 @@
 //! which messages before that mark are open (`marks`), and one that is given back waits in its
 //! memory (`waiting`): the mark stays before it, and a crash brings it again.
 
+mod bare;
 mod channel;
 mod client;
 mod intake;
@@ -23,6 +24,7 @@ mod topology;
 mod waiting;
 mod weak;
 
+pub use bare::bare;
 pub use channel::{KafkaChannel, connect};
 pub use place::{ConnectError, Place, Server};
 pub use topology::examine;

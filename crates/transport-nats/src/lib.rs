@@ -5,10 +5,12 @@
 //! body is the payload, and `Nats-Msg-Id` lets the server drop a message that is published again
 //! within the stream's duplicate window.
 
+mod bare;
 mod channel;
 mod place;
 mod topology;
 
+pub use bare::bare;
 pub use channel::{NatsChannel, connect};
 pub use place::{ConnectError, Login, Place, Server};
 pub use topology::examine;

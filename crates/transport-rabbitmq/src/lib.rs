@@ -7,6 +7,7 @@
 //! The client below logs at `warn` what no queue took, with its body: where bodies must not be
 //! logged, leave the target `lapin` out. What it means is said here, without them.
 
+mod bare;
 mod channel;
 mod letter;
 mod place;
@@ -14,6 +15,7 @@ mod publisher;
 mod server;
 mod topology;
 
+pub use bare::bare;
 pub use channel::{RabbitChannel, connect};
 pub use letter::REASON;
 pub use place::{ConnectError, Place};

@@ -3,6 +3,7 @@
 //! A transport carries commands to participants and brings back what they say. It decides
 //! nothing: it neither retries nor gives up, and what an outcome means is the machine's business.
 
+mod bare;
 mod by_message;
 mod channel;
 #[cfg(feature = "conformance")]
@@ -16,6 +17,7 @@ mod later;
 mod signing;
 mod topology;
 
+pub use bare::{Acknowledging, Bare};
 pub use by_message::{ByMessage, CONFIRMED_WITHIN};
 pub use channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
 pub use contract::{

@@ -4,6 +4,7 @@
 //! A benchmark without its method says nothing, so the two are one thing here; `docs/benchmarks.md`
 //! says more about it.
 
+mod brokers;
 mod inflight;
 mod latency;
 mod load;
@@ -22,6 +23,8 @@ use clap::{Args, ValueEnum};
 
 pub use report::Report;
 use work::Work;
+
+use crate::brokers::BrokerOptions;
 
 /// What is measured, and how.
 #[derive(Args, Clone, Debug)]
@@ -50,6 +53,8 @@ pub struct Arguments {
     /// A folder on the disk that is to be measured; a new folder in it is used, and deleted.
     #[arg(long)]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    brokers: BrokerOptions,
     /// What this process does for another one.
     #[arg(long, value_enum, hide = true)]
     part: Option<Part>,
@@ -65,6 +70,13 @@ enum Mode {
     InProcess,
     /// Sagas whose participants are another process, over HTTP.
     Http,
+    /// Sagas whose participant is another process behind Kafka (--kafka), beside what its client does
+    /// alone.
+    Kafka,
+    /// The same behind NATS JetStream (--nats).
+    Nats,
+    /// The same behind RabbitMQ (--rabbitmq).
+    Rabbitmq,
     /// From the start of a process to its first sending, with sagas in flight (100 000 unless
     /// --sagas says otherwise).
     Restart,
@@ -72,11 +84,20 @@ enum Mode {
     Parked,
 }
 
+impl Mode {
+    /// Its name on the command line.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
 /// What a process of its own does in a benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Answers commands.
     Participants,
+    /// Answers messages without an engine.
+    Echo,
     /// Puts sagas in flight, and waits to be killed.
     Fill,
     /// Recovers them.
@@ -88,6 +109,7 @@ impl Part {
     fn name(self) -> &'static str {
         match self {
             Self::Participants => "participants",
+            Self::Echo => "echo",
             Self::Fill => "fill",
             Self::Recover => "recover",
         }
@@ -134,6 +156,7 @@ pub async fn run(arguments: &Arguments) -> Result<Option<Report>, Error> {
     let report = match arguments.mode {
         Mode::InProcess => throughput::in_process(arguments).await,
         Mode::Http => throughput::http(arguments).await,
+        Mode::Kafka | Mode::Nats | Mode::Rabbitmq => brokers::by_message(arguments).await,
         Mode::Restart => inflight::measure(arguments).await,
         Mode::Parked => parked::measure(arguments).await,
     };
@@ -152,6 +175,7 @@ impl Arguments {
     /// The words that say the same work to a part.
     fn words(&self) -> Vec<String> {
         let mut words = vec![
+            format!("--mode={}", self.mode.name()),
             format!("--concurrency={}", self.concurrency),
             format!("--failure-rate={}", self.failure_rate),
             format!("--steps={}", self.steps),

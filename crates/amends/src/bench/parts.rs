@@ -18,8 +18,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use super::brokers;
 use super::work::{Asked, RESULT, Work};
-use super::{Arguments, Error, Part, inflight};
+use super::{Arguments, Error, Mode, Part, inflight};
 
 /// A refusal as a service writes it.
 const REFUSAL: &[u8] = br#"{"error":{"code":"NO","message":"refused as asked"}}"#;
@@ -39,6 +40,8 @@ impl Running {
         if let Some(folder) = folder {
             command.arg("--data").arg(folder);
         }
+        // Not as words: an address may have a password.
+        command.envs(arguments.brokers.environment());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(lost)?;
         let said = child.stdout.take().ok_or_else(|| Error::Lost("a part is mute".to_owned()))?;
@@ -88,7 +91,9 @@ pub struct Listening {
 /// Runs a part of the benchmark in this process.
 pub async fn run(part: Part, arguments: &Arguments) -> Result<(), Error> {
     match part {
-        Part::Participants => participants(arguments.work()).await,
+        Part::Participants if arguments.mode == Mode::Http => participants(arguments.work()).await,
+        Part::Participants => brokers::participants(arguments).await,
+        Part::Echo => brokers::echo(arguments).await,
         Part::Fill => inflight::fill(arguments).await,
         Part::Recover => inflight::recover(arguments).await,
     }

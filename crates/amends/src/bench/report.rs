@@ -41,6 +41,11 @@ impl Report {
         self.figures.push(Figure { name, value });
     }
 
+    /// A figure that was added.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
     /// Adds a figure that may be unknown.
     pub fn known(&mut self, name: &'static str, value: Option<f64>) {
         if let Some(value) = value {

@@ -66,6 +66,18 @@ pub async fn engine(
     engine_on(store, options, transport, compiled).await
 }
 
+/// The same where participants answer by message.
+pub async fn engine_by_message(
+    folder: &Folder,
+    window: usize,
+    transport: Arc<dyn Transport>,
+    compiled: Compiled,
+) -> Result<Engine, Error> {
+    let store = open(folder).await?;
+    let options = Options { window, ..Options::default() };
+    start(store, options, One { transport, answers_by_message: true }, compiled).await
+}
+
 /// Opens the folder's store.
 pub async fn open(folder: &Folder) -> Result<Store, Error> {
     let path = folder.path().to_owned();
@@ -81,17 +93,30 @@ pub async fn engine_on(
     transport: Arc<dyn Transport>,
     compiled: Compiled,
 ) -> Result<Engine, Error> {
-    let engine = Engine::start(options, store, Arc::new(One(transport))).await?;
+    start(store, options, One { transport, answers_by_message: false }, compiled).await
+}
+
+async fn start(
+    store: Store,
+    options: Options,
+    carrier: One,
+    compiled: Compiled,
+) -> Result<Engine, Error> {
+    let engine = Engine::start(options, store, Arc::new(carrier)).await?;
     engine.handle().deploy(vec![Deployment { compiled }]).await?;
     Ok(engine)
 }
 
 /// Every service is carried by one transport.
-struct One(Arc<dyn Transport>);
+struct One {
+    transport: Arc<dyn Transport>,
+    answers_by_message: bool,
+}
 
 impl Binder for One {
     fn bind(&self, _: &str, _: &amends_definition::Binding) -> Option<Carrier> {
-        Some(Carrier { transport: Arc::clone(&self.0), answers_by_message: false })
+        let transport = Arc::clone(&self.transport);
+        Some(Carrier { transport, answers_by_message: self.answers_by_message })
     }
 }
 

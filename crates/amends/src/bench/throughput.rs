@@ -56,7 +56,7 @@ pub async fn http(arguments: &Arguments) -> Result<Report, Error> {
 }
 
 /// Puts the load on an engine, and writes down what it took.
-async fn measure(
+pub(super) async fn measure(
     arguments: &Arguments,
     folder: &Folder,
     engine: Engine,
@@ -81,6 +81,8 @@ async fn measure(
     report.figure("starts_pushed_back", load.pushed_back as f64);
     report.seconds("seconds", load.took);
     report.figure("sagas_per_second", sagas / load.took.as_secs_f64());
+    let round_trips = arguments.work().round_trips(load.completed, load.failed);
+    report.figure("round_trips_per_second", round_trips as f64 / load.took.as_secs_f64());
     report.latencies(&load.latencies);
     let each = |total: Option<f64>| total.map(|total| total / sagas);
     report.known("cpu_us_per_saga", each(between(cpu, own.cpu_micros())));

@@ -44,9 +44,26 @@ impl Work {
             let (action, undo) = (format!("{}.Do", service(n)), format!("{}.Undo", service(n)));
             saga = saga
                 .service(&service(n), Fence::Barrier)
-                .step(&format!("step-{n}"), |step| step.action(&action).compensation(&undo));
+                .step(&step(n), |step| step.action(&action).compensation(&undo));
         }
         saga.build()
+    }
+
+    /// The same steps, all of one service.
+    pub fn definition_of_one_service(&self) -> Result<Compiled, BuildError> {
+        let mut saga = Saga::named(SAGA_TYPE).service(ONE_SERVICE, Fence::Barrier);
+        let (action, undo) = (format!("{ONE_SERVICE}.Do"), format!("{ONE_SERVICE}.Undo"));
+        for n in 1..=self.steps {
+            saga = saga.step(&step(n), |step| step.action(&action).compensation(&undo));
+        }
+        saga.build()
+    }
+
+    /// How many commands are answered in so many sagas that completed and failed: of one that fails,
+    /// the steps up to the one that refuses, and the undos of those before it.
+    pub fn round_trips(&self, completed: u64, failed: u64) -> u64 {
+        let refusing = u64::from(self.refusing_step());
+        completed * u64::from(self.steps) + failed * (2 * refusing - 1)
     }
 
     /// The step that refuses where a saga is to fail.
@@ -68,6 +85,14 @@ impl Work {
     }
 }
 
+/// The service that has all steps where participants are behind a broker.
+pub const ONE_SERVICE: &str = "Service";
+
+/// The name of a step, counted from 1.
+pub fn step(n: u32) -> String {
+    format!("step-{n}")
+}
+
 /// The service of a step.
 pub fn service(step: u32) -> String {
     format!("Service{step}")
@@ -85,6 +110,13 @@ mod tests {
             let compiled = Work { steps, ..WORK }.definition().expect("a well-formed saga");
             assert_eq!(compiled.definition.steps().len(), steps as usize);
         }
+    }
+
+    #[test]
+    fn a_saga_that_fails_is_asked_up_to_its_refusal_and_back() {
+        assert_eq!(WORK.round_trips(9, 1), 9 * 4 + 3 + 2);
+        let compiled = WORK.definition_of_one_service().expect("a well-formed saga");
+        assert_eq!(compiled.definition.steps().len(), 4);
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod acknowledge;
 mod act;
 mod asyncapi;
 mod bench;
-mod brokers;
 mod cancel;
 mod check;
 mod client;

@@ -210,6 +210,27 @@ pub fn the_doctor_says_what_is_there(reached: &Reached) {
     }
 }
 
+/// The engine's round trips are told beside those of the broker's own client.
+pub fn the_bench_measures_the_way_and_the_broker_alone(reached: &Reached) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broker = testbed::Server::start((reached.kind)()).expect("the broker starts");
+    let mode = reached.option.trim_start_matches("--");
+    let output = amends()
+        .args(["bench", "--mode", mode, "--duration", "1", "--concurrency", "16", "-o", "json"])
+        .args([reached.option, &broker.url(), "--data"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap_or_default();
+    println!("{report:#}");
+    assert!(figure("sagas") > 0.0 && figure("sagas_failed") >= 0.0, "{report:#}");
+    let share = figure("round_trips_per_second") / figure("bare_round_trips_per_second");
+    assert!((share - figure("share_of_bare")).abs() < 0.01, "{report:#}");
+    broker.kill().unwrap();
+}
+
 /// The definition stands, and the server says what it lacks.
 pub fn a_server_that_is_not_told_where_the_broker_is_says_so(reached: &Reached) {
     let folder = tempfile::tempdir().unwrap();

@@ -40,6 +40,11 @@ fn the_doctor_says_what_is_there_and_what_is_not() {
 }
 
 #[test]
+fn the_bench_measures_the_way_and_the_broker_alone() {
+    brokers::the_bench_measures_the_way_and_the_broker_alone(&NATS);
+}
+
+#[test]
 fn a_server_that_is_not_told_where_the_broker_is_says_so() {
     brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&NATS);
 }

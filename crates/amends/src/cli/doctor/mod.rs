@@ -10,11 +10,11 @@ use amends_definition::Severity;
 use clap::Args;
 use serde_json::value::RawValue;
 
-use super::brokers::BrokerOptions;
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::output::{Form, print};
 use super::{Outcome, Session, columns, shown};
+use crate::brokers::BrokerOptions;
 
 /// Where a line has its words: after the mark and the name.
 const WORDS_COLUMN: usize = 14;

@@ -9,8 +9,8 @@ use http::Uri;
 
 use super::Verdict::{self, Bad, Doubtful, Good};
 use super::{Doctor, Report};
+use crate::brokers::{BrokerOptions, Found};
 use crate::cli::Outcome;
-use crate::cli::brokers::{BrokerOptions, Found};
 
 /// How long a service has to take a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(3);

@@ -10,9 +10,9 @@ use amends_transport::{Channel, Closing, Outgoing, Replies, Transport};
 use amends_transport_http::{HttpService, HttpTransport, Options};
 use amends_wire::signature::Secret;
 
-use super::super::brokers::BrokerOptions;
 use super::super::exit::{Exit, Failure};
 use super::brokers::Brokers;
+use crate::brokers::BrokerOptions;
 
 /// Every service that a definition describes.
 pub struct Services {

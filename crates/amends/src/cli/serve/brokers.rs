@@ -9,7 +9,7 @@ use amends_transport::{ByMessage, Channel, Connect, End, Later, Signing, Transpo
 use amends_wire::signature::Secret;
 use futures_util::FutureExt;
 
-use super::super::brokers::{BrokerOptions, Found, Place};
+use crate::brokers::{BrokerOptions, Found, Place};
 
 /// The services behind brokers, each with its transport.
 pub struct Brokers {

@@ -20,9 +20,9 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::Outcome;
-use super::brokers::BrokerOptions;
 use super::definition_file::AllowedEnv;
 use super::exit::{Exit, Failure};
+use crate::brokers::BrokerOptions;
 use binder::Services;
 use definitions::Files;
 use logs::{LogFormat, Logs};

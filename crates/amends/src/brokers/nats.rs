@@ -1,10 +1,9 @@
-//! Places at Kafka.
+//! Places at NATS JetStream.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use amends_transport::{Channel, End, Topology};
-use amends_transport_kafka::{Place, Server, connect, examine};
+use amends_transport::{Bare, Channel, End, Topology};
+use amends_transport_nats::{Place, Server, bare, connect, examine};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -16,17 +15,17 @@ pub(super) struct At {
 
 /// The place that is described.
 pub(super) fn place(
-    addresses: &str,
-    settings: Option<&Path>,
-    [commands, replies]: [&String; 2],
+    url: &str,
+    [stream, commands, replies]: [&String; 3],
     events: Option<String>,
-) -> Result<At, String> {
-    let mut server = Server::new(addresses);
-    if let Some(path) = settings {
-        server = server.with_file(path).map_err(|error| error.to_string())?;
-    }
-    let place = Place { commands: commands.clone(), replies: replies.clone(), events };
-    Ok(At { server, place })
+) -> At {
+    let place = Place {
+        stream: stream.clone(),
+        commands: commands.clone(),
+        replies: replies.clone(),
+        events,
+    };
+    At { server: Server::new(url), place }
 }
 
 impl super::Place for At {
@@ -43,5 +42,14 @@ impl super::Place for At {
     fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
         let (server, place) = (self.server.clone(), self.place.clone());
         async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
+    }
+
+    fn bare(&self, end: End) -> BoxFuture<'static, Result<Arc<dyn Bare>, String>> {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move {
+            let bare = bare(&server, &place, end).await.map_err(|error| error.to_string())?;
+            Ok(Arc::new(bare) as Arc<dyn Bare>)
+        }
+        .boxed()
     }
 }

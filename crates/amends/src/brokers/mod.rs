@@ -12,11 +12,12 @@ mod nats;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use amends_definition::Transport as Described;
-use amends_transport::{Channel, End, Topology};
+use amends_transport::{Bare, Channel, End, Topology};
 use clap::Args;
 use futures_util::future::BoxFuture;
 
@@ -54,6 +55,9 @@ pub trait Place: Send + Sync {
 
     /// Looks at what is there for either end, and makes nothing.
     fn examine(&self) -> BoxFuture<'static, Result<Topology, String>>;
+
+    /// The broker's own client by itself, for a benchmark; what is missing is made.
+    fn bare(&self, end: End) -> BoxFuture<'static, Result<Arc<dyn Bare>, String>>;
 }
 
 /// A place, and at which broker it is.
@@ -65,6 +69,18 @@ pub struct Found {
 }
 
 impl BrokerOptions {
+    /// What says the same to another process of this program.
+    pub fn environment(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
+        let config = self.kafka_config.as_deref().map(Path::as_os_str);
+        let said = [
+            ("AMENDS_KAFKA", self.kafka.as_deref().map(OsStr::new)),
+            ("AMENDS_KAFKA_CONFIG", config),
+            ("AMENDS_NATS", self.nats.as_deref().map(OsStr::new)),
+            ("AMENDS_RABBITMQ", self.rabbitmq.as_deref().map(OsStr::new)),
+        ];
+        said.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
     /// The place that is described, with events where a saga type has some.
     pub fn place(&self, described: &Described, events: Option<&str>) -> Result<Found, String> {
         let events = events.map(str::to_owned);

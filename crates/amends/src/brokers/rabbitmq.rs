@@ -1,9 +1,9 @@
-//! Places at NATS JetStream.
+//! Places at RabbitMQ.
 
 use std::sync::Arc;
 
-use amends_transport::{Channel, End, Topology};
-use amends_transport_nats::{Place, Server, connect, examine};
+use amends_transport::{Bare, Channel, End, Topology};
+use amends_transport_rabbitmq::{Place, Server, bare, connect, examine};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
@@ -16,11 +16,11 @@ pub(super) struct At {
 /// The place that is described.
 pub(super) fn place(
     url: &str,
-    [stream, commands, replies]: [&String; 3],
+    [exchange, commands, replies]: [&String; 3],
     events: Option<String>,
 ) -> At {
     let place = Place {
-        stream: stream.clone(),
+        exchange: exchange.clone(),
         commands: commands.clone(),
         replies: replies.clone(),
         events,
@@ -42,5 +42,14 @@ impl super::Place for At {
     fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
         let (server, place) = (self.server.clone(), self.place.clone());
         async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
+    }
+
+    fn bare(&self, end: End) -> BoxFuture<'static, Result<Arc<dyn Bare>, String>> {
+        let (server, place) = (self.server.clone(), self.place.clone());
+        async move {
+            let bare = bare(&server, &place, end).await.map_err(|error| error.to_string())?;
+            Ok(Arc::new(bare) as Arc<dyn Bare>)
+        }
+        .boxed()
     }
 }
