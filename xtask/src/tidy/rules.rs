@@ -29,6 +29,7 @@ const ROOT: &[&str] = &[
     "SECURITY.md",
     "bench",
     "clippy.toml",
+    "compose.yaml",
     "crates",
     "deny.toml",
     "docs",
