@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::convert;
 use crate::deployed::Deployed;
 use crate::engine::Shared;
+use crate::messaging;
 use crate::shard::message::{Internal, Survey};
 
 /// How often the gauges are read.
@@ -72,6 +73,11 @@ struct ByService {
     service: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPlace {
+    place: String,
+}
+
 /// Every metric of an engine.
 pub struct Metrics {
     registry: Registry,
@@ -92,6 +98,7 @@ pub struct Metrics {
     in_memory: Gauge,
     catalog_lag: Gauge,
     journal_bytes: Gauge,
+    events_lag: Family<ByPlace, Gauge>,
     in_flight: Family<ByService, Gauge>,
     waiting: Family<ByService, Gauge>,
     circuits_open: Family<ByService, Gauge>,
@@ -136,6 +143,7 @@ impl Metrics {
             in_memory: Gauge::default(),
             catalog_lag: Gauge::default(),
             journal_bytes: Gauge::default(),
+            events_lag: Family::default(),
             in_flight: Family::default(),
             waiting: Family::default(),
             circuits_open: Family::default(),
@@ -176,6 +184,8 @@ impl Metrics {
         r.register("amends_catalog_lag_records", help, self.catalog_lag.clone());
         let size = self.journal_bytes.clone();
         r.register_with_unit("amends_journal_size", "The journal's size", Unit::Bytes, size);
+        let help = "Journal records whose events the broker of a place has not confirmed";
+        r.register("amends_events_lag_records", help, self.events_lag.clone());
         r.register("amends_service_in_flight", "Commands that are out", self.in_flight.clone());
         r.register("amends_service_waiting", "Commands that wait for room", self.waiting.clone());
         let help = "Shards in which the service's circuit is open";
@@ -338,6 +348,12 @@ async fn read_gauges(shared: &Arc<Shared>) {
     }
     if let Ok(stuck) = shared.store.catalog.stuck(shared.clock.now().0).await {
         set(&metrics.stuck, &stuck);
+    }
+    if let Ok(lags) = messaging::lags(shared).await {
+        metrics.events_lag.clear();
+        for (place, records) in lags {
+            metrics.events_lag.get_or_create(&ByPlace { place }).set(records as i64);
+        }
     }
     let survey = survey(shared).await;
     metrics.in_memory.set(survey.in_memory as i64);

@@ -367,3 +367,36 @@ async fn the_end_of_a_saga_that_was_not_asked_for_by_message_is_an_event() {
     assert_eq!(events[0]["saga_id"], saga.to_string());
     engine.stop().await;
 }
+
+/// While a broker is away it is seen how much waits for it; the journal holds all of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_publisher_is_behind_is_measured() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let lag = || {
+        let metrics = engine.handle().metrics().encode();
+        let of_place = metrics.lines().find(|line| line.contains("events_lag_records{"))?;
+        assert!(of_place.contains("place=\"nats ORDERS orders.commands"), "{of_place}");
+        of_place.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    let until = async |wanted: &dyn Fn(u64) -> bool| {
+        let waiting = async {
+            while !lag().is_some_and(wanted) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("the gauge moves");
+    };
+    let saga = world.start("start-1", "o-1").await;
+    world.broker.set_away(true);
+    let by_hand = amends_engine::Ask::Verb {
+        verb: amends_engine::SagaVerb::Cancel,
+        by: "a person".into(),
+        reason: "tired".into(),
+    };
+    engine.handle().ask(id(&saga), by_hand, None).await.unwrap();
+    until(&|lag| lag > 0).await;
+    world.broker.set_away(false);
+    until(&|lag| lag == 0).await;
+    engine.stop().await;
+}

@@ -139,6 +139,19 @@ async fn forget_others(
     Ok(())
 }
 
+/// How many records each publisher is behind the journal, by its place. The journal is not cut before all
+/// of them have come past.
+pub async fn lags(shared: &Shared) -> Result<Vec<(String, u64)>, amends_store::JournalError> {
+    let journal = &shared.store.journal;
+    let cursors = journal.cursors().await?;
+    let last = journal.size().last.0;
+    let lag = |cursor: amends_store::Cursor| {
+        let place = cursor.name.strip_prefix(CURSOR)?.trim_start().to_owned();
+        Some((place, last.saturating_sub(cursor.position.0)))
+    };
+    Ok(cursors.into_iter().filter_map(lag).collect())
+}
+
 /// How long to wait before the next of so many tries.
 fn pause(tries: u32) -> Duration {
     PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(8)).min(PAUSE_MAX)
