@@ -137,7 +137,7 @@ impl Inner {
             found.push((Law::L1, why.clone().filter(|_| unseen)));
             found.push((Law::L2, why.clone()));
             found.extend(saga.turned.is_some().then(|| (Law::L3, why.clone())));
-            found.extend((!moved).then(|| (Law::L4, why)));
+            found.extend((!moved).then_some((Law::L4, why)));
         }
         if rests {
             found.extend(self.effects_of(judge, known));
