@@ -39,6 +39,8 @@ exits! {
     RolledBack = 10 "with --wait or watch: the saga failed and was rolled back",
     Attention = 11 "with --wait or watch: the saga needs a person",
     TimedOut = 12 "with --wait: the time was up before the saga ended",
+    Unproved = 13 "verify: the time or the memory was used up before anything was proved",
+    Interrupted = 130 "interrupted with Ctrl-C before it was done",
 }
 
 /// Why a command did not do what it was asked.

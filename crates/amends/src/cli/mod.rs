@@ -21,6 +21,7 @@ mod extend;
 mod get;
 mod graph;
 mod input;
+mod interrupt;
 mod list;
 mod output;
 mod pause;

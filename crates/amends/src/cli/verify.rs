@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use amends_definition::{Pattern, Severity, render_within};
-use amends_explore::verify::search::Cut;
 use clap::{Args, ValueEnum};
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
+use super::interrupt::Interrupt;
 use super::{Outcome, Session, columns, input, shown};
 use crate::verify::{self, Shown, Supposition, Task};
 
@@ -20,7 +20,9 @@ use crate::verify::{self, Shown, Supposition, Task};
 /// is how far that came, which laws hold, how the saga can end, and for each thing that only a
 /// person could decide the shortest story to it, with the fix.
 ///
-/// Ends with 0 when no law is broken, with 1 when one is and the counterexample is shown. With
+/// Ends with 0 when at least every order without a fault was tried and no law is broken, with 1 when
+/// one is and the counterexample is shown, and with 13 when the time or the memory was used up
+/// before anything was proved. Ctrl-C stops it and tells what was tried by then. With
 /// --suppose a participant does not do what the file says of it: the story shows what comes of
 /// it. More is on the page docs/verify.md.
 #[derive(Args, Debug)]
@@ -32,7 +34,7 @@ pub struct Verify {
     #[arg(long, value_name = "TIME", value_parser = input::duration, default_value = "10s")]
     within: Duration,
     /// The most faults that come together
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
     faults: u8,
     /// A promise that a service does not keep, as in PaymentService=twice; may be repeated
     #[arg(long, value_name = "SERVICE=PROMISE", value_parser = Supposition::read)]
@@ -74,8 +76,13 @@ impl Verify {
             return Err(Failure::new(Exit::Usage, what)
                 .hint("amends verify takes definitions with `pattern: orchestration`"));
         }
-        let (within, faults_max) = (self.within, self.faults);
-        let task = Task { within, faults_max, suppositions: self.suppose.clone() };
+        let interrupt = Interrupt::heard()?;
+        let task = Task {
+            within: self.within,
+            faults_max: self.faults,
+            suppositions: self.suppose.clone(),
+            interrupted: &|| interrupt.came(),
+        };
         let report =
             verify::verify(&compiled, task).map_err(|why| Failure::new(Exit::Usage, why))?;
         let saga_type = compiled.definition.saga_type();
@@ -83,18 +90,19 @@ impl Verify {
         session
             .output
             .one(&raw, || Ok(verify::words(&report, &checked, saga_type, &self.shown())))?;
-        let nothing_whole = report.found.levels.first().is_none_or(|level| !level.complete);
         if report.counterexample.is_some() || (self.no_person && !report.findings.is_empty()) {
             return Err(Failure::silent(Exit::Error));
         }
-        if nothing_whole {
-            let what = "not even every order without a fault was tried";
-            return Err(Failure::new(Exit::Error, what).hint(match report.found.cut {
-                Some(Cut::Memory) => {
-                    "there are too many: verify a saga with fewer steps side by side"
-                }
-                _ => "give it longer: --within 60s",
-            }));
+        if report.interrupted {
+            return Err(Failure::new(Exit::Interrupted, "interrupted before all was tried"));
+        }
+        if report.proved().is_none() {
+            let what = "nothing is proved: not even every order without a fault was tried";
+            let failure = Failure::new(Exit::Unproved, what);
+            return Err(match verify::further(&report) {
+                Some(next) => failure.hint(next),
+                None => failure,
+            });
         }
         Ok(())
     }

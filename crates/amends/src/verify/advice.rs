@@ -1,7 +1,39 @@
 //! What to say of what was found: in what words, and with which fix.
 
+use std::time::Duration;
+
 use amends_core::definition::{Fence, Step};
 use amends_explore::verify::finding::Trouble;
+use amends_explore::verify::search::Cut;
+
+use super::Report;
+
+/// How much more time is worth another try: a fault more takes several times as long.
+const LONGER: u32 = 6;
+
+/// What gets further than this search, where a limit ended it.
+pub fn further(report: &Report) -> Option<String> {
+    Some(match (report.found.cut?, report.proved()) {
+        (Cut::Time, _) => format!("give it longer: --within {}", time(longer(report.within))),
+        (Cut::Memory, Some(faults)) => format!(
+            "it was memory that ended it, so more time does not help: --faults {faults} tries no more than what is proved; a saga with fewer steps side by side goes further"
+        ),
+        (Cut::Memory, None) => "it was memory that ended it, so more time does not help: try a saga with fewer steps side by side, or without its best-effort ones".to_owned(),
+    })
+}
+
+fn longer(within: Duration) -> Duration {
+    within.max(Duration::from_secs(1)).saturating_mul(LONGER)
+}
+
+/// As it is written on the command line.
+pub fn time(time: Duration) -> String {
+    match time.as_millis() {
+        ms if ms.is_multiple_of(60_000) && ms > 0 => format!("{}m", ms / 60_000),
+        ms if ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
+}
 
 /// The word in brackets: where there is attention, its reason.
 pub const fn id(trouble: Trouble) -> &'static str {
@@ -83,4 +115,48 @@ pub fn fix(trouble: Trouble, step: &Step, fence: Option<Fence>) -> String {
 
 fn service(step: &Step) -> &str {
     step.action().map_or("its service", |action| &action.service)
+}
+
+#[cfg(test)]
+mod tests {
+    use amends_explore::verify::search::{Found, Level};
+
+    use super::*;
+
+    fn cut(cut: Cut, whole: &[bool]) -> String {
+        let level = |(faults, &complete)| Level { faults, states: 7, complete };
+        let levels = (0..).zip(whole).map(level).collect();
+        let report = Report {
+            within: Duration::from_secs(10),
+            interrupted: false,
+            suppositions: Vec::new(),
+            found: Found { levels, cut: Some(cut), ..Found::default() },
+            took: Duration::ZERO,
+            steps: 1,
+            ends: Vec::new(),
+            findings: Vec::new(),
+            told: std::collections::BTreeMap::new(),
+            counterexample: None,
+        };
+        further(&report).expect("it was cut")
+    }
+
+    #[test]
+    fn more_time_is_advised_where_time_ended_it_and_nowhere_else() {
+        assert_eq!(cut(Cut::Time, &[false]), "give it longer: --within 1m");
+        for levels in [&[false][..], &[true, false]] {
+            let advice = cut(Cut::Memory, levels);
+            assert!(!advice.contains("--within"), "{advice}");
+            assert!(advice.contains("more time does not help"), "{advice}");
+            assert!(advice.contains("fewer steps side by side"), "{advice}");
+        }
+        assert!(cut(Cut::Memory, &[true, true, false]).contains("--faults 1 "));
+    }
+
+    #[test]
+    fn a_time_is_written_as_it_is_said() {
+        let times = [0, 10_000, 60_000, 90_000, 500].map(Duration::from_millis);
+        assert_eq!(times.map(time), ["0s", "10s", "1m", "90s", "500ms"]);
+        assert_eq!([0, 10_000].map(|ms| time(longer(Duration::from_millis(ms)))), ["6s", "1m"]);
+    }
 }

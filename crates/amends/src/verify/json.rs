@@ -8,8 +8,7 @@ use amends_explore::verify::story::{Fate, Line, Message, Story};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Counterexample, Finding, Report, SEVERITY, Supposition, advice, is_of_the_whole, laws, place,
-    rule, word,
+    Counterexample, Finding, Report, SEVERITY, Supposition, advice, laws, place, rule, word,
 };
 
 /// The whole report as JSON text.
@@ -28,9 +27,8 @@ pub fn json(report: &Report, checked: &Checked, saga_type: &str) -> String {
     let law = |law: Law| {
         let (id, words) = rule(law);
         let broken = report.counterexample.as_ref().is_some_and(|found| found.law == law);
-        let seen = report.whole_levels() > 0 || !is_of_the_whole(law);
-        // Null: it was not looked at.
-        let holds = if broken { Some(false) } else { seen.then_some(true) };
+        // Null: nothing is proved of it.
+        let holds = if broken { Some(false) } else { report.proved().map(|_| true) };
         json!({ "id": id, "words": words, "holds": holds })
     };
     let laws: Vec<Value> = laws().map(law).collect();
@@ -38,9 +36,10 @@ pub fn json(report: &Report, checked: &Checked, saga_type: &str) -> String {
         "path": checked.source.path(),
         "saga_type": saga_type,
         "steps": report.steps,
-        "supposed": report.task.suppositions.iter().map(Supposition::text).collect::<Vec<_>>(),
+        "supposed": report.suppositions.iter().map(Supposition::text).collect::<Vec<_>>(),
         "levels": levels.collect::<Vec<_>>(),
-        "cut": found.cut.map(cut_word),
+        "cut": if report.interrupted { Some("interrupted") } else { found.cut.map(cut_word) },
+        "proved_faults": report.proved(),
         "depth_max": found.depth_max,
         "laws": laws,
         "ends": ends,

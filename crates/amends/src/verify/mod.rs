@@ -10,6 +10,7 @@ mod mermaid;
 mod suppose;
 mod words;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use amends_explore::verify::search::{Broken, Found, Limits, search};
 use amends_explore::verify::story::{Story, tell};
 use amends_explore::verify::subject::{Service, scene};
 
+pub use advice::further;
 pub use json::json;
 pub use suppose::{Supposition, help};
 pub use words::{Shown, end_of, words};
@@ -34,20 +36,25 @@ pub use words::{Shown, end_of, words};
 const BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// How long, and how much at once.
-#[derive(Clone, Debug)]
-pub struct Task {
+pub struct Task<'t> {
     /// When to stop.
     pub within: Duration,
     /// The most faults that come together.
     pub faults_max: u8,
     /// What is supposed of the participants.
     pub suppositions: Vec<Supposition>,
+    /// Whether it is to end now.
+    pub interrupted: &'t dyn Fn() -> bool,
 }
 
 /// What was tried and found.
 pub struct Report {
-    /// The task.
-    pub task: Task,
+    /// When it was to stop.
+    pub within: Duration,
+    /// Whether it was stopped before that.
+    pub interrupted: bool,
+    /// What was supposed of the participants.
+    pub suppositions: Vec<Supposition>,
     /// What the search came to.
     pub found: Found,
     /// How it took.
@@ -65,9 +72,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many levels were tried to their end.
-    pub fn whole_levels(&self) -> usize {
-        self.found.levels.iter().filter(|level| level.complete).count()
+    /// With how many faults together the laws are proved: all of that was tried, and none is broken.
+    pub fn proved(&self) -> Option<u8> {
+        let whole = self.found.levels.iter().rev().find(|level| level.complete);
+        whole.filter(|_| self.found.broken.is_none()).map(|level| level.faults)
     }
 }
 
@@ -108,7 +116,7 @@ pub struct Counterexample {
 }
 
 /// Tries a definition. `Err` says why that cannot be done.
-pub fn verify(compiled: &Compiled, task: Task) -> Result<Report, String> {
+pub fn verify(compiled: &Compiled, task: Task<'_>) -> Result<Report, String> {
     let mut services = services(compiled);
     for supposition in &task.suppositions {
         let put = supposition.put_into(&mut services, &compiled.definition);
@@ -118,8 +126,13 @@ pub fn verify(compiled: &Compiled, task: Task) -> Result<Report, String> {
         .map_err(|wrong| format!("it cannot be explored: {wrong:?}"))?;
     let begun = Instant::now();
     let limits = Limits { faults_max: task.faults_max, bytes_max: BYTES_MAX };
-    let found = search(&scene, limits, || begun.elapsed() >= task.within);
-    let took = begun.elapsed();
+    let interrupted = Cell::new(false);
+    let found = search(&scene, limits, || {
+        interrupted.set((task.interrupted)());
+        interrupted.get() || begun.elapsed() >= task.within
+    });
+    let (took, interrupted) = (begun.elapsed(), interrupted.get());
+    let Task { within, suppositions, .. } = task;
     let subject = Subject { compiled, services: &services, scene: &scene };
     let mut ends = Vec::new();
     let mut findings = Vec::new();
@@ -137,10 +150,20 @@ pub fn verify(compiled: &Compiled, task: Task) -> Result<Report, String> {
         }
     }
     let counterexample = found.broken.as_ref();
-    let counterexample =
-        counterexample.map(|broken| subject.counterexample(broken, &task.suppositions));
+    let counterexample = counterexample.map(|broken| subject.counterexample(broken, &suppositions));
     let steps = compiled.definition.steps().len();
-    Ok(Report { task, found, took, steps, ends, findings, told, counterexample })
+    Ok(Report {
+        within,
+        interrupted,
+        suppositions,
+        found,
+        took,
+        steps,
+        ends,
+        findings,
+        told,
+        counterexample,
+    })
 }
 
 /// The name of a reason, as everywhere outside.

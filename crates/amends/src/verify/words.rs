@@ -8,7 +8,9 @@ use amends_explore::verify::story::Story;
 use super::diagram::diagram;
 use super::json::end_word;
 use super::mermaid::mermaid;
-use super::{Counterexample, Finding, Report, SEVERITY, advice, is_of_the_whole, laws, rule};
+use super::{
+    Counterexample, Finding, Report, SEVERITY, advice, further, is_of_the_whole, laws, rule,
+};
 
 /// How it is shown.
 #[derive(Clone, Debug)]
@@ -103,6 +105,10 @@ impl Paper<'_> {
             let end = self.level_end(level, report);
             text += &format!("  {faults:<9} {states:>11} states  {end}\n");
         }
+        // Where nothing is proved it is said at the end, with the failure.
+        if let Some(next) = further(report).filter(|_| report.proved().is_some()) {
+            text += &format!("\n{}", self.paragraph(&format!("To get further: {next}.")));
+        }
         text
     }
 
@@ -111,19 +117,22 @@ impl Paper<'_> {
             return self.paint("all of them", "32");
         }
         match report.found.cut {
-            Some(Cut::Time) => {
-                let longer = seconds(report.task.within.as_secs().max(1) * 6);
-                let within = seconds(report.task.within.as_secs());
-                format!("not all: {within} were up (--within {longer} goes on)")
-            }
-            Some(Cut::Memory) => "not all: they take about 1 GiB, which is the limit".to_owned(),
+            Some(Cut::Time) if report.interrupted => "not all: interrupted".to_owned(),
+            Some(Cut::Time) => format!("not all: {} were up", advice::time(report.within)),
+            Some(Cut::Memory) => "not all: they take about 1 GiB, the limit".to_owned(),
             None => "up to a broken law".to_owned(),
         }
     }
 
     fn laws(&self, report: &Report) -> String {
-        let mut text = self.head("In each of these states all laws hold:");
-        let (whole, cut) = (report.whole_levels() > 0, report.found.cut.is_some());
+        let (whole, cut) = (report.proved().is_some(), report.found.cut.is_some());
+        let mut text = self.head(match (whole, cut) {
+            (true, false) => "In each of these states all laws hold:",
+            (true, true) => {
+                "No law is broken in what was tried. Proved is what was tried to its end:"
+            }
+            (false, _) => "No law is broken in what was tried, and that proves nothing yet:",
+        });
         for law in laws().filter(|law| whole || !is_of_the_whole(*law)) {
             let (id, words) = rule(law);
             let of = if cut && is_of_the_whole(law) { ", where all were tried" } else { "" };
@@ -139,18 +148,20 @@ impl Paper<'_> {
     }
 
     fn ends(&self, report: &Report) -> String {
-        let mut text = self.head("How it ends:");
+        let mut text = self.head(match report.found.cut {
+            None => "How it ends:",
+            Some(_) => "How it ends, in what was tried:",
+        });
         for end in ENDS {
             let found = report.ends.iter().find(|(other, ..)| *other == end);
             let states = found.map_or(0, |(_, states, _)| *states);
-            text += &format!("  {:<24} {:>11} states\n", end_title(end), grouped(states));
+            text += &counted(end_title(end), states);
             if let Some((_, _, story)) = found.filter(|_| self.shown.ends.contains(&end)) {
                 text += &format!("\n{}\n", self.story(story));
             }
         }
         let person: usize = report.findings.iter().map(|finding| finding.states).sum();
-        text += &format!("  {:<24} {:>11} states\n", "needs a person", grouped(person));
-        text
+        text + &counted("needs a person", person)
     }
 
     fn told(&self, report: &Report) -> String {
@@ -219,13 +230,12 @@ impl Paper<'_> {
         let steps = report.steps;
         let plural = if steps == 1 { "" } else { "s" };
         let tried = format!("{} states, {:.1} s", grouped(states), report.took.as_secs_f64());
-        let complete = report.found.levels.iter().rev().find(|level| level.complete);
-        let said = match (&report.counterexample, complete.map(|level| level.faults)) {
+        let said = match (&report.counterexample, report.proved()) {
             (Some(found), _) => {
                 let broken = format!("{} is broken", rule(found.law).0);
                 self.paint(&broken, "1;31")
             }
-            (None, None) => self.paint("nothing was tried to its end", "1;33"),
+            (None, None) => self.paint("nothing is proved", "1;33"),
             (None, Some(0)) => self.paint("every law holds without a fault", "1;32"),
             (None, Some(1)) => self.paint("every law holds with any one fault", "1;32"),
             (None, Some(n)) => self.paint(&format!("every law holds with any {n} faults"), "1;32"),
@@ -237,7 +247,14 @@ impl Paper<'_> {
             1 => "; 1 place where a person may have to decide".to_owned(),
             n => format!("; {n} places where a person may have to decide"),
         };
-        let words = format!("{path}: {saga_type}, {steps} step{plural}: {said}{person} ({tried})");
+        let begun = report.found.levels.last().filter(|level| !level.complete);
+        let partly = match begun.filter(|_| report.proved().is_some()).map(|level| level.faults) {
+            None => String::new(),
+            Some(1) => ", and with one fault not all was tried".to_owned(),
+            Some(n) => format!(", and with {n} faults not all was tried"),
+        };
+        let said = format!("{said}{partly}{person}");
+        let words = format!("{path}: {saga_type}, {steps} step{plural}: {said} ({tried})");
         self.paragraph(&words)
     }
 }
@@ -256,11 +273,10 @@ pub fn end_of(word: &str) -> Option<End> {
     ENDS.into_iter().find(|end| end_word(*end).replace('_', "-") == word)
 }
 
-fn seconds(seconds: u64) -> String {
-    match seconds {
-        60.. if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
-        _ => format!("{seconds}s"),
-    }
+/// A line of a table.
+fn counted(what: &str, states: usize) -> String {
+    let plural = if states == 1 { "" } else { "s" };
+    format!("  {what:<24} {:>11} state{plural}\n", grouped(states))
 }
 
 /// `1,234,567`.
@@ -324,6 +340,5 @@ mod tests {
     #[test]
     fn large_numbers_are_read_at_a_glance() {
         assert_eq!([7, 1_234, 1_234_567].map(grouped), ["7", "1,234", "1,234,567"]);
-        assert_eq!([10, 60, 90].map(seconds), ["10s", "1m", "90s"]);
     }
 }

@@ -13,6 +13,9 @@ use crate::server::{amends, words};
 /// However slow the machine, what is tried to its end gets there.
 const AMPLE: &str = "1h";
 
+/// How it ends where nothing is proved: neither well, nor as with a broken law.
+const UNPROVED: i32 = 13;
+
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
 }
@@ -206,16 +209,27 @@ fn twelve_steps_are_told_as_far_as_the_time_went() {
     let whole = levels.iter().filter(|level| level["complete"] == true).count();
     assert!(levels.len() - whole <= 1, "only the last is cut: {levels:?}");
     assert_eq!(report["cut"].is_string(), whole < levels.len(), "a cut is said: {levels:?}");
-    assert_eq!(output.status.code(), Some(i32::from(whole == 0)), "{levels:?}");
+    let code = if whole == 0 { UNPROVED } else { 0 };
+    assert_eq!(output.status.code(), Some(code), "{levels:?}");
+    let proved = whole.checked_sub(1).map_or(Value::Null, |faults| faults.into());
+    assert_eq!(report["proved_faults"], proved, "{levels:?}");
     assert_eq!(report["steps"], 13);
 }
 
-#[test]
-fn what_was_not_tried_to_its_end_proves_nothing_of_what_comes_in_the_end() {
-    let abreast: String = (0..6)
+/// Six steps side by side: more orders than a moment is enough for.
+fn abreast(head: &str) -> Written {
+    let steps: String = (0..6)
         .map(|i| format!("      - {{ name: s{i}, action: A.Do{i}, compensation: A.Undo{i} }}\n"))
         .collect();
-    let written = saga(&format!("  - parallel:\n{abreast}"), "", "barrier");
+    let saga = saga(&format!("  - parallel:\n{steps}"), "", "barrier");
+    let text = fs::read_to_string(&saga.path).unwrap();
+    fs::write(&saga.path, format!("{head}{text}")).unwrap();
+    saga
+}
+
+#[test]
+fn what_was_not_tried_to_its_end_proves_nothing() {
+    let written = abreast("");
     let none = |more: &[&str]| {
         amends()
             .arg("verify")
@@ -225,20 +239,57 @@ fn what_was_not_tried_to_its_end_proves_nothing_of_what_comes_in_the_end() {
             .output()
             .unwrap()
     };
-    let told = String::from_utf8(none(&[]).stdout).unwrap();
+    let output = none(&[]);
+    assert_eq!(output.status.code(), Some(UNPROVED), "{}", words(&output));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("nothing is proved"), "{said}");
+    assert!(said.contains("--within 6s"), "{said}");
+    let told = String::from_utf8(output.stdout).unwrap();
     assert!(
         told.contains("Not looked at, because no level was tried to its end: L1, L3."),
         "{told}"
     );
     assert!(told.contains("  S1 ") && !told.contains("  L1 "), "{told}");
+    assert!(!told.contains("all laws hold"), "{told}");
+    assert!(told.contains("No law is broken in what was tried, and that proves nothing"), "{told}");
     let report: Value = serde_json::from_slice(&none(&["-o", "json"]).stdout).unwrap();
     let holds = |report: &Value, id: &str| {
         let laws = report["laws"].as_array().unwrap();
         laws.iter().find(|law| law["id"] == id).unwrap()["holds"].clone()
     };
-    assert_eq!((holds(&report, "S1"), holds(&report, "L1")), (Value::Bool(true), Value::Null));
+    assert_eq!((holds(&report, "S1"), holds(&report, "L1")), (Value::Null, Value::Null));
     let whole = self::report(&saga(TWO, "settle", "barrier").path, &["--faults", "0"], 0);
-    assert_eq!(holds(&whole, "L3"), Value::Bool(true));
+    assert_eq!((holds(&whole, "S1"), holds(&whole, "L3")), (Value::Bool(true), Value::Bool(true)));
+    assert_eq!(whole["proved_faults"], 0);
+}
+
+/// The process has said that it hears Ctrl-C.
+#[cfg(target_os = "linux")]
+pub fn hears_interrupts(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    const SIGINT: u64 = 1 << 1;
+    u64::from_str_radix(caught.trim(), 16).unwrap() & SIGINT != 0
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn who_interrupts_it_is_told_what_was_tried_by_then() {
+    let written = abreast("");
+    let mut process = amends();
+    process.arg("verify").arg(&written.path).args(["--within", AMPLE]);
+    process.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let process = process.spawn().unwrap();
+    while !hears_interrupts(process.id()) {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_raw(process.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let (told, said) = (String::from_utf8_lossy(&output.stdout), words(&output));
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(told.contains("not all: interrupted"), "{told}");
+    assert!(said.contains("interrupted before all was tried"), "{said}");
 }
 
 #[test]
