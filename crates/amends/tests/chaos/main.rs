@@ -12,6 +12,7 @@
 
 mod dice;
 mod judge;
+mod lacking;
 mod lies;
 mod load;
 mod nemesis;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Vec<Trial> {
-    let holds = |asked: Asked| move || asked.go().map(drop).map_err(Failed::from);
+    let holds = |asked: Asked| move || asked.go().map_err(Failed::from);
     let mut tests = vec![
         Trial::test(
             "no_kill_loses_a_saga_or_an_effect",
@@ -73,6 +74,7 @@ fn tests() -> Vec<Trial> {
         ),
     ];
     tests.extend(judge::tests::tests());
+    tests.extend(lacking::tests());
     tests.extend(lies::tests());
     tests
 }
@@ -109,8 +111,9 @@ fn asked(
 }
 
 impl Asked {
-    /// Runs it in a folder that stays unless all is well.
-    fn go(self) -> Result<String, String> {
+    /// Runs it in a folder that stays unless all is well, and shows what it came to, also where that is
+    /// as it should be: what struck how often, and what was not tried.
+    fn go(self) -> Result<(), String> {
         let (seed, again) = match self {
             Self::Kills { times, seed } => {
                 (seed, format!("cargo xtask kills --times {times} --seed {seed}"))
@@ -144,7 +147,9 @@ impl Asked {
         }
         // What is left over harms nobody.
         let _ = std::fs::remove_dir_all(folder);
-        Ok(report.to_string())
+        println!("{report}");
+        let may_lack = std::env::var(lacking::MAY_LACK).unwrap_or_default();
+        lacking::amiss(&report.lacking, &may_lack).map_or(Ok(()), Err)
     }
 }
 
@@ -153,12 +158,9 @@ fn in_a_runtime(run: &Run<'_>, folder: &Path) -> Result<Report, String> {
     runtime.block_on(run.play(folder, &mut |_| {}))
 }
 
-fn told(outcome: &Result<String, String>) -> ExitCode {
+fn told(outcome: &Result<(), String>) -> ExitCode {
     match outcome {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
             eprintln!("{text}");
             ExitCode::FAILURE

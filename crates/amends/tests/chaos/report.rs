@@ -7,6 +7,7 @@ use std::time::Duration;
 use amends_example_services::judge::Verdict;
 
 use crate::judge::Findings;
+use crate::lacking::Lacking;
 use crate::load::book::{CameTo, Closed};
 use crate::nemesis::Struck;
 
@@ -21,7 +22,7 @@ pub struct Report {
     pub folder: PathBuf,
     pub struck: Struck,
     /// What was wanted and not tried, and why.
-    pub lacking: Vec<(&'static str, String)>,
+    pub lacking: Vec<Lacking>,
     pub book: Closed,
     pub found: Findings,
     pub verdict: Verdict,
@@ -45,7 +46,7 @@ impl fmt::Display for Report {
         for (kind, times) in &self.struck {
             writeln!(f, "{:28} {times:>8}", kind.name())?;
         }
-        for (what, why) in &self.lacking {
+        for Lacking { what, why, .. } in &self.lacking {
             writeln!(f, "{what:28} not tried: {why}")?;
         }
         for ((saga, state), sagas) in &self.found.ends {

@@ -42,10 +42,8 @@ impl Run<'_> {
     pub async fn play(&self, folder: &Path, while_down: WhileDown<'_>) -> Result<Report, String> {
         let dice = Dice::seeded(self.seed);
         let mut stage = Stage::set(folder, self.wanted, &dice.split(1)).await?;
-        let scope = Scope {
-            clock: self.wanted.clock && !stage.lacks("clock jumps"),
-            disk: stage.disk.is_some(),
-        };
+        let scope =
+            Scope { clock: self.wanted.clock && stage.has_clock(), disk: stage.disk.is_some() };
         let plan = (self.plan)(scope, &dice.split(2));
         let kept = std::fs::write(folder.join("plan.txt"), plan.to_string());
         kept.map_err(|error| format!("the plan cannot be kept: {error}"))?;

@@ -11,6 +11,20 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 /// Room for more sagas than an hour brings; the file takes what is written of it.
 const DISK_BYTES: u64 = 4 << 30;
 
+/// Why there is none.
+pub struct NoDisk {
+    pub why: String,
+    /// One may not mount it here: not everybody is root, and not every root may. Else something is
+    /// missing that could be there.
+    pub is_refused: bool,
+}
+
+impl From<String> for NoDisk {
+    fn from(why: String) -> Self {
+        Self { why, is_refused: false }
+    }
+}
+
 /// A file system in a file, unmounted when it is dropped.
 pub struct Disk {
     mounted: PathBuf,
@@ -18,13 +32,18 @@ pub struct Disk {
 
 impl Disk {
     /// Makes and mounts one at `<folder>/disk`; or says why it cannot.
-    pub fn mount(folder: &Path) -> Result<Self, String> {
+    pub fn mount(folder: &Path) -> Result<Self, NoDisk> {
+        let refused = |why| NoDisk { why, is_refused: true };
+        if !rustix::process::geteuid().is_root() {
+            return Err(refused("it takes root to mount a disk".to_owned()));
+        }
         let (image, mounted) = (folder.join("disk.img"), folder.join("disk"));
         let made = File::create(&image).and_then(|file| file.set_len(DISK_BYTES));
         made.map_err(|error| error.to_string())?;
         std::fs::create_dir(&mounted).map_err(|error| error.to_string())?;
         run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image))?;
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted))?;
+        let mount = run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mounted));
+        mount.map_err(refused)?;
         Ok(Self { mounted })
     }
 

@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use amends_example_services::{Evidence, Service, Worked};
 
 use crate::dice::Dice;
+use crate::lacking::Lacking;
 use crate::load::api::Api;
 use clock::Clock;
-use disk::Disk;
+use disk::{Disk, NoDisk};
 use participant::Participant;
 use proxy::Proxy;
 use server::Server;
@@ -46,6 +47,9 @@ const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// A participant that does not listen by then never will.
 const LISTENS_WITHIN: Duration = Duration::from_secs(60);
 
+/// What is not tried without a clock that can be set.
+const CLOCK: &str = "clock jumps";
+
 /// What a stage is to have that not every machine can give.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
@@ -62,7 +66,7 @@ pub struct Stage {
     /// Before each participant, in their order, and before the server.
     pub proxies: Vec<(&'static str, Proxy)>,
     /// What was wanted and cannot be had here, and why.
-    pub lacking: Vec<(&'static str, String)>,
+    pub lacking: Vec<Lacking>,
     pub disk: Option<Disk>,
     pub folder: PathBuf,
 }
@@ -75,11 +79,19 @@ impl Stage {
         std::fs::create_dir_all(&ledgers).map_err(failed)?;
         std::fs::create_dir_all(&definitions).map_err(failed)?;
         let mut lacking = Vec::new();
-        let had = |what, wanted: bool| wanted.then_some(what);
-        let clock = had("clock jumps", wanted.clock)
-            .and_then(|what| Clock::new(folder).map_err(|why| lacking.push((what, why))).ok());
-        let disk = had("a full disk", wanted.disk)
-            .and_then(|what| Disk::mount(folder).map_err(|why| lacking.push((what, why))).ok());
+        let clock = wanted.clock.then(|| Clock::new(folder)).and_then(|clock| {
+            let lacks = |why| Lacking { name: "clock", what: CLOCK, why, is_excused: false };
+            clock.map_err(|why| lacking.push(lacks(why))).ok()
+        });
+        let disk = wanted.disk.then(|| Disk::mount(folder)).and_then(|disk| {
+            let lacks = |NoDisk { why, is_refused }| Lacking {
+                name: "disk",
+                what: "a full disk",
+                why,
+                is_excused: is_refused,
+            };
+            disk.map_err(|no| lacking.push(lacks(no))).ok()
+        });
 
         let mut participants = Vec::new();
         let mut proxies = Vec::new();
@@ -120,9 +132,9 @@ impl Stage {
         self.participants.iter().map(Participant::evidence).collect()
     }
 
-    /// Is this among what cannot be had here?
-    pub fn lacks(&self, what: &str) -> bool {
-        self.lacking.iter().any(|(lacking, _)| *lacking == what)
+    /// Can the server's clock be set here?
+    pub fn has_clock(&self) -> bool {
+        self.lacking.iter().all(|lacking| lacking.what != CLOCK)
     }
 
     /// The data, for a person to look at: a disk of its own goes with the stage.
