@@ -40,6 +40,12 @@ const TOOLS: &[Tool] = &[
         why: "the server's clock jumps in the chaos tests",
     },
     Tool {
+        program: "mkfs.ext4",
+        shown_by: Some(has_mkfs),
+        debian_package: "e2fsprogs",
+        why: "the server's disk is filled in the chaos tests",
+    },
+    Tool {
         program: "python3",
         shown_by: None,
         debian_package: "python3",
@@ -113,13 +119,21 @@ const MUTANTS_VERSION: &str = "27.1.0";
 /// Where the list of known holes lives; cargo-deny fetches it from there.
 const ADVISORY_DATABASE: &str = "https://github.com/rustsec/advisory-db";
 
-/// Brings what is missing; each line says what could not be had, and what to do.
-pub(crate) fn prepare() -> Vec<String> {
+/// What could not be had.
+pub(crate) struct Missing {
+    pub(crate) name: &'static str,
+    /// What it is for, and what to do.
+    pub(crate) what: String,
+}
+
+/// Brings what is missing; says what could not be had.
+pub(crate) fn prepare() -> Vec<Missing> {
     let mut missing = Vec::new();
     for (program, component) in COMPONENTS.iter().filter(|(program, _)| !on_path(program)) {
         println!("{program} is missing: rustup component add {component}");
         if !succeeds(Command::new("rustup").args(["component", "add", component])) {
-            missing.push(format!("{program}: run `rustup component add {component}`"));
+            let what = format!("run `rustup component add {component}`");
+            missing.push(Missing { name: program, what });
         }
     }
     let absent: Vec<&Tool> = TOOLS.iter().filter(|tool| !tool.is_there()).collect();
@@ -128,7 +142,8 @@ pub(crate) fn prepare() -> Vec<String> {
     }
     for Tool { program, debian_package, why, .. } in absent.iter().filter(|t| !t.is_there()) {
         let way = format!("as root run `apt-get install {debian_package}`");
-        missing.push(format!("{program} ({why}): {way}, or install it as your system does"));
+        let what = format!("{why}: {way}, or install it as your system does");
+        missing.push(Missing { name: program, what });
     }
     missing
 }
@@ -211,6 +226,11 @@ impl Tool {
     fn is_there(&self) -> bool {
         self.shown_by.map_or_else(|| on_path(self.program), |shown| shown())
     }
+}
+
+/// Only root can mount what it makes, and has its place in the path.
+fn has_mkfs() -> bool {
+    !is_root() || on_path("mkfs.ext4") || Path::new("/usr/sbin/mkfs.ext4").is_file()
 }
 
 /// Debian leaves out of Python what fills an environment.

@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 
-use crate::machine;
+use crate::machine::{self, Missing};
 use crate::proof::{self, Evidence};
 use crate::python;
 use crate::stages::{By, STAGES, Stage};
@@ -29,8 +29,8 @@ pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
         ensure!(known, "there is no stage {name}; `cargo xtask stages` lists them");
     }
     let missing = machine::prepare();
-    for what in &missing {
-        eprintln!("missing: {what}");
+    for Missing { name, what } in &missing {
+        eprintln!("missing: {name}: {what}");
     }
     let mut evidence = Evidence::default();
     let mut rows = Vec::new();
@@ -42,15 +42,19 @@ pub(crate) fn test(root: &Path, wanted: &[&str]) -> anyhow::Result<bool> {
             "for every law a check caught a mistake in this run, and docs/proof.md says which";
         rows.push(staged("proof", what, || {
             evidence.compare(root)?;
-            Ok(End::Ran(Counts { passed: 1, failed: 0 }))
+            Ok(End::Ran(Counts::PASSED))
         }));
     }
-    for what in &missing {
-        eprintln!("missing: {what}");
-    }
+    // Of named stages those that need it fail by themselves; the others need not have it.
+    let of_all = missing.into_iter().filter(|_| wanted.is_empty());
+    rows.extend(of_all.map(|Missing { name, what }| Row {
+        name,
+        end: End::Missing(what),
+        took: Duration::ZERO,
+    }));
     let (text, all) = table(&rows);
     println!("\n{text}");
-    Ok(all.failed == 0)
+    Ok(all.all_well())
 }
 
 /// Runs the stages that say what they proved, and writes it down: did they end well?
@@ -58,7 +62,7 @@ pub(crate) fn write_proof(root: &Path) -> anyhow::Result<bool> {
     let mut evidence = Evidence::default();
     for stage in STAGES.iter().filter(|stage| proof::speakers().contains(&stage.name)) {
         match run(root, stage, &mut evidence)? {
-            End::Ran(Counts { failed: 0, .. }) => {}
+            End::Ran(counts) if counts.all_well() => {}
             _ => return Ok(false),
         }
     }
@@ -72,7 +76,7 @@ fn staged(name: &'static str, what: &str, run: impl FnOnce() -> anyhow::Result<E
     let start = Instant::now();
     let end = run().unwrap_or_else(|e| {
         eprintln!("{name}: {e:#}");
-        End::Ran(Counts { passed: 0, failed: 1 })
+        End::Ran(Counts::FAILED)
     });
     let took = start.elapsed();
     println!("== {name}: {:.1} s", took.as_secs_f64());
