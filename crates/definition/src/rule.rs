@@ -52,7 +52,7 @@ rules! {
         "save the file as UTF-8, without NUL and other control characters";
     TooBig "A002" Error "a definition has at most 1 MiB",
         "a definition is held in memory and stored with every version; one this large is a mistake",
-        "keep data out of the definition";
+        "keep data out of it: what differs from saga to saga comes with the start, and is read as `data`";
     Syntax "A003" Error "a definition is well-formed YAML 1.2 or JSON",
         "what cannot be read cannot be checked",
         "correct the text at the place shown";
@@ -140,11 +140,11 @@ rules! {
         "list the code once";
     // Order and kinds: A040 to A059.
     UnknownAfter "A040" Error "`after` names steps of this definition",
-        "a step cannot wait for what does not exist",
-        "correct the name";
+        "`after` says which steps must be done before this one begins; one that is not there is never done",
+        "correct the name, or remove it from `after`";
     BadOrder "A041" Error "a step waits only for steps that stand before it",
-        "steps that wait for each other never start",
-        "move the step below those it waits for";
+        "every step begins when those it waits for are done; if it could wait for a later one, two steps could wait for each other for ever",
+        "move the step below those it waits for, or remove them from its `after`";
     SecondPivot "A042" Error "there is at most one pivot",
         "there is one point of no return: with two, the first could succeed and the second refuse",
         "make one of them retriable";
@@ -168,8 +168,8 @@ rules! {
         "add steps to it, or remove it";
     // Time: A060 to A079.
     ZeroLimit "A060" Error "a limit is more than zero",
-        "a step without time or without attempts fails before it starts",
-        "give it at least 1ms, or one attempt";
+        "with no time at all, or no attempt, it would be over before it begins",
+        "say how long, as `30s` or `5m` (attempts: at least 1), or remove the key and take the default";
     TimeoutOverDeadline "A061" Error "one attempt fits in the step's deadline",
         "the deadline would end the step before its first attempt had its time",
         "lengthen the deadline or shorten the timeout";

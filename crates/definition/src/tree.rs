@@ -164,7 +164,8 @@ pub(crate) fn shorten(text: &str) -> String {
 /// Reads the source; `None` when there is no tree, which then has a finding.
 pub(crate) fn read(bytes: &[u8], source: &Source, findings: &mut Findings) -> Option<Node> {
     if bytes.len() > SOURCE_BYTES_MAX {
-        let message = format!("the definition has {} bytes", bytes.len());
+        // Who reads a file may stop after the limit, so no more is known than that it is larger.
+        let message = format!("the file has more than {SOURCE_BYTES_MAX} bytes (1 MiB)");
         findings.add(Rule::TooBig, Span::default(), message);
         return None;
     }

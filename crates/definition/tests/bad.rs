@@ -76,6 +76,13 @@ fn steps(count: usize) -> String {
 }
 
 #[test]
+fn what_is_too_large_is_told_the_limit() {
+    let text = vec![b'#'; 1024 * 1024 + 1];
+    let checked = check(&text, "large", &surroundings());
+    assert_eq!(checked.findings[0].message, "the file has more than 1048576 bytes (1 MiB)");
+}
+
+#[test]
 fn limits_hold_and_say_so() {
     assert_eq!(ids(&vec![b' '; 1024 * 1024 + 1]), ["A002"]);
     assert_eq!(ids(b"saga: \xff\xfe"), ["A001"]);

@@ -83,19 +83,18 @@ pub fn read(path: &Path, env: &AllowedEnv) -> Result<Checked, Failure> {
 /// What stands in a file.
 pub fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     let failed = |error: std::io::Error| {
-        let failure =
-            Failure::new(Exit::Usage, format_args!("{} cannot be read: {error}", path.display()));
-        match (error.kind(), nearest(path)) {
-            (std::io::ErrorKind::NotFound, Some(near)) => {
-                failure.hint(format_args!("did you mean {}?", near.display()))
-            }
+        let what = format_args!("{} cannot be read: {error}", path.display());
+        let failure = Failure::new(Exit::Usage, what);
+        match error.kind() {
+            std::io::ErrorKind::NotFound => failure.hint(elsewhere(path)),
+            std::io::ErrorKind::PermissionDenied => failure.hint("let this user read it"),
             _ => failure,
         }
     };
     let size = std::fs::metadata(path).map_err(failed)?;
     if size.is_dir() {
         let what = format_args!("{} is a folder, and a definition is a file", path.display());
-        return Err(Failure::new(Exit::Usage, what));
+        return Err(Failure::new(Exit::Usage, what).hint(named_in(path)));
     }
     // The checker reports what is too large; no more than it needs to see that is read.
     read_at_most(path, SOURCE_BYTES_MAX + 1).map_err(failed)
@@ -106,6 +105,40 @@ fn read_at_most(path: &Path, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(bytes_max as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Where a file may be that is not where it was said to be.
+fn elsewhere(path: &Path) -> String {
+    if let Some(near) = nearest(path) {
+        return format!("did you mean {}?", near.display());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return named_in(folder);
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    format!("the folder {} is not there either, seen from {}", folder.display(), here.display())
+}
+
+/// Which definitions a folder has.
+fn named_in(folder: &Path) -> String {
+    /// Who has more of them knows how to list them.
+    const SHOWN_MAX: usize = 5;
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.path()).filter(|p| is_definition(p)).collect();
+    files.sort();
+    let more = if files.len() > SHOWN_MAX { ", …" } else { "" };
+    let shown: Vec<_> = files.iter().take(SHOWN_MAX).map(|f| f.display().to_string()).collect();
+    match folder {
+        _ if !shown.is_empty() => format!("name one that is there: {}{more}", shown.join(", ")),
+        here if here == Path::new(".") => {
+            "name it with the folder in which it lies; there is no definition in this one"
+                .to_owned()
+        }
+        there => format!("there is no definition (*.yaml, *.yml, *.json) in {}", there.display()),
+    }
 }
 
 /// The file of the same folder whose name is most like the one that is not there.

@@ -44,6 +44,28 @@ fn a_mistyped_file_is_named_with_the_nearest() {
 }
 
 #[test]
+fn what_is_not_there_is_told_with_what_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    check(&["check", &at("order.yaml")], 2, &["cannot be read", "there is no definition"]);
+    check(&["verify", &at("sagas/order.yaml")], 2, &["cannot be read", "not there either"]);
+    written(folder.path(), "errand.yaml", DEFINITION);
+    for command in ["check", "verify", "graph"] {
+        let expected = ["cannot be read", "name one that is there", "errand.yaml"];
+        check(&[command, &at("order.yaml")], 2, &expected);
+    }
+    check(&["graph", &at("")], 2, &["is a folder", "name one that is there", "errand.yaml"]);
+}
+
+#[test]
+fn a_file_that_is_too_large_is_told_the_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), "large.yaml", &"# a line\n".repeat(400_000));
+    let path = path.to_str().unwrap();
+    check(&["check", path], 1, &["A002", "more than 1048576 bytes (1 MiB)", "keep data out of it"]);
+}
+
+#[test]
 fn a_definition_with_errors_is_shown_and_not_served() {
     let folder = tempfile::tempdir().unwrap();
     let bad = DEFINITION.replace("deadline: 3d", "deadlin: 3d");

@@ -41,7 +41,9 @@ pub(super) fn schema(
 fn read(path: &str, surroundings: &Surroundings<'_>) -> Result<Json, String> {
     let bytes = surroundings.read(path)?;
     if bytes.len() > SOURCE_BYTES_MAX {
-        return Err(format!("it has {} bytes", bytes.len()));
+        return Err(format!(
+            "it has more than {SOURCE_BYTES_MAX} bytes (1 MiB), which is the limit"
+        ));
     }
     // The same reader as for definitions: the same limits, and YAML is welcome.
     let source = Source::new(path, &bytes);

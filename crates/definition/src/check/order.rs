@@ -44,33 +44,55 @@ fn after(laid: &[Laid<'_>], findings: &mut Findings) -> bool {
         laid.iter().position(|l| l.file.name.as_ref().is_some_and(|n| n.value == name))
     };
     for (ix, step) in laid.iter().enumerate() {
+        let waits = shorten(step.name());
         for name in step.file.after.iter().flat_map(|f| f.value.all()) {
             let shown = shorten(&name.value);
             match position(&name.value) {
                 Some(other) if other < ix => continue,
                 Some(other) => {
-                    let message = match other == ix {
-                        true => format!("the step `{shown}` waits for itself"),
-                        false => format!("the step `{shown}` stands after this one"),
+                    let (message, fix) = match other == ix {
+                        true => (
+                            format!("the step `{waits}` waits for itself"),
+                            format!("remove `{shown}` from its `after`"),
+                        ),
+                        false => (
+                            format!(
+                                "`{waits}` waits for `{shown}`, which stands below it in the file"
+                            ),
+                            format!(
+                                "move `{waits}` below `{shown}`, or remove `{shown}` from its `after`"
+                            ),
+                        ),
                     };
-                    findings.add(Rule::BadOrder, name.span, message);
+                    findings.add_with_fix(Rule::BadOrder, name.span, message, fix);
                 }
                 None => {
                     let names = laid[..ix].iter().map(Laid::name);
-                    let message = format!("there is no step `{shown}`");
-                    match did_you_mean(&name.value, names) {
-                        Some(near) => {
-                            let fix = format!("did you mean `{near}`?");
-                            findings.add_with_fix(Rule::UnknownAfter, name.span, message, fix);
-                        }
-                        None => findings.add(Rule::UnknownAfter, name.span, message),
-                    }
+                    let message =
+                        format!("`{waits}` waits for `{shown}`, and no step has that name");
+                    let fix = match did_you_mean(&name.value, names) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => of_those_before(&laid[..ix]),
+                    };
+                    findings.add_with_fix(Rule::UnknownAfter, name.span, message, fix);
                 }
             }
             good = false;
         }
     }
     good
+}
+
+/// What a step may wait for.
+fn of_those_before(laid: &[Laid<'_>]) -> String {
+    /// Who looks for one of more looks into the file.
+    const NAMES_MAX: usize = 8;
+    if laid.is_empty() {
+        return "remove it: no step stands above this one".to_owned();
+    }
+    let names: Vec<_> = laid.iter().map(|laid| format!("`{}`", shorten(laid.name()))).collect();
+    let names = &names[names.len().saturating_sub(NAMES_MAX)..];
+    format!("name a step that stands above this one ({}), or remove it", names.join(", "))
 }
 
 fn report(wrong: &IllFormed, laid: &[Laid<'_>], findings: &mut Findings) {

@@ -17,14 +17,18 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
     let file = subject.file;
     not_zero(&file.deadline, "the saga's deadline", findings);
     if let Some(alerts) = file.alerts.as_ref().and_then(|f| f.value.stuck.as_ref()) {
-        not_zero(&alerts.value.after, "`stuck.after`", findings);
+        not_zero(
+            &alerts.value.after,
+            "the time after which a saga counts as stuck (`stuck.after`)",
+            findings,
+        );
     }
     if let Some(defaults) = file.defaults.as_ref().map(|f| &f.value) {
         not_zero(&defaults.timeout, "the default timeout", findings);
         not_zero(&defaults.deadline, "the default deadline", findings);
         retry(defaults.retry.as_ref(), findings);
         if let Some(undo) = &defaults.undo_policy {
-            not_zero(&undo.value.timeout, "the undo's timeout", findings);
+            not_zero(&undo.value.timeout, "the default timeout of undos", findings);
             retry(undo.value.retry.as_ref(), findings);
         }
         if let (Some(timeout), Some(deadline)) = (&defaults.timeout, &defaults.deadline)
@@ -46,12 +50,12 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
 fn step(laid: &Laid<'_>, findings: &mut Findings) {
     let step = laid.file;
     let name = shorten(laid.name());
-    not_zero(&step.timeout, "the timeout", findings);
-    not_zero(&step.deadline, "the deadline", findings);
-    not_zero(&step.accepted_timeout, "the accepted timeout", findings);
+    not_zero(&step.timeout, &format!("the timeout of `{name}`"), findings);
+    not_zero(&step.deadline, &format!("the deadline of `{name}`"), findings);
+    not_zero(&step.accepted_timeout, &format!("the accepted_timeout of `{name}`"), findings);
     retry(step.retry.as_ref(), findings);
     if let Some(Field { value: CompensationFile::Policy(policy), .. }) = &step.compensation {
-        not_zero(&policy.timeout, "the undo's timeout", findings);
+        not_zero(&policy.timeout, &format!("the timeout of the undo of `{name}`"), findings);
         retry(policy.retry.as_ref(), findings);
     }
     if step.said.find("signal").is_some() {
@@ -60,6 +64,9 @@ fn step(laid: &Laid<'_>, findings: &mut Findings) {
     sla(laid, findings);
     let policy = &laid.policy;
     let said = step.timeout.as_ref().or(step.deadline.as_ref());
+    if policy.deadline == Millis::ZERO {
+        return; // that has been said, and nothing fits into no time
+    }
     if let Some(said) = said.filter(|_| policy.timeout > policy.deadline) {
         let message = format!(
             "one attempt of `{name}` may take {}, and the step has {} for all of them",
@@ -129,7 +136,7 @@ fn sla(laid: &Laid<'_>, findings: &mut Findings) {
 fn retry(retry: Option<&Field<RetryFile>>, findings: &mut Findings) {
     let Some(retry) = retry.map(|f| &f.value) else { return };
     if let Some(attempts) = retry.max_attempts.as_ref().filter(|a| a.value == 0) {
-        findings.add(Rule::ZeroLimit, attempts.span, "`max_attempts` is zero");
+        findings.add(Rule::ZeroLimit, attempts.span, "`max_attempts` is 0");
     }
     if let Some(backoff) = &retry.backoff {
         backoff_limits(&backoff.value, findings);
@@ -137,8 +144,8 @@ fn retry(retry: Option<&Field<RetryFile>>, findings: &mut Findings) {
 }
 
 fn backoff_limits(backoff: &BackoffFile, findings: &mut Findings) {
-    not_zero(&backoff.initial, "the first pause", findings);
-    not_zero(&backoff.max, "the longest pause", findings);
+    not_zero(&backoff.initial, "the first pause between attempts (`initial`)", findings);
+    not_zero(&backoff.max, "the longest pause between attempts (`max`)", findings);
     if let Some(factor) = &backoff.factor
         && !(1.0..=FACTOR_MAX).contains(&factor.value)
     {
@@ -158,7 +165,7 @@ fn backoff_limits(backoff: &BackoffFile, findings: &mut Findings) {
 
 fn not_zero(field: &Option<Field<Millis>>, what: &str, findings: &mut Findings) {
     if let Some(field) = field.as_ref().filter(|f| f.value == Millis::ZERO) {
-        findings.add(Rule::ZeroLimit, field.span, format!("{what} is zero"));
+        findings.add(Rule::ZeroLimit, field.span, format!("{what} is 0"));
     }
 }
 
