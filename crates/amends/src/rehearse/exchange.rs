@@ -135,6 +135,13 @@ impl Exchange {
         matches!(self.outcome, Outcome::Unknown { .. }) && (self.broke_off || self.accepted)
     }
 
+    /// Was its answer waited for in vain? It may come later: a service that is only slow is told apart
+    /// from a broken one by more patience.
+    pub fn is_overdue(&self) -> bool {
+        let is_unknown = matches!(self.outcome, Outcome::Unknown { .. });
+        is_unknown && self.seen.is_none() && !self.broke_off
+    }
+
     /// Did the participant say no for good?
     pub fn refused(&self) -> bool {
         matches!(self.outcome, Outcome::Refused { .. })

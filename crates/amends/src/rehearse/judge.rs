@@ -5,6 +5,7 @@
 use amends_core::definition::Fence;
 
 use super::exchange::{Circumstance, Exchange};
+use super::patience::RAISED;
 use super::rule::Rule;
 
 /// What one exchange says about one rule.
@@ -96,7 +97,7 @@ fn unanswered(said: &Exchange) -> String {
         None => format!("it says 202, and {within}"),
         Some(Err(why)) => format!("it says 202, and its callback was refused: {why}"),
         Some(Ok(_)) => {
-            format!("it says 202, and {within}; it came later: is --patience too short?")
+            format!("it says 202, and {within}; it came later: {RAISED}")
         }
     }
 }
@@ -262,7 +263,7 @@ fn verdict(log: &[Exchange], at: usize, fence: Option<Fence>) -> Option<Verdict>
             let broken = match status {
                 Some(400..=499) => None,
                 Some(status) => Some(format!("it is answered {status}")),
-                None => Some("it is not answered".to_owned()),
+                None => Some(format!("it is not answered: {}", why_unanswered(said))),
             };
             ruling(rule, None, broken)
         }
@@ -296,8 +297,8 @@ fn is_breach(said: &Exchange) -> bool {
 
 fn unclear(said: &Exchange) -> String {
     match &said.outcome {
-        amends_wire::Outcome::Unknown { error, .. } if said.seen.is_none() => {
-            format!("there is no answer: {error}")
+        amends_wire::Outcome::Unknown { .. } if said.seen.is_none() => {
+            format!("there is no answer: {}", why_unanswered(said))
         }
         _ => "its answer says neither done nor refused".to_owned(),
     }
@@ -305,9 +306,20 @@ fn unclear(said: &Exchange) -> String {
 
 fn unacknowledged(said: &Exchange) -> String {
     match (&said.seen, &said.outcome) {
-        (None, amends_wire::Outcome::Unknown { error, .. }) => {
-            format!("the undo is not answered: {error}")
+        (None, amends_wire::Outcome::Unknown { .. }) => {
+            format!("the undo is not answered: {}", why_unanswered(said))
         }
         _ => "the undo is not acknowledged".to_owned(),
+    }
+}
+
+/// Why there was no answer in the exchange, and what to do where it may yet have come.
+pub fn why_unanswered(said: &Exchange) -> String {
+    match &said.outcome {
+        amends_wire::Outcome::Unknown { error, .. } if said.is_overdue() => {
+            format!("{error}; {RAISED}")
+        }
+        amends_wire::Outcome::Unknown { error, .. } => error.to_string(),
+        _ => "there was none".to_owned(),
     }
 }

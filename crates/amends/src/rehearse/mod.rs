@@ -232,6 +232,10 @@ fn all_known(suite: Suite, log: &[Exchange]) -> Result<(), Unrehearsed> {
 fn why_not(first: &Played) -> String {
     let refusal = first.log.iter().rev().find(|e| !e.is_undo() && !e.completed());
     match (refusal, &first.unfinished) {
+        (Some(said), _) if said.seen.is_none() => {
+            let (service, step, why) = (&said.service, &said.step, judge::why_unanswered(said));
+            format!("{service} did not answer at the step {step}: {why}")
+        }
         (Some(said), _) => {
             let shown = Shown::of(said);
             let later = shown.callbacks.iter().map(|callback| format!(", then {callback}"));

@@ -88,7 +88,7 @@ impl Participants {
         let answer = tokio::time::timeout(within, exchanged).await;
         let in_time = answer.is_ok();
         (exchange.outcome, exchange.seen) = answer.unwrap_or_else(|_| {
-            (Outcome::unknown(format!("none within {} s", within.as_secs_f32())), None)
+            (Outcome::unknown(format!("none came within {} s", within.as_secs_f32())), None)
         });
         exchange.broke_off = in_time && exchange.seen.is_none();
         match exchange.outcome {

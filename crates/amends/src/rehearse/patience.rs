@@ -10,6 +10,9 @@ use amends_core::definition::Definition;
 /// say, and a rehearsal is waited for.
 const ACCEPTED_MAX: Duration = Duration::from_secs(60);
 
+/// What to do where an answer did not come in time.
+pub const RAISED: &str = "if it is only slow, --patience raises that";
+
 /// How long an answer is waited for in its exchange, and how long for the callback after a 202.
 #[derive(Clone, Debug)]
 pub struct Patience {

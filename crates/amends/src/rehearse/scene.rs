@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::drill::Drill;
 use super::exchange::Exchange;
+use super::judge::why_unanswered;
 use super::participants::Participants;
 use super::stage::Stage;
 
@@ -78,14 +79,16 @@ impl Play {
     pub async fn drill(&self, drill: Drill, data: &Value) -> Played {
         let undone = self.is_undone(&drill);
         let stage = Stage::new(drill.clone(), self.participants.clone(), RELEASED_AFTER, undone);
-        let (saga, unfinished) = match self.run(&drill, &stage, data).await {
+        let ran = self.run(&drill, &stage, data).await;
+        let log = stage.settled();
+        let (saga, unfinished) = match ran {
             Ok((saga, ended)) => {
-                let unfinished = (!ended).then(|| rest(&saga));
+                let unfinished = (!ended).then(|| rest(&saga, &log));
                 (Some(saga), unfinished)
             }
             Err(why) => (None, Some(why)),
         };
-        Played { made: stage.made(), log: stage.settled(), drill, saga, unfinished }
+        Played { made: stage.made(), log, drill, saga, unfinished }
     }
 
     /// The fence of a step: its own, or its service's.
@@ -225,12 +228,18 @@ fn needs_a_person(saga: &Saga) -> bool {
     })
 }
 
-/// Where a saga rests that has not ended.
-fn rest(saga: &Saga) -> String {
+/// Where a saga rests that has not ended, and which answer it may have been too early for.
+fn rest(saga: &Saga, log: &[Exchange]) -> String {
     let state = match saga.state {
         State::Started | State::Pending => "it waits for an answer",
         State::Compensating => "its rollback does not come to an end",
         State::Completed | State::Failed => "it has ended",
     };
-    state.to_owned()
+    match log.iter().rev().find(|said| said.is_overdue()) {
+        None => state.to_owned(),
+        Some(said) => {
+            let (service, step) = (&said.service, &said.step);
+            format!("{state}. Of {service} at the step {step}: {}", why_unanswered(said))
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use amends_wire::Outcome;
 
 use super::super::exchange::{Circumstance, Exchange};
-use super::super::judge::{Finding, Verdict};
+use super::super::judge::{Finding, Verdict, why_unanswered};
 use super::Talk;
 
 /// What the exchange says of the talk's rule; none where it leaves that open.
@@ -115,7 +115,9 @@ fn told(said: &Exchange) -> String {
         (_, Outcome::Unknown { error, .. }) if said.accepted => format!("it says 202, and {error}"),
         (Some(seen), _) if seen.status == 202 => "it is accepted (202)".to_owned(),
         (Some(seen), _) => format!("it is answered {}", seen.status),
-        (None, Outcome::Unknown { error, .. }) => format!("there is no answer: {error}"),
+        (None, Outcome::Unknown { .. }) => {
+            format!("there is no answer: {}", why_unanswered(said))
+        }
         (None, _) => "there is no answer".to_owned(),
     }
 }
