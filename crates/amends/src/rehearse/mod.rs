@@ -13,6 +13,7 @@ mod absent;
 mod callbacks;
 mod drill;
 mod exchange;
+mod expression;
 mod judge;
 mod participants;
 mod patience;
@@ -78,6 +79,9 @@ pub enum Unrehearsed {
     /// Without any fault the saga does not complete.
     #[error("without any fault the saga does not complete: {0}")]
     Incomplete(String),
+    /// Without any fault an expression of the definition gives no value.
+    #[error("without any fault an expression cannot be evaluated: {0}")]
+    Expression(String),
     /// The data.
     #[error(transparent)]
     Sample(#[from] NoSample),
@@ -102,7 +106,10 @@ pub async fn rehearse(
     all_known(suite, &first.log)?;
     let completes = first.completed();
     if !completes && Tally::of(&play, suite, &[], std::slice::from_ref(&first)).is_silent() {
-        return Err(Unrehearsed::Incomplete(why_not(&first)));
+        return Err(match &first.expression {
+            Some(failed) => Unrehearsed::Expression(failed.clone()),
+            None => Unrehearsed::Incomplete(why_not(&first)),
+        });
     }
     let play = Arc::new(play);
     let n = all.len() as u64 + 1;

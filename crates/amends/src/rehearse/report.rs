@@ -25,7 +25,7 @@ pub struct Report {
     pub cells: BTreeMap<(Rule, String), Cell>,
     /// Every broken rule, once a service.
     pub broken: Vec<Broken>,
-    /// Drills whose saga did not come to an end although no rule was seen to be broken.
+    /// Drills whose saga did not come to its end although no rule was seen to be broken.
     pub unfinished: Vec<Unfinished>,
     /// Drills whose fault could not be made: the saga never came to the command with this data.
     pub unmade: Vec<String>,
@@ -80,13 +80,16 @@ pub struct Shown {
     pub callbacks: Vec<String>,
 }
 
-/// A drill that did not come to its end.
+/// A drill whose saga did not come to its end, or came to another than the definition says, because an
+/// expression gave no value.
 #[derive(Debug)]
 pub struct Unfinished {
     /// Which.
     pub drill: String,
-    /// Where it rests.
+    /// Where it rests; or the expression that sent it another way than it was to go.
     pub why: String,
+    /// Whether an expression of the definition gave no value.
+    pub is_expression: bool,
 }
 
 /// How much of a body is shown.

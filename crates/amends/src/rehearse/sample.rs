@@ -32,6 +32,12 @@ pub enum NoSample {
     /// A field to vary is not there.
     #[error("the data has no field {0} to vary, or it is neither a text nor a whole number")]
     NoField(String),
+    /// The field that the business key is.
+    #[error(
+        "the data has no field {0}, which the definition's business_key is, or it is neither a text \
+         nor a whole number"
+    )]
+    NoKey(String),
 }
 
 impl Sample {
@@ -51,9 +57,13 @@ impl Sample {
         if !data.is_object() {
             return Err(NoSample::NoObject);
         }
-        let vary = if vary.is_empty() { key_field(compiled) } else { vary };
+        let is_key = vary.is_empty();
+        let vary = if is_key { key_field(compiled) } else { vary };
         let sample = Self { data, vary, refused, mark };
-        let first = sample.fresh(0, None)?;
+        let first = sample.fresh(0, None).map_err(|error| match error {
+            NoSample::NoField(field) if is_key => NoSample::NoKey(field),
+            error => error,
+        })?;
         match compiled.data_schema.as_ref().map(|schema| schema.violations(&first)) {
             Some(wrong) if !wrong.is_empty() => Err(NoSample::Misfit(wrong.join("; "))),
             _ => Ok(sample),
@@ -189,6 +199,13 @@ mod tests {
         for field in ["m", "list", "n.x"] {
             assert_eq!(sample(field).err(), Some(NoSample::NoField(field.to_owned())));
         }
+    }
+
+    #[test]
+    fn a_key_that_the_data_does_not_have_is_called_that() {
+        let compiled = compiled("business_key: \"${ data.order.id }\"");
+        let sample = Sample::new(&compiled, Some(json!({"total": 7})), vec![], vec![], 1);
+        assert_eq!(sample.err(), Some(NoSample::NoKey("order.id".to_owned())));
     }
 
     #[test]

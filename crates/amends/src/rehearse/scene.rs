@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::drill::Drill;
 use super::exchange::Exchange;
+use super::expression;
 use super::judge::why_unanswered;
 use super::participants::Participants;
 use super::stage::Stage;
@@ -65,6 +66,8 @@ pub struct Played {
     pub saga: Option<Arc<Saga>>,
     /// Why the saga did not come to an end, where it did not.
     pub unfinished: Option<String>,
+    /// The expression that gave no value, where one did not: the saga has not gone as it was to go.
+    pub expression: Option<String>,
 }
 
 impl Played {
@@ -88,7 +91,11 @@ impl Play {
             }
             Err(why) => (None, Some(why)),
         };
-        Played { made: stage.made(), log, drill, saga, unfinished }
+        let expression = match &saga {
+            Some(saga) => expression::of_saga(&self.compiled, saga),
+            None => expression::of_start(&self.compiled, data),
+        };
+        Played { made: stage.made(), log, drill, saga, unfinished, expression }
     }
 
     /// The fence of a step: its own, or its service's.

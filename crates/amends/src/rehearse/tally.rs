@@ -141,18 +141,22 @@ impl Tally {
         let broken_before = self.broken_count();
         let drill = played.drill.to_string();
         self.hold(&played.log, &drill);
-        match &played.unfinished {
+        let is_explained =
+            self.broken_count() > broken_before || stopped::at(&played.log).is_some();
+        match (&played.expression, &played.unfinished) {
             // Without any fault the data is to blame, or what was seen to be broken.
             _ if played.drill.fault == Fault::None => {}
-            Some(why) => {
-                let is_explained =
-                    self.broken_count() > broken_before || stopped::at(&played.log).is_some();
-                if !is_explained {
-                    self.unfinished.push(Unfinished { drill, why: why.clone() });
-                }
+            (None, None) if !played.made => self.unmade.push(drill),
+            _ if is_explained => {}
+            (Some(why), _) => {
+                let why = why.clone();
+                self.unfinished.push(Unfinished { drill, why, is_expression: true });
             }
-            None if !played.made => self.unmade.push(drill),
-            None => {}
+            (None, Some(why)) => {
+                let why = why.clone();
+                self.unfinished.push(Unfinished { drill, why, is_expression: false });
+            }
+            (None, None) => {}
         }
     }
 

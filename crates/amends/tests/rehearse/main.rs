@@ -4,6 +4,7 @@
 mod breach;
 mod broken;
 mod conformance;
+mod definition;
 mod later;
 mod manner;
 mod page;

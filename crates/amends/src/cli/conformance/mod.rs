@@ -259,7 +259,7 @@ fn unsaid(service: &str, named: bool, error: Unrehearsed) -> Failure {
                     "give data that it takes with --data, and fields that must differ with --vary",
                 )
         }
-        Unrehearsed::Sample(_) => Failure::new(Exit::Usage, error)
+        Unrehearsed::Expression(_) | Unrehearsed::Sample(_) => Failure::new(Exit::Usage, error)
             .hint("give data that it takes with --data, and fields that must differ with --vary"),
     }
 }

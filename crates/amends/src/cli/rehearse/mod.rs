@@ -49,9 +49,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// Amends-Reply-To of the command: this listens for it, on this machine and a free port. For
 /// services that run elsewhere say --listen and --reply-url.
 ///
-/// Ends with 0 when every rule that was tried was kept, with 1 when one is broken or a service stops
-/// answering, and with 2 when nothing can be said: a service that is not there, a file or data that
-/// will not do.
+/// Ends with 0 when every rule that was tried was kept, with 1 when one is broken, a service stops
+/// answering, or a saga does not go as its definition says, and with 2 when nothing can be said: a
+/// service that is not there, a file or data that will not do.
 #[derive(Args, Debug)]
 pub struct Rehearse {
     /// The definition
@@ -138,6 +138,10 @@ fn unrehearsed(error: Unrehearsed) -> Failure {
         Unrehearsed::NoCommand { .. } => "correct the name or the path in the definition",
         Unrehearsed::Unreachable { .. } => {
             "start it, or name its address with --against; nothing is said of its rules"
+        }
+        Unrehearsed::Expression(_) => {
+            "give data that has what it reads, with --data; or correct it in the definition \
+             (`has(data.x)` asks whether x is there)"
         }
         Unrehearsed::Incomplete(_) | Unrehearsed::Sample(_) => {
             "give data that the services take, with --data, and fields that must differ with --vary"

@@ -33,7 +33,11 @@ pub fn words(report: &Report, width: Option<usize>, colour: bool) -> String {
     }
     for unfinished in &report.unfinished {
         let words = format!("{}: {}", unfinished.drill, unfinished.why);
-        let _ = write!(text, "\n{} the saga did not end\n", paint("!", "33", colour));
+        let head = match unfinished.is_expression {
+            true => "an expression gave no value: the definition does not bear this fault",
+            false => "the saga did not end",
+        };
+        let _ = write!(text, "\n{} {head}\n", paint("!", "33", colour));
         text += &below(&words, INDENT, Some(width));
     }
     text + "\n" + &summary(report, colour)
@@ -46,7 +50,11 @@ fn summary(report: &Report, colour: bool) -> String {
     let verdict = match of {
         (0, 0, 0) if !report.commanded_any() => paint("no step was commanded", "33", colour),
         (0, 0, 0) => paint("every rule that was tried was kept", "32", colour),
-        (0, 0, n) => paint(&format!("{} did not end", plural(n, "saga")), "33", colour),
+        (0, 0, n) => {
+            let went_on = report.unfinished.iter().all(|unfinished| unfinished.is_expression);
+            let how = if went_on { "failed at an expression" } else { "did not end" };
+            paint(&format!("{} {how}", plural(n, "saga")), "33", colour)
+        }
         (0, n, _) => paint(&format!("{} stopped answering", plural(n, "service")), "31", colour),
         (n, _, _) => paint(&format!("{} broken", plural(n, "promise")), "31", colour),
     };
