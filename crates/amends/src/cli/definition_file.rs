@@ -3,10 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use amends_definition::{Checked, SOURCE_BYTES_MAX, Surroundings, check};
+use amends_definition::{Checked, Finding, SOURCE_BYTES_MAX, Surroundings, check};
 use clap::Args;
 
 use super::exit::{Exit, Failure};
+use super::{columns, shown};
 
 /// The environment variables that definitions may see.
 #[derive(Args, Clone, Debug, Default)]
@@ -78,6 +79,22 @@ pub fn read(path: &Path, env: &AllowedEnv) -> Result<Checked, Failure> {
     let surroundings =
         Surroundings::none().with_process_env(|name| env.allows(name)).with_folder(folder);
     Ok(check(&bytes, &path.display().to_string(), &surroundings))
+}
+
+/// Says what the checker warns of, a line each, for a command that goes on all the same: what it shows
+/// may be another saga than was meant.
+pub fn warn(checked: &Checked) {
+    let (path, width) = (checked.source.path(), columns::width_of(&std::io::stderr()));
+    let warnings = checked.warnings();
+    for Finding { id, message, line, column, .. } in &warnings {
+        let word = format!("warning[{}]:", id.id());
+        let words = format!("{path}:{line}:{column}: {message}");
+        let words = columns::after(word.len() + 1, &words, width);
+        shown::say(format_args!("{} {words}", shown::paint(&word, "1;33", shown::colour_err())));
+    }
+    if !warnings.is_empty() {
+        shown::hint(format_args!("amends check {path} tells why, and what to do"));
+    }
 }
 
 /// What stands in a file.

@@ -90,6 +90,7 @@ impl Verify {
         session
             .output
             .one(&raw, || Ok(verify::words(&report, &checked, saga_type, &self.shown())))?;
+        definition_file::warn(&checked);
         if report.counterexample.is_some() || (self.no_person && !report.findings.is_empty()) {
             return Err(Failure::silent(Exit::Error));
         }

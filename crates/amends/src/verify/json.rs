@@ -1,6 +1,6 @@
 //! A report for tools.
 
-use amends_definition::{Checked, Span};
+use amends_definition::{Checked, Span, findings_json};
 use amends_explore::laws::Law;
 use amends_explore::verify::finding::End;
 use amends_explore::verify::search::Cut;
@@ -45,6 +45,7 @@ pub fn json(report: &Report, checked: &Checked, saga_type: &str) -> String {
         "ends": ends,
         "findings": report.findings.iter().map(|f| finding(f, checked)).collect::<Vec<_>>(),
         "told": report.told,
+        "warnings": findings_json(&checked.warnings()),
         "counterexample": report.counterexample.as_ref().map(|c| counterexample(c, checked)),
     })
     .to_string()

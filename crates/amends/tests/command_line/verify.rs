@@ -263,6 +263,28 @@ fn what_was_not_tried_to_its_end_proves_nothing() {
     assert_eq!(whole["proved_faults"], 0);
 }
 
+#[test]
+fn what_the_checker_warns_of_is_said() {
+    let short = |steps: &str| {
+        let saga = saga(steps, "settle", "barrier");
+        let text = fs::read_to_string(&saga.path).unwrap();
+        fs::write(&saga.path, format!("deadline: 1m\n{text}")).unwrap();
+        saga
+    };
+    let written = short(TWO);
+    let output = verify(&written.path, &["--faults", "0"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let place = format!("warning[A067]: {}:1:11: the saga has 1m", written.path.display());
+    assert!(said.contains(&place) && said.contains("amends check"), "{said}");
+    let report = report(&written.path, &["--faults", "0"], 0);
+    assert_eq!(report["warnings"][0]["id"], "A067", "{report:#}");
+    // What is only worth knowing is no warning.
+    let noted = saga(TWO, "", "barrier");
+    let output = verify(&noted.path, &["--faults", "0"]);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 /// The process has said that it hears Ctrl-C.
 #[cfg(target_os = "linux")]
 pub fn hears_interrupts(process: u32) -> bool {

@@ -1,4 +1,5 @@
-//! What a person hears of the definition itself: an expression that gives no value.
+//! What a person hears of the definition itself: an expression that gives no value, what the checker
+//! warns of.
 
 use std::process::Output;
 
@@ -79,4 +80,19 @@ fn an_expression_that_a_fault_alone_leaves_without_a_value_is_told_with_the_faul
     let (_, report, _) = rehearsed(&text, &[&only[..], &["-o", "json"]].concat());
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["unfinished"][0]["scenario"], "note: refuse_before", "{report:#}");
+}
+
+#[test]
+fn what_the_checker_warns_of_is_said() {
+    let top = "deadline: 1m\ndefaults: { timeout: 10s, deadline: 5m }";
+    let only = ["--only", "first,duplicate"];
+    let (code, _, said) = rehearsed(&definition(top, ""), &only);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("warning[A067]: ") && said.contains(":2:11: the saga has 1m"), "{said}");
+    let json = [&only[..], &["-o", "json"]].concat();
+    let (_, report, _) = rehearsed(&definition(top, ""), &json);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["warnings"][0]["id"], "A067", "{report:#}");
+    let (_, _, said) = rehearsed(&definition("", ""), &only);
+    assert_eq!(said, "", "notes are no warnings");
 }

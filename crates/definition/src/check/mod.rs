@@ -36,6 +36,12 @@ impl Checked {
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
+
+    /// What will probably not do what was meant, for whoever goes on all the same.
+    pub fn warnings(&self) -> Vec<Finding> {
+        let is_warning = |finding: &&Finding| finding.severity == Severity::Warning;
+        self.findings.iter().filter(is_warning).cloned().collect()
+    }
 }
 
 /// Reads, checks and compiles a definition. `path` is for messages only. Never panics, whatever

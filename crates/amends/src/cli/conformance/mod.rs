@@ -134,7 +134,7 @@ impl Conformance {
         drop(progress);
         let named = self.definition.is_none();
         let report = report.map_err(|error| unsaid(&service, named, error))?;
-        finish(session, &report)?;
+        finish(session, &report, None)?;
         only.tried(&report, &service)
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_core::definition::{Definition, Work};
-use amends_definition::{Pattern, Severity, render_within};
+use amends_definition::{Checked, Pattern, Severity, findings_json, render_within};
 use clap::Args;
 use serde_json::Value;
 
@@ -129,7 +129,13 @@ impl Rehearse {
         let wanted = Wanted { is_part, drills: &only, talks: &|_| true };
         let report = rehearse(play, sample, Suite::Rehearsal, wanted, &mut progress).await;
         drop(progress);
-        finish(session, &report.map_err(unrehearsed)?)
+        match report {
+            Ok(report) => finish(session, &report, Some(&checked)),
+            Err(error) => {
+                definition_file::warn(&checked);
+                Err(unrehearsed(error))
+            }
+        }
     }
 }
 
@@ -150,9 +156,13 @@ fn unrehearsed(error: Unrehearsed) -> Failure {
     Failure::new(Exit::Usage, error).hint(next)
 }
 
-/// Shows a report, and ends as it says.
-pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
-    let json = report.json().to_string();
+/// Shows a report, with what is to be said of the file that was rehearsed, and ends as it says.
+pub(super) fn finish(session: &Session, report: &Report, of: Option<&Checked>) -> Outcome {
+    let mut json = report.json();
+    if let Some(checked) = of {
+        json["warnings"] = findings_json(&checked.warnings());
+    }
+    let json = json.to_string();
     let words = || {
         let colour = super::shown::colour_out();
         Ok(shown::words(report, columns::width_folded(), colour))
@@ -160,6 +170,9 @@ pub(super) fn finish(session: &Session, report: &Report) -> Outcome {
     match session.output.output {
         Form::Table => super::output::print(&words()?)?,
         _ => session.output.one(&json, words)?,
+    }
+    if let Some(checked) = of {
+        definition_file::warn(checked);
     }
     if !report.all_kept() {
         return Err(Failure::silent(Exit::Error));
