@@ -144,3 +144,37 @@ fn the_table_fits_a_line_of_eighty_and_says_why_a_rule_was_not_tried() {
     );
     assert!(words.contains("every rule that was tried was kept: Pair in"), "{words}");
 }
+
+/// It says what it leaves behind, and not that a rule was kept.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_interrupts_it_is_told_what_that_leaves_behind() {
+    // Whoever connects is never answered.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), Fence::Barrier);
+    let mut command = amends();
+    command.arg("rehearse").arg(&file).args(["--data", DATA, "--against", &url]);
+    command.args(["--patience", "1m"]).stderr(std::process::Stdio::piped());
+    let process = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let hears = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        const SIGINT: u64 = 1 << 1;
+        u64::from_str_radix(caught.trim(), 16).unwrap() & SIGINT != 0
+    };
+    while !hears() {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_raw(process.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = process.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{words}");
+    assert!(
+        words.contains("interrupted, so nothing is said") && words.contains("not undone"),
+        "{words}"
+    );
+    assert!(output.stdout.is_empty());
+}

@@ -13,7 +13,7 @@ use super::definition_file::AllowedEnv;
 use super::exit::{Exit, Failure};
 use super::rehearse::against::may_be_sent_to;
 use super::rehearse::listening::Listening;
-use super::rehearse::{finish, patience, shown};
+use super::rehearse::{finish, patience, shown, uninterrupted};
 use super::serve::binder::http_service;
 use super::{Outcome, Session, client, input};
 use crate::rehearse::{
@@ -130,10 +130,11 @@ impl Conformance {
             drills: &|drill| only.drill(drill),
             talks: &|talk| only.talk(talk),
         };
-        let report = rehearse(play, sample, Suite::Conformance, wanted, &mut progress).await;
+        let report = rehearse(play, sample, Suite::Conformance, wanted, &mut progress);
+        let report = uninterrupted(report).await;
         drop(progress);
         let named = self.definition.is_none();
-        let report = report.map_err(|error| unsaid(&service, named, error))?;
+        let report = report?.map_err(|error| unsaid(&service, named, error))?;
         finish(session, &report, None)?;
         only.tried(&report, &service)
     }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::output::Form;
-use super::{Outcome, Session, client, columns, input};
+use super::{Outcome, Session, client, columns, input, interrupt};
 use crate::rehearse::{
     Drill, Fault, Participants, Patience, Play, Report, Sample, Suite, Unrehearsed, Wanted,
     rehearse,
@@ -127,14 +127,29 @@ impl Rehearse {
         let mut progress = shown::progress();
         let is_part = !self.only.is_empty();
         let wanted = Wanted { is_part, drills: &only, talks: &|_| true };
-        let report = rehearse(play, sample, Suite::Rehearsal, wanted, &mut progress).await;
+        let report = rehearse(play, sample, Suite::Rehearsal, wanted, &mut progress);
+        let report = uninterrupted(report).await;
         drop(progress);
-        match report {
+        match report? {
             Ok(report) => finish(session, &report, Some(&checked)),
             Err(error) => {
                 definition_file::warn(&checked);
                 Err(unrehearsed(error))
             }
+        }
+    }
+}
+
+/// A rehearsal, unless Ctrl-C ends it: then it says that it leaves something behind.
+pub(super) async fn uninterrupted<T>(rehearsal: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        rehearsed = rehearsal => Ok(rehearsed),
+        () = interrupt::pressed() => {
+            let what = "interrupted, so nothing is said of any rule";
+            Err(Failure::new(Exit::Interrupted, what).hint(
+                "what the scenarios under way have done at the services is not undone; look after \
+                 it there if that matters on this test system",
+            ))
         }
     }
 }
