@@ -25,8 +25,10 @@ pub fn json(option: &str, said: &str) -> Result<String, Failure> {
     };
     match serde_json::from_str::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(Failure::new(Exit::Usage, format!("{place} is no JSON: {error}"))
-            .hint(format!("{option} takes JSON text, @file, or - for stdin"))),
+        Err(error) => {
+            Err(Failure::new(Exit::Usage, format!("{place} is no JSON: {error}"))
+                .hint(taken(option)))
+        }
     }
 }
 
@@ -37,7 +39,13 @@ fn read(from: impl Read) -> io::Result<String> {
 }
 
 fn unreadable(option: &str, place: &str, error: &io::Error) -> Failure {
-    Failure::new(Exit::Usage, format!("{option}: {place} cannot be read: {error}"))
+    let what = format!("{option}: {place} cannot be read: {error}");
+    Failure::new(Exit::Usage, what).hint(taken(option))
+}
+
+/// How JSON is given.
+fn taken(option: &str) -> String {
+    format!("{option} takes JSON text, @file, or - for stdin")
 }
 
 /// Why something is done; it stands in the history and the audit.

@@ -58,6 +58,12 @@ fn what_is_not_there_is_told_with_what_is() {
 }
 
 #[test]
+fn data_that_cannot_be_read_is_told_how_it_is_given() {
+    let args = ["start", "Order", "--data", "@/no/such/data.json"];
+    check(&args, 2, &["/no/such/data.json cannot be read", "@file, or - for stdin"]);
+}
+
+#[test]
 fn a_file_that_is_too_large_is_told_the_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = written(folder.path(), "large.yaml", &"# a line\n".repeat(400_000));
