@@ -279,10 +279,6 @@ class _LosesCommits(Database):
         self._database, self._hold, self._times = database, hold, times
         self.dialect = database.dialect
 
-    @property
-    def has_one_connection(self) -> bool:
-        return self._database.has_one_connection
-
     async def begin(self) -> Transaction:
         transaction = await self._database.begin()
         if self._times is not None:

@@ -91,11 +91,6 @@ class Database(ABC):
 
     dialect: Dialect
 
-    @property
-    def has_one_connection(self) -> bool:
-        """Whether a transaction waits for the one before it, and so for ever within that."""
-        return False
-
     @abstractmethod
     async def begin(self) -> Transaction:
         """A new transaction, as soon as there is a connection."""
@@ -126,8 +121,7 @@ class Database(ABC):
 
 async def in_transaction(database: Database, work: Callable[[Transaction], Awaitable[_T]]) -> _T:
     """Begins, works, and commits, or rolls back if the work raises."""
-    if database.has_one_connection:
-        refuse_within(database)
+    refuse_within(database)
     transaction = await database.begin()
     try:
         with within(database):

@@ -29,10 +29,6 @@ class Postgres(Database):
         self._source: Pool | _One
         self._source = _One(source) if isinstance(source, AsyncConnection) else source
 
-    @property
-    def has_one_connection(self) -> bool:
-        return isinstance(self._source, _One)
-
     async def open(self) -> None:
         if isinstance(self._source, AsyncConnectionPool) and self._source.closed:
             await self._source.open()

@@ -49,10 +49,6 @@ class Sqlite(Database):
         self._turn = asyncio.Lock()
         self._connection: sqlite3.Connection | None = None
 
-    @property
-    def has_one_connection(self) -> bool:
-        return True
-
     async def open(self) -> None:
         await self._take_turn()
         try:

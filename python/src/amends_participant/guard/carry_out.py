@@ -217,8 +217,7 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
 
 
 async def _begin(database: Database) -> Transaction:
-    if database.has_one_connection:
-        refuse_within(database)
+    refuse_within(database)
     try:
         return await database.begin()
     except Exception as e:
