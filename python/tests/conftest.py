@@ -23,7 +23,6 @@ from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
 from amends_participant import Database, Participant, Refused, Sqlite
 from amends_participant.database.alchemy import Alchemy
 from amends_participant.database.postgres import Postgres
-from amends_participant.guard.sql import MYSQL
 
 RUN_WITH = "cargo xtask test python"
 
@@ -97,21 +96,12 @@ async def _psycopg_one(at: str) -> AsyncIterator[Stage]:
     await connection.close()
 
 
-class AsMysql(Alchemy):
-    """Speaks to MariaDB as to MySQL, which has no RETURNING and is not in Debian."""
-
-    async def open(self) -> None:
-        self.dialect = MYSQL
-
-
 @asynccontextmanager
-async def _alchemy(
-    kind: str, url: str, *, session: bool, cls: type[Alchemy] = Alchemy
-) -> AsyncIterator[Stage]:
+async def _alchemy(kind: str, url: str, *, session: bool) -> AsyncIterator[Stage]:
     connect = {"timeout": 5} if "asyncpg" in url or "sqlite" in url else {"connect_timeout": 5}
     engine = create_async_engine(url, connect_args=connect)
     source: Any = async_sessionmaker(engine) if session else engine
-    yield Stage(kind, cls(source), _write_alchemy, url.partition("://")[2])
+    yield Stage(kind, Alchemy(source), _write_alchemy, url.partition("://")[2])
     await engine.dispose()
 
 
@@ -136,9 +126,6 @@ async def make(kind: str, folder: Path, at: str | None = None) -> AsyncIterator[
         made = {
             "alchemy aiomysql": lambda: _alchemy(kind, f"mysql+aiomysql://{at}", session=True),
             "alchemy asyncmy": lambda: _alchemy(kind, f"mysql+asyncmy://{at}", session=False),
-            "as mysql": lambda: _alchemy(
-                kind, f"mysql+aiomysql://{at}", session=False, cls=AsMysql
-            ),
         }[kind]()
     async with made as stage:
         yield stage
@@ -146,7 +133,7 @@ async def make(kind: str, folder: Path, at: str | None = None) -> AsyncIterator[
 
 SQLITE = ["sqlite", "alchemy aiosqlite"]
 POSTGRES = ["psycopg pool", "psycopg connection", "alchemy asyncpg", "alchemy psycopg"]
-MARIADB = ["alchemy aiomysql", "alchemy asyncmy", "as mysql"]
+MARIADB = ["alchemy aiomysql", "alchemy asyncmy"]
 KINDS = [*SQLITE, *POSTGRES, *MARIADB]
 
 

@@ -28,7 +28,6 @@ SERVED = [kind for kind in (*POSTGRES, *MARIADB) if kind != "psycopg connection"
 
 WAITS_BRIEFLY = {
     "postgresql": "SET LOCAL lock_timeout = '50ms'",
-    "mariadb": "SET innodb_lock_wait_timeout = 1",
     "mysql": "SET innodb_lock_wait_timeout = 1",
 }
 

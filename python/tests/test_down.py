@@ -186,7 +186,7 @@ async def test_a_commit_that_the_database_refuses_has_changed_nothing(
         assert await stage.rows(f"SELECT * FROM {child}") == []
 
 
-SLEEPS = {"postgresql": "SELECT pg_sleep(30)", "mariadb": "DO SLEEP(30)", "mysql": "DO SLEEP(30)"}
+SLEEPS = {"postgresql": "SELECT pg_sleep(30)", "mysql": "DO SLEEP(30)"}
 
 
 async def test_a_handler_that_is_cancelled_has_done_nothing(

@@ -8,8 +8,7 @@ import hashlib
 import json
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,13 @@ from amends_participant import (
     Answer,
     Breach,
     Completed,
-    Database,
     Participant,
     Refused,
     RefusedWith,
-    Transaction,
     Transient,
     UndoAnswered,
     Unknown,
 )
-from amends_participant.database import Returned
-from amends_participant.database.alchemy import AlchemyTransaction
 from amends_participant.testing import command_body
 from conftest import Shop, Stage, make, open_shop
 
@@ -254,89 +249,6 @@ async def test_an_undo_waits_for_the_action_at_work(stage: Stage, saga: str) -> 
     assert await action == SOLD
     assert await undo == UNDONE
     assert await shop.standing() == 0
-
-
-class Counting(Database):
-    """Counts the guard's statements."""
-
-    def __init__(self, database: Database) -> None:
-        self.database, self.dialect, self.count = database, database.dialect, 0
-
-    async def begin(self) -> Transaction:
-        return CountingTransaction(self, await self.database.begin())
-
-
-class CountingTransaction(Transaction):
-    def __init__(self, counting: Counting, transaction: Transaction) -> None:
-        self.counting, self.transaction = counting, transaction
-
-    @property
-    def handle(self) -> Any:
-        return self.transaction.handle
-
-    async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
-        self.counting.count += 1
-        return await self.transaction.statement(sql, parameters)
-
-    async def settle(self) -> None:
-        await self.transaction.settle()
-
-    async def commit(self) -> None:
-        await self.transaction.commit()
-
-    async def rollback(self) -> None:
-        await self.transaction.rollback()
-
-
-async def test_a_command_costs_two_statements_of_the_guard_a_later_round_three(shop: Shop) -> None:
-    """And one to see that a handler which refuses has left the transaction alone. Where there is no
-    RETURNING, in MySQL, what is not a new action costs one more, and a refusal another one."""
-    counting = Counting(shop.participant.database)
-    shop.participant.database = counting
-    third = 0 if counting.dialect.returns_claimed else 1
-
-    async def cost(answer: Any, expected: object) -> int:
-        counting.count = 0
-        assert await answer == expected
-        return counting.count
-
-    one, other, third_saga = (str(uuid.uuid4()) for _ in range(3))
-    assert await cost(sell(shop, one), SOLD) == 2
-    assert await cost(sell(shop, one), SOLD) == 1 + third
-    assert await cost(take_back(shop, one), UNDONE) == 2 + third
-    assert await cost(take_back(shop, one), UNDONE) == 1 + third
-    assert await cost(take_back(shop, other), NOTHING) == 2 + third
-    assert await cost(sell(shop, other), ALREADY_UNDONE) == 1 + third
-    no = RefusedWith.of("NO", "as the data wants it")
-    assert await cost(sell(shop, third_saga, refuse="NO"), no) == 3 + third
-    assert await cost(sell(shop, third_saga, refuse="NO"), no) == 1 + third
-    assert await cost(sell(shop, third_saga, round=2, refuse="NO"), no) == 4 + 2 * third
-    assert await cost(sell(shop, third_saga, round=3), SOLD) == 3 + third
-    # Nothing runs, so there is nothing to mark.
-    assert await cost(take_back(shop, other, round=2), NOTHING) == 2 + third
-    await shop.come_to_light(other)
-    assert await cost(take_back(shop, other, round=3), UNDONE) == 3 + third
-
-
-async def test_a_driver_that_does_not_tell_that_a_row_was_there_has_nothing_done_twice(
-    tmp_path: Path, saga: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MySQL says it by the id of its answer. Where that is lost, the answer finds no claim."""
-    told = AlchemyTransaction.statement
-
-    async def untold(
-        transaction: AlchemyTransaction, sql: str, parameters: Mapping[str, Any]
-    ) -> Returned:
-        return replace(await told(transaction, sql, parameters), last_id=0)
-
-    async with make("as mysql", tmp_path) as stage:
-        shop = await open_shop(stage)
-        assert await sell(shop, saga) == SOLD
-        with monkeypatch.context() as patched:
-            patched.setattr(AlchemyTransaction, "statement", untold)
-            assert await sell(shop, saga) == ENDED
-        assert await shop.standing() == 1
-        assert await sell(shop, saga) == SOLD
 
 
 async def test_a_migration_creates_the_same_tables(stage: Stage) -> None:

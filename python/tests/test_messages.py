@@ -199,7 +199,7 @@ async def test_a_relay_has_its_turn_until_its_deletes_hold(tmp_path: Path) -> No
             transaction.commit = slowly  # type: ignore[method-assign]
             return transaction
 
-    for kind in ("psycopg pool", "alchemy asyncpg", "alchemy aiomysql", "as mysql"):
+    for kind in ("psycopg pool", "alchemy asyncpg", "alchemy aiomysql"):
         async with make(kind, tmp_path) as stage, make(kind, tmp_path) as second:
             shop = await open_shop(stage)
             await second.database.open()
@@ -241,7 +241,7 @@ class Slow(MemoryChannel):
 
 
 async def test_two_services_relay_one_outbox_one_at_a_time(tmp_path: Path) -> None:
-    for kind in ("psycopg pool", "alchemy asyncpg", "alchemy aiomysql", "as mysql"):
+    for kind in ("psycopg pool", "alchemy asyncpg", "alchemy aiomysql"):
         async with make(kind, tmp_path) as stage, make(kind, tmp_path) as second:
             shop = await open_shop(stage)
             await second.database.open()

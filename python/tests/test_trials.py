@@ -59,7 +59,7 @@ def never_undoes(command: Any, own: Any, action: Any) -> Any:
 @pytest.mark.parametrize(
     ("table", "mistake", "rule"),
     [
-        ("decide_action", runs_again, "a repeated action does nothing"),
+        ("decide_action", runs_again, "a repeated action is told its first answer"),
         ("decide_action", no_tombstone, "a late action is refused"),
         ("decide_compensation", always_undoes, "a refused action has nothing to undo|there is"),
         ("decide_compensation", never_undoes, "`undone: true`"),

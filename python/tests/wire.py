@@ -1,10 +1,18 @@
-"""A wire between a service and its database that can be cut."""
+"""A wire between a service and its database that can be cut, and counts round trips."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+@dataclass
+class Heard:
+    """Who has spoken last on a connection."""
+
+    the_server_last: bool = True
 
 
 class Wire:
@@ -20,6 +28,8 @@ class Wire:
         self.pass_it_on = False
         """Whether the server still hears that. Its answer is then what is cut off."""
         self._answer_is_lost = False
+        self.round_trips = 0
+        """How often a service has spoken after the server did."""
 
     def cut(self) -> None:
         """Every connection is gone, and no new one is had."""
@@ -51,18 +61,26 @@ class Wire:
             far_reader, far_writer = await asyncio.open_connection(self._host, self._port)
             self._writers |= {writer, far_writer}
             await asyncio.gather(
-                self._forward(reader, far_writer, listens=True),
-                self._forward(far_reader, writer, listens=False),
+                self._forward(reader, far_writer, heard := Heard(), listens=True),
+                self._forward(far_reader, writer, heard, listens=False),
             )
             self._writers -= {writer, far_writer}
         finally:
             self._tasks.discard(task)
 
     async def _forward(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, listens: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        heard: Heard,
+        *,
+        listens: bool,
     ) -> None:
         try:
             while said := await reader.read(65_536):
+                if listens and heard.the_server_last:
+                    self.round_trips += 1
+                heard.the_server_last = not listens
                 if listens and self.cut_at is not None and self.cut_at in said.upper():
                     self._answer_is_lost = True
                     if not self.pass_it_on:

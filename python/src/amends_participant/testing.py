@@ -299,12 +299,22 @@ class _LosesCommit(Transaction):
     async def statement(self, sql: str, parameters: Any) -> Returned:
         return await self._transaction.statement(sql, parameters)
 
+    async def at_once(self, statements: Any, parameters: Any) -> Returned:
+        return await self._transaction.at_once(statements, parameters)
+
     async def settle(self) -> None:
         await self._transaction.settle()
 
     @property
     def was_rolled_back(self) -> bool:
         return self._transaction.was_rolled_back
+
+    @property
+    def is_aborted(self) -> bool:
+        return self._transaction.is_aborted
+
+    async def begin_again(self) -> None:
+        await self._transaction.begin_again()
 
     def when_ended(self, sql: str) -> None:
         self._transaction.when_ended(sql)

@@ -17,6 +17,7 @@ from ..endings import HANDLER_ENDED_IT, OutcomeUnknown
 from ..guard.sql import Dialect
 from ..messages import sql as messages
 from .errors import is_refusal
+from .text import names_in
 from .within import refuse_within, within
 
 _T = TypeVar("_T")
@@ -28,7 +29,6 @@ class Returned:
 
     rows: Sequence[Sequence[Any]]
     changed: int
-    last_id: int
 
 
 class Transaction(ABC):
@@ -44,6 +44,15 @@ class Transaction(ABC):
     async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
         """Runs one statement of the kit."""
 
+    async def at_once(self, statements: Sequence[str], parameters: Mapping[str, Any]) -> Returned:
+        """Runs some statements of the kit, in one round trip where the driver can: what the last
+        one gave. Not every driver gives its rows then."""
+        returned = Returned([], 0)
+        for sql in statements:
+            named = {name: parameters[name] for name in names_in(sql)}
+            returned = await self.statement(sql, named)
+        return returned
+
     async def settle(self) -> None:
         """Called between the handler and the answer: whatever the handler has left undone goes to
         the database now. Raises when the handler has ended the transaction itself."""
@@ -54,6 +63,16 @@ class Transaction(ABC):
         """Whether the driver has rolled all of it back already, and nothing was done since, as far
         as it tells: then nobody need look for what still stands."""
         return False
+
+    @property
+    def is_aborted(self) -> bool:
+        """Whether a statement has failed, and nothing but a rollback is taken, as far as the driver
+        tells."""
+        return False
+
+    async def begin_again(self) -> None:
+        """Begins anew after the driver has rolled back."""
+        raise NotImplementedError
 
     def when_ended(self, sql: str) -> None:
         """Has a statement run on the same connection after the end, whichever it is. Only asked for

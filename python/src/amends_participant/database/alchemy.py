@@ -3,7 +3,7 @@ maker for sessions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Union
 
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import (
     async_sessionmaker,
 )
 
-from ..guard.sql import MARIADB, MYSQL, POSTGRES, SQLITE, Dialect
+from ..guard.sql import MYSQL, POSTGRES, SQLITE, Dialect
 from . import (
     Database,
     Returned,
@@ -25,6 +25,8 @@ from . import (
     TransactionEnded,
     committing,
 )
+from .at_once import BY_DRIVER
+from .text import as_one
 
 
 class Alchemy(Database):
@@ -45,11 +47,6 @@ class Alchemy(Database):
         self._engine = engine
         event.listen(engine.sync_engine, "begin", _count)
         self.dialect = _dialect_of(engine)
-
-    async def open(self) -> None:
-        """Connects once: which of MySQL and MariaDB it is, the server says."""
-        async with self._engine.connect():
-            self.dialect = _dialect_of(self._engine)
 
     async def begin(self) -> AlchemyTransaction:
         connection = await self._engine.connect()
@@ -85,10 +82,17 @@ class AlchemyTransaction(Transaction):
     async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
         result = await self._connection.execute(_text(sql), parameters)
         if result.returns_rows:
-            return Returned([tuple(row) for row in result.all()], result.rowcount, 0)
-        # Not every driver has one, and only MySQL's is asked for.
-        last_id = result.lastrowid if self._connection.dialect.name == "mysql" else 0
-        return Returned([], result.rowcount, last_id or 0)
+            return Returned([tuple(row) for row in result.all()], result.rowcount)
+        return Returned([], result.rowcount)
+
+    async def at_once(self, statements: Sequence[str], parameters: Mapping[str, Any]) -> Returned:
+        how = BY_DRIVER.get(self._connection.dialect.driver)
+        # PostgreSQL's begin only with what SQLAlchemy sends itself, as a statement alone is.
+        if how is None or len(statements) == 1:
+            return await super().at_once(statements, parameters)
+        ask, literal = how
+        connection = (await self._connection.get_raw_connection()).driver_connection
+        return await ask(connection, as_one(statements, parameters, literal))
 
     async def settle(self) -> None:
         if self._session is not None:
@@ -104,6 +108,18 @@ class AlchemyTransaction(Transaction):
         # A session does that whose flush has failed. What has been begun since may have been
         # committed. What was committed before is found after the end.
         return not self._transaction.is_active and self._nth == _begun_on(self._connection)
+
+    @property
+    def is_aborted(self) -> bool:
+        sync = self._connection.sync_connection
+        if self._connection.dialect.driver != "psycopg" or sync is None or sync.invalidated:
+            return False
+        driver: Any = sync.connection.driver_connection
+        return bool(driver.info.transaction_status == driver.info.transaction_status.INERROR)
+
+    async def begin_again(self) -> None:
+        self._transaction = await self._connection.begin()
+        self._nth = _begun_on(self._connection)
 
     def when_ended(self, sql: str) -> None:
         self._when_ended.append(sql)
@@ -153,7 +169,7 @@ def _begun_on(connection: AsyncConnection) -> int:
 def _dialect_of(engine: AsyncEngine) -> Dialect:
     name = engine.dialect.name
     if name in ("mysql", "mariadb"):
-        return MARIADB if getattr(engine.dialect, "is_mariadb", False) else MYSQL
+        return MYSQL
     for dialect in (POSTGRES, SQLITE):
         if dialect.name == name:
             return dialect

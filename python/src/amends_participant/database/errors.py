@@ -28,6 +28,12 @@ MYSQL_LOST = (1020, 1213)
 MYSQL_WAITED = 1205
 """`innodb_lock_wait_timeout`."""
 
+NOT_HELD = ("22012", 1242)
+"""A division by zero, and more rows than one: what the guard's own look for its claim comes to
+where it is gone."""
+
+POSTGRES_NO_TRANSACTION = "25P01"
+
 CAUSES_MAX = 16
 """How deep it is looked for: one that is in itself has no end."""
 
@@ -69,6 +75,20 @@ def is_refusal(error: BaseException) -> bool:
 def is_aborted(error: BaseException) -> bool:
     """Has something else failed in the transaction before?"""
     return any(_code(each) == POSTGRES_ABORTED for each in _causes(error))
+
+
+def is_not_held(error: BaseException) -> bool:
+    """Is it the guard's claim that is gone?"""
+    return any(_code(each) in NOT_HELD for each in _causes(error))
+
+
+def has_no_transaction(error: BaseException) -> bool:
+    """Was there no transaction to roll back? MySQL says nothing then."""
+    return any(
+        _code(each) == POSTGRES_NO_TRANSACTION
+        or (isinstance(each, sqlite3.OperationalError) and "no transaction" in str(each))
+        for each in _causes(error)
+    )
 
 
 def _code(error: BaseException) -> str | int | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Union
 
@@ -14,6 +13,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from ..guard.sql import POSTGRES
 from . import Database, Returned, Transaction, TransactionEnded, committing
+from .at_once import by_psycopg
+from .text import as_one, of_postgres, renamed
 
 Pool = AsyncConnectionPool[AsyncConnection[Any]]
 
@@ -61,10 +62,19 @@ class PostgresTransaction(Transaction):
 
     async def statement(self, sql: str, parameters: Mapping[str, Any]) -> Returned:
         async with self._connection.cursor() as cursor:
-            # Our own texts, in which only parameters begin with a colon.
             await cursor.execute(_with_percents(sql).encode(), parameters or None)
             rows = await cursor.fetchall() if cursor.description else []
-            return Returned([tuple(_values(row)) for row in rows], cursor.rowcount, 0)
+            return Returned([tuple(_values(row)) for row in rows], cursor.rowcount)
+
+    async def at_once(self, statements: Sequence[str], parameters: Mapping[str, Any]) -> Returned:
+        # What goes alone is prepared.
+        if len(statements) == 1:
+            return await super().at_once(statements, parameters)
+        return await by_psycopg(self._connection, as_one(statements, parameters, of_postgres))
+
+    @property
+    def is_aborted(self) -> bool:
+        return self._connection.info.transaction_status is TransactionStatus.INERROR
 
     async def settle(self) -> None:
         if self._transaction.status is not AsyncTransaction.Status.ACTIVE:
@@ -144,4 +154,4 @@ def _values(row: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _with_percents(sql: str) -> str:
-    return re.sub(r":(\w+)", r"%(\1)s", sql)
+    return renamed(sql, r"%(\1)s")

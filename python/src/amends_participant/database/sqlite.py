@@ -175,7 +175,7 @@ class SqliteHandle:
         def run() -> Returned:
             cursor = self._connection.execute(sql, parameters)
             rows = cursor.fetchall()
-            return Returned(rows, cursor.rowcount, cursor.lastrowid or 0)
+            return Returned(rows, cursor.rowcount)
 
         return await self._database.work(run)
 

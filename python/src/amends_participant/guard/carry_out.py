@@ -16,8 +16,8 @@ from ..database import CommitRefused, Database, Transaction, TransactionEnded
 from ..database.errors import InTheWay, in_the_way
 from ..database.within import refuse_within, within
 from ..endings import BadData, OutcomeUnknown, Refused
-from .claim import Claim, DatabaseUnavailable, Guard, HandlerCommitted
-from .ended import handled, is_left_behind, leave_claimed
+from .claim import Claim, DatabaseUnavailable, Guard
+from .ended import handled, leave_claimed
 from .table import (
     LeaveTombstone,
     Run,
@@ -108,32 +108,29 @@ async def _act(database: Database, command: Command, action: Action, also: Also 
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
         guard = Guard(claim, transaction)
-        row = await guard.claim_action()
-        decision = decide_action(command, row)
+        decision = decide_action(command, await guard.claim_action())
         if isinstance(decision, Say):
             return Done(decision.answer, is_new=False), False
-        if row is not None:
-            await guard.claim_anew()
-        result = await handled(claim, transaction, lambda: action(transaction))
+        try:
+            result = await handled(guard, transaction, lambda: action(transaction))
+        except Refused as no:
+            return await _refuse(guard, command, no)
         await guard.answer_action(State.COMPLETED, result)
         return Done(Completed(result), is_new=True), True
 
-    try:
-        return await _handled(database, claim, attempt, also)
-    except Refused as no:
-        refusal = RefusedWith.of(no.code, no.message)
+    return await _handled(database, claim, attempt, also)
 
-    # What the handler did is rolled back by now. Another copy may have come in between, and what
-    # the handler has committed all the same is met here.
-    async def store(transaction: Transaction) -> tuple[Done, bool]:
-        guard = Guard(Claim(database.dialect, command), transaction)
-        decision = decide_action(command, await guard.store_refusal(refusal.error))
-        if isinstance(decision, Run):
-            raise AssertionError("a row that was just written has an answer")
-        stored = decision.answer == refusal
-        return Done(decision.answer, is_new=stored), stored
 
-    return await _in_transaction(database, store, also)
+async def _refuse(guard: Guard, command: Command, no: Refused) -> tuple[Done, bool]:
+    """What the handler did is rolled back. Another copy may come in between, and then it is its
+    answer that is said; what the handler has committed all the same is met here."""
+    refusal = RefusedWith.of(no.code, no.message)
+    row = await guard.refuse(refusal.error, is_open=in_the_way(no) is None)
+    decision = decide_action(command, row)
+    if isinstance(decision, Run):
+        raise AssertionError("a row that was just written has an answer")
+    stored = decision.answer == refusal
+    return Done(decision.answer, is_new=stored), stored
 
 
 async def _undo(
@@ -155,10 +152,8 @@ async def _undo(
                 "the record of this action is gone (pruned too early, or a database restored"
                 " from a backup): it is undone by the result that the command brings"
             )
-        if own is not None:
-            await guard.claim_anew()
         result = decision.result
-        await handled(claim, transaction, lambda: compensation(transaction, result))
+        await handled(guard, transaction, lambda: compensation(transaction, result))
         await guard.answer_compensation(State.UNDONE, UNDONE_JSON)
         return Done(UndoAnswered(undone=True), is_new=True), True
 
@@ -166,23 +161,12 @@ async def _undo(
 
 
 async def _handled(database: Database, claim: Claim, attempt: Attempt, also: Also | None) -> Done:
-    """A transaction with a handler in it. One that rolled back by itself leaves its claim behind.
-    One that fails may have committed before: then what it did is not rolled back, and its claim is
-    there to say so."""
+    """A transaction with a handler in it. One that has rolled back by itself leaves its claim
+    behind."""
     try:
         return await _in_transaction(database, attempt, also)
     except TransactionEnded:
         await leave_claimed(database, claim)
-        raise
-    except (BadData, OutcomeUnknown):
-        raise
-    except Exception as failed:
-        # An action's refusal meets the row where it is to be stored.
-        is_met = isinstance(failed, Refused) and claim.direction == "action"
-        has_lost = in_the_way(failed) is not None
-        may_have = claim.is_handled and not is_met and not has_lost
-        if may_have and await is_left_behind(database, claim):
-            raise HandlerCommitted from failed
         raise
 
 

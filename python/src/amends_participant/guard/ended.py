@@ -7,11 +7,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from ..database import Database, Transaction, TransactionAborted, TransactionEnded, in_transaction
+from ..database import Database, Transaction, TransactionAborted, in_transaction
 from ..database.errors import in_the_way, is_aborted
-from ..endings import BadData, OutcomeUnknown
+from ..endings import BadData, OutcomeUnknown, Refused
 from .claim import Claim, ClaimLeftBehind, Guard
-from .table import Row, State
 
 _T = TypeVar("_T")
 
@@ -19,11 +18,10 @@ _log = logging.getLogger("amends_participant")
 
 
 async def handled(
-    claim: Claim, transaction: Transaction, handler: Callable[[], Awaitable[_T]]
+    guard: Guard, transaction: Transaction, handler: Callable[[], Awaitable[_T]]
 ) -> _T:
-    """Runs a handler. One that ends without a value is looked after at once, before the rollback; a
+    """Runs a handler. One that fails is looked after at once, and a refusal where it is stored; a
     value finds the claim gone when its answer is to be written."""
-    claim.is_handled = True
     try:
         value = await handler()
         try:
@@ -36,24 +34,14 @@ async def handled(
     except (BadData, OutcomeUnknown, TransactionAborted):
         raise
     except Exception as failed:
+        is_refusal = isinstance(failed, Refused) and guard.may_refuse
         # To lose a conflict may itself have rolled the transaction back.
-        if in_the_way(failed) is None and not await Guard(claim, transaction).is_held():
-            raise TransactionEnded from failed
+        if not is_refusal and in_the_way(failed) is None:
+            try:
+                await guard.abandon()
+            except OutcomeUnknown as unknown:
+                raise unknown from failed
         raise
-
-
-async def is_left_behind(database: Database, claim: Claim) -> bool:
-    """Is the claim committed, as far as the database can be asked?"""
-    try:
-        transaction = await database.begin()
-    except Exception:
-        return False
-    try:
-        return claim.is_among(await transaction.statement(claim.dialect.read, claim.key))
-    except Exception:
-        return False
-    finally:
-        await transaction.rollback()
 
 
 async def leave_claimed(database: Database, claim: Claim) -> None:
@@ -62,16 +50,12 @@ async def leave_claimed(database: Database, claim: Claim) -> None:
 
     async def leave(transaction: Transaction) -> None:
         guard = Guard(claim, transaction)
-        own: Row | None
+        # Any other answer came in between, of a copy that ran well, and is kept.
         if claim.direction == "action":
-            own = await guard.claim_action()
+            await guard.claim_action()
         else:
             # An action whose record is gone must not run over it either.
-            own, _ = await guard.claim_compensation()
-        # Any other answer came in between, of a copy that ran well, and is kept.
-        is_earlier = own is not None and own.round < claim.round
-        if own is not None and is_earlier and own.state in (State.REFUSED, State.NOTHING):
-            await guard.claim_anew()
+            await guard.claim_compensation()
 
     try:
         await in_transaction(database, leave)

@@ -10,36 +10,42 @@ from dataclasses import dataclass
 _KEY = "saga_id = :saga_id AND step = :step"
 _COLUMNS = "saga_id, step, direction, round, body_sha256, state, reply, written_at"
 _READ = "direction, round, body_sha256, state, reply"
+_CLAIMED = f"{_KEY} AND direction = :direction AND state = 'claimed' AND reply = :claim"
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """What one kind of database is asked."""
+    """What one kind of database is asked. Where there are several statements they go at once, and
+    what is asked for is what the last one gives."""
 
     name: str
     create: tuple[str, ...]
     """The tables of the kit, where they are not there yet."""
-    claim_action: str
-    """Inserts the row as claimed, or waits for and locks the one that is there."""
-    claim_compensation: str
+    claim_action: tuple[str, ...]
+    """Inserts the row as claimed, or waits for and locks the one that is there, and reads it. One
+    over which a later round runs is claimed as one that is new: what is committed under it, or
+    rolled back, by mistake is seen then. It keeps its round, and so tells what it was."""
+    claim_compensation: tuple[str, ...]
     """The same of both rows, always in the same order, so that no two compensations wait for each
     other."""
     digests_as_hex: bool
     """Whether a hash is given as hexadecimal text."""
-    returns_claimed: bool
-    """Whether the claims return the rows. If not, `read` does, where `last_id` says that a row
-    was there before."""
     read: str
-    claim_anew: str
-    """Makes a row that was there before as one that the claim has made, for a later round that
-    runs: what is committed under it, or rolled back, by mistake is seen then."""
+    held: str
+    """Fails, in a way of its own, unless the claim is there. Empty where nothing is gained by it:
+    `read` tells as well."""
+    start_over: tuple[str, ...]
+    """Rolls back, and goes on in a new transaction."""
+    look: str
+    """Gives a row if the claim is there."""
     answer_action: str
     answer_compensation: str
     """The action's row becomes a tombstone where it was new, and where it is a refusal, which it
     then keeps. Whatever it is, it is as young as its undo from now on: whoever prunes may see the
     one row without the other, but never an old one beside a young one."""
-    store_refusal: str
-    """Stores it where there is no answer yet, or an earlier round's refusal."""
+    store_refusal: tuple[str, ...]
+    """Stores it where there is no answer yet, or an earlier round's refusal. It has changed one row
+    then, or it gives the row as it stands."""
     prune: str
     """Deletes the rows of some old steps; whoever is at work on one has its turn first."""
 
@@ -51,48 +57,57 @@ def _dialect(
     now: str,
     older: str,
     on_conflict: str,
-    proposed: str,
     returning: bool,
-    digest: str = ":body_sha256",
+    held: str,
+    start_over: tuple[str, ...],
     prune: str,
+    digest: str = ":body_sha256",
 ) -> Dialect:
-    returned = f" RETURNING {_READ}" if returning else ""
-    # Without RETURNING, the id that the connection reports tells that the row was there: 1.
-    locked = "round = amends_guard.round"
-    if not returning:
-        locked += " + 0 * LAST_INSERT_ID(1)"
+    read = f"SELECT {_READ} FROM amends_guard WHERE {_KEY}"
+    look = f"SELECT 1 FROM amends_guard WHERE {_CLAIMED}"
 
-    def claimed(direction: str) -> str:
-        return f"(:saga_id, :step, '{direction}', :round, {digest}, 'claimed', :claim, {now})"
-
-    def kept_or(column: str) -> str:
-        # Every column but `round`, which the condition reads, and which is therefore the last.
-        return (
-            f"{column} = CASE WHEN amends_guard.state = 'refused'"
-            f" AND amends_guard.round < {proposed.format('round')}"
-            f" THEN {proposed.format(column)} ELSE amends_guard.{column} END"
+    def claim(runs_over: str, *directions: str) -> tuple[str, ...]:
+        values = ", ".join(
+            f"(:saga_id, :step, '{direction}', :round, {digest}, 'claimed', :claim, {now})"
+            for direction in directions
         )
+        later = f"amends_guard.state = '{runs_over}' AND amends_guard.round < :round"
+        # MySQL sets one column after the other: `state`, which others read, is the last.
+        sql = (
+            f"INSERT INTO amends_guard ({_COLUMNS}) VALUES {values} {on_conflict}"
+            f" reply = CASE WHEN {later} THEN :claim ELSE amends_guard.reply END,"
+            f" state = CASE WHEN {later} THEN 'claimed' ELSE amends_guard.state END"
+        )
+        return (f"{sql} RETURNING {_READ}",) if returning else (sql, f"{read} FOR UPDATE")
 
-    kept = ", ".join(kept_or(c) for c in ("reply", "body_sha256", "written_at", "round"))
+    refusal = (
+        f"INSERT INTO amends_guard ({_COLUMNS})"
+        f" VALUES (:saga_id, :step, 'action', :round, {digest}, 'refused', :reply, {now})"
+        f" {on_conflict} "
+    )
+    wrote = {"reply": ":reply", "body_sha256": digest, "written_at": now, "round": ":round"}
+    earlier = "amends_guard.state = 'refused' AND amends_guard.round < :round"
+    store_refusal: tuple[str, ...]
+    if returning:
+        refusal += ", ".join(f"{column} = {value}" for column, value in wrote.items())
+        store_refusal = (f"{refusal} WHERE {earlier}",)
+    else:
+        # `round`, which the condition reads, is the last.
+        refusal += ", ".join(
+            f"{column} = CASE WHEN {earlier} THEN {value} ELSE amends_guard.{column} END"
+            for column, value in wrote.items()
+        )
+        store_refusal = (refusal, read)
     return Dialect(
         name=name,
         create=create,
-        claim_action=(
-            f"INSERT INTO amends_guard ({_COLUMNS}) VALUES {claimed('action')}"
-            f" {on_conflict} {locked}{returned}"
-        ),
-        claim_compensation=(
-            f"INSERT INTO amends_guard ({_COLUMNS})"
-            f" VALUES {claimed('compensation')}, {claimed('action')}"
-            f" {on_conflict} {locked}{returned}"
-        ),
+        claim_action=claim("refused", "action"),
+        claim_compensation=claim("nothing", "compensation", "action"),
         digests_as_hex=digest != ":body_sha256",
-        returns_claimed=returning,
-        read=f"SELECT {_READ} FROM amends_guard WHERE {_KEY}",
-        claim_anew=(
-            "UPDATE amends_guard SET state = 'claimed', reply = :claim"
-            f" WHERE {_KEY} AND direction = :direction"
-        ),
+        read=read,
+        held=held.format(look=look),
+        start_over=start_over,
+        look=look,
         answer_action=(
             "UPDATE amends_guard SET state = :state, reply = :reply, round = :round,"
             f" body_sha256 = {digest}, written_at = {now}"
@@ -113,11 +128,7 @@ def _dialect(
             f" WHERE {_KEY} AND (direction = 'action' OR :state = 'nothing'"
             " OR state = 'claimed' AND reply = :claim)"
         ),
-        store_refusal=(
-            f"INSERT INTO amends_guard ({_COLUMNS})"
-            f" VALUES (:saga_id, :step, 'action', :round, {digest}, 'refused', :reply, {now})"
-            f" {on_conflict} {kept}{returned}"
-        ),
+        store_refusal=store_refusal,
         prune=prune.format(old_steps=_OLD_STEPS.format(older=older), older=older),
     )
 
@@ -167,8 +178,11 @@ POSTGRES = _dialect(
     now="now()",
     older="now() - :age_s * interval '1 second'",
     on_conflict="ON CONFLICT (saga_id, step, direction) DO UPDATE SET",
-    proposed="excluded.{}",
     returning=True,
+    # A division by zero.
+    held="SELECT 1 / count(*) FROM ({look}) AS claimed",
+    # As isolated as it was.
+    start_over=("ROLLBACK AND CHAIN",),
     prune=(
         "DELETE FROM amends_guard"
         " WHERE (saga_id, step) IN ({old_steps} FOR UPDATE SKIP LOCKED)"
@@ -184,31 +198,35 @@ SQLITE = _dialect(
     now=_SQLITE_NOW.format(""),
     older=_SQLITE_NOW.format(", '-' || :age_s || ' seconds'"),
     on_conflict="ON CONFLICT (saga_id, step, direction) DO UPDATE SET",
-    proposed="excluded.{}",
     returning=True,
+    held="",
+    start_over=("ROLLBACK", "BEGIN IMMEDIATE"),
     prune="DELETE FROM amends_guard WHERE (saga_id, step) IN ({old_steps})",
 )
 
 
-def _of_mysql(name: str, *, returning: bool) -> Dialect:
-    return _dialect(
-        name,
-        create=_MYSQL_CREATE,
-        now="utc_timestamp(6)",
-        older="utc_timestamp(6) - INTERVAL :age_s SECOND",
-        on_conflict="ON DUPLICATE KEY UPDATE",
-        proposed="VALUES({})",
-        returning=returning,
-        # Not every driver for asyncio takes bytes: aiomysql does not with PyMySQL 1.2.
-        digest="UNHEX(:body_sha256)",
-        prune=(
-            "DELETE g FROM amends_guard AS g JOIN ({old_steps}) AS o"
-            " ON g.saga_id = o.saga_id AND g.step = o.step"
-            # Where the server is set to READ COMMITTED nothing holds the steps that were found.
-            " WHERE g.written_at < {older}"
-        ),
-    )
-
-
-MARIADB = _of_mysql("mariadb", returning=True)
-MYSQL = _of_mysql("mysql", returning=False)
+MYSQL = _dialect(
+    "mysql",
+    create=_MYSQL_CREATE,
+    now="utc_timestamp(6)",
+    older="utc_timestamp(6) - INTERVAL :age_s SECOND",
+    on_conflict="ON DUPLICATE KEY UPDATE",
+    # MySQL has none, and MariaDB does as well without.
+    returning=False,
+    # More than one row, where one may be.
+    held=(
+        "SET @amends_held = (SELECT 1 FROM (SELECT 1 UNION ALL SELECT 2) AS two"
+        " WHERE NOT EXISTS ({look}))"
+    ),
+    # Its drivers are set to begin by themselves.
+    start_over=("ROLLBACK",),
+    # Not every driver for asyncio takes bytes: aiomysql does not with PyMySQL 1.2.
+    digest="UNHEX(:body_sha256)",
+    prune=(
+        "DELETE g FROM amends_guard AS g JOIN ({old_steps}) AS o"
+        " ON g.saga_id = o.saga_id AND g.step = o.step"
+        # Where the server is set to READ COMMITTED nothing holds the steps that were found.
+        " WHERE g.written_at < {older}"
+    ),
+)
+"""MariaDB's too."""
