@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from .command import Command, Direction, Sending
+from .command import Command, Direction, Sending, saga_of
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,43 @@ class About:
     @property
     def trace_id(self) -> str | None:
         """The trace's part of `traceparent`."""
-        return self.traceparent.split("-")[1] if self.traceparent else None
+        return trace_id(self.traceparent)
 
 
-_current: ContextVar[About | None] = ContextVar("amends_participant_about", default=None)
+def trace_id(traceparent: str | None) -> str | None:
+    """Of a `traceparent` that is one."""
+    return traceparent.split("-")[1] if traceparent else None
+
+
+@dataclass(frozen=True)
+class NoCommand:
+    """What came and is none, as far as it can be read whose it would be."""
+
+    saga_id: str | None
+    trace_id: str | None
+    step = direction = attempt = None
+
+
+_current: ContextVar[About | NoCommand | None] = ContextVar(
+    "amends_participant_about", default=None
+)
 
 
 def current() -> About | None:
     """The command at work in this task, if there is one."""
-    return _current.get()
+    about = _current.get()
+    return about if isinstance(about, About) else None
 
 
 @contextmanager
-def at_work(about: About) -> Iterator[None]:
+def at_none(raw: bytes, sending: Sending) -> Iterator[None]:
+    """All that is logged in here is said to be about this, which is no command."""
+    with at_work(NoCommand(saga_of(raw) or sending.saga_id, trace_id(sending.traceparent))):
+        yield
+
+
+@contextmanager
+def at_work(about: About | NoCommand) -> Iterator[None]:
     """All that is logged in here is said to be about this command."""
     before = _current.set(about)
     try:
@@ -90,9 +114,9 @@ def carry_in_log_records() -> None:
     def make(*arguments: Any, **named: Any) -> logging.LogRecord:
         record = factory(*arguments, **named)
         about = _current.get()
-        record.saga_id = about.saga_id if about else "-"
-        record.step_name = about.step if about else "-"
-        record.direction = about.direction if about else "-"
+        record.saga_id = (about.saga_id if about else None) or "-"
+        record.step_name = (about.step if about else None) or "-"
+        record.direction = (about.direction if about else None) or "-"
         record.attempt = (about.attempt if about else None) or "-"
         record.trace_id = (about.trace_id if about else None) or "-"
         return record

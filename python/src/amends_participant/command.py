@@ -54,6 +54,8 @@ class Sending:
     attempt: int | None = None
     deadline: datetime | None = None
     traceparent: str | None = None
+    saga_id: str | None = None
+    """For the log alone, of what has no body that says it."""
 
     @classmethod
     def of(cls, headers: Mapping[str, str]) -> Sending:
@@ -63,10 +65,12 @@ class Sending:
         if not _ATTEMPT.fullmatch(attempt):
             attempt = _attempt_of_id(headers)
         traceparent = headers.get("traceparent", "")
+        saga_id = next((headers[name] for name in _CORRELATION_IDS if name in headers), "")
         return cls(
             attempt=int(attempt) if _ATTEMPT.fullmatch(attempt) else None,
             deadline=_instant(headers.get("amends-deadline", headers.get("expirytime", ""))),
             traceparent=traceparent if _TRACEPARENT.fullmatch(traceparent) else None,
+            saga_id=saga_id if _is_saga_id(saga_id) else None,
         )
 
 
@@ -74,6 +78,7 @@ UNSAID = Sending()
 """A sending of which nothing is known."""
 
 _ATTEMPT = re.compile("[0-9]{1,9}")
+_CORRELATION_IDS = ("ce-correlationid", "ce_correlationid", "correlationid")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _KEY = re.compile("[0-9a-f-]{36}/.+/(action|compensation)(/[0-9]{1,5})?", re.DOTALL)
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}[!-~]{0,64}")
@@ -110,6 +115,16 @@ def read_command(raw: bytes, service: str, path: str | None = None) -> Command:
         original_result=original_result,
         body=fields.all,
     )
+
+
+def saga_of(raw: bytes) -> str | None:
+    """Whose command it would be, of what is none, as far as that can be read."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    saga_id = body.get("saga_id") if isinstance(body, dict) else None
+    return saga_id if isinstance(saga_id, str) and _is_saga_id(saga_id) else None
 
 
 def quoted(name: str) -> str:

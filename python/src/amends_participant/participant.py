@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from .about import About, at_work, carry_in_log_records
+from .about import About, at_none, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
 from .apart import apart
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
@@ -168,7 +168,8 @@ class Participant:
         try:
             command = read_command(body, self.name, path)
         except NotACommand as e:
-            return None, _breach(e)
+            with at_none(body, sending):
+                return None, _breach(e)
         about = About.of(command, sending)
         with at_work(about):
             try:

@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
+from ..about import at_none
 from ..answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, to_json
-from ..command import BODY_BYTES_MAX, Sending
+from ..command import BODY_BYTES_MAX, Sending, quoted
 from .signature import NotSigned, Secret, verify
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class Asgi:
         if command not in self._participant.commands:
             # As plain text: a JSON 404 would say of an undo that there is nothing to undo.
             text = f"{self._participant.name} has no such command\n"
+            with at_none(b"", Sending.of(_headers(scope))):
+                _log.warning("%s has no command %s", self._participant.name, quoted(command))
             await _respond(send, 404, text, _TEXT)
             return
         if scope["method"] != "POST":
@@ -79,7 +82,8 @@ class Asgi:
         headers = _headers(scope)
         body = await _body(headers, receive)
         if body is None:
-            _log.warning("a body of more than %d bytes", BODY_BYTES_MAX)
+            with at_none(b"", Sending.of(headers)):
+                _log.warning("contract breach TOO_LARGE: over %d bytes", BODY_BYTES_MAX)
             text = error_body("TOO_LARGE", f"a command has at most {BODY_BYTES_MAX} bytes")
             await _respond(send, 413, text, _JSON, connection="close")
             return
@@ -87,7 +91,8 @@ class Asgi:
             if self._secrets:
                 verify(self._secrets, headers, body, time.time())
         except NotSigned as e:
-            _log.warning("not signed: %s", e)
+            with at_none(body, Sending.of(headers)):
+                _log.warning("contract breach NOT_SIGNED: %s", e)
             await _respond(send, 401, error_body("NOT_SIGNED", str(e)), _JSON)
             return
         answer = await self._participant.carry_out(body, Sending.of(headers), path=command)

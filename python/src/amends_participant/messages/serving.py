@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..about import About
+from ..about import About, at_none
 from ..answers import Answer, Breach, Transient, Unknown
 from ..apart import apart
 from ..command import BODY_BYTES_MAX, Sending
@@ -106,7 +106,8 @@ class Serving:
         """Is it settled? Else it is to be given back."""
         reason = self._no_command(delivery)
         if reason is not None:
-            _log.warning("contract breach: %s", reason)
+            with at_none(delivery.body, Sending.of(delivery.attributes)):
+                _log.warning("contract breach %s", reason)
             await self._bury(delivery, reason)
             return True
         cause = delivery.attributes.get("id")
