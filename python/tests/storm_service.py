@@ -23,9 +23,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from amends_participant import About, Database, Participant, Refused, RefusedWith, Sqlite
 from amends_participant.command import Command
+from amends_participant.database import Transaction
 from amends_participant.database.alchemy import Alchemy
 from amends_participant.database.postgres import Postgres
 from amends_participant.guard import carry_out
+from amends_participant.guard.claim import Guard
+from amends_participant.guard.ended import handled
+from amends_participant.guard.sql import Dialect
 from amends_participant.guard.table import (
     LeaveTombstone,
     Row,
@@ -101,6 +105,28 @@ def make(mistake: str) -> None:
         carry_out.decide_compensation = COMPENSATION_MISTAKES[mistake]  # type: ignore[attr-defined]
     if mistake not in {*ACTION_MISTAKES, *COMPENSATION_MISTAKES}:
         sys.exit(f"there is no mistake {mistake} here")
+    carry_out.handled = handled_over_any_row  # type: ignore[attr-defined]
+
+
+async def handled_over_any_row(guard: Guard, transaction: Transaction, handler: Any) -> Any:
+    """Who runs over a row claims it: the right guard's claim claims none that it does not run over,
+    and what runs over another row by mistake would be rolled back."""
+    claim = guard._claim
+    key = {**claim.key, "direction": claim.direction, "claim": claim.mark}
+    await transaction.statement(
+        "UPDATE amends_guard SET state = 'claimed', reply = :claim"
+        " WHERE saga_id = :saga_id AND step = :step AND direction = :direction",
+        key,
+    )
+    return await handled(guard, transaction, handler)
+
+
+def dialect_of(dialect: Dialect, mistake: str) -> Dialect:
+    """With a claim that lets an earlier round's refusal be seen, for the guard that says it."""
+    if mistake != "RoundIgnored":
+        return dialect
+    claim = tuple(sql.replace("'refused'", "'nobody'") for sql in dialect.claim_action)
+    return replace(dialect, claim_action=claim)
 
 
 def result_forgotten(command: Command, row: Row | None) -> Run | Say:
@@ -163,8 +189,10 @@ COMPENSATION_MISTAKES = {
 }
 
 
-async def serve(kind: str, url: str) -> None:
-    service = service_on(kind, database_of(kind, url))
+async def serve(kind: str, url: str, mistake: str) -> None:
+    database = database_of(kind, url)
+    database.dialect = dialect_of(database.dialect, mistake)
+    service = service_on(kind, database)
     await service.open()
     transaction = await service.database.begin()
     await transaction.statement(LEDGER, {})
@@ -179,4 +207,4 @@ if __name__ == "__main__":
     # Of each deadlock the engine is told, and the log would be full of it.
     logging.getLogger("amends_participant").setLevel(logging.ERROR)
     make(sys.argv[3])
-    asyncio.run(serve(sys.argv[1], sys.argv[2]))
+    asyncio.run(serve(*sys.argv[1:4]))
