@@ -23,7 +23,7 @@ use crate::command::{BODY_BYTES_MAX, Breach, Command};
 use crate::database::Database;
 use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
-use crate::word::{confirmed, said};
+use crate::word::{confirmed, said, unpanicked};
 use pause::{PAUSE, Pauses};
 
 /// A participant behind a broker.
@@ -81,7 +81,13 @@ impl<D: Database> Serving<D> {
         // It is the channel that signs.
         // In a set, since a task alone would go on when this is dropped.
         let mut relaying = JoinSet::new();
-        relaying.spawn(async move { relay.relay_signed(channel, &[]).await });
+        relaying.spawn(async move {
+            // It has no end of its own.
+            while let Err(why) = unpanicked(relay.relay_signed(Arc::clone(&channel), &[])).await {
+                error!("the relay of the outbox panicked; it is begun again: {why}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
         let this = Arc::new(this);
         let mut at_work = JoinSet::new();
         let mut stop = pin!(stop);
@@ -96,7 +102,7 @@ impl<D: Database> Serving<D> {
             match received {
                 Ok(received) => {
                     let this = Arc::clone(&this);
-                    at_work.spawn(async move { this.take(received).await });
+                    at_work.spawn(async move { this.take(&received).await });
                 }
                 Err(e) => {
                     error!("no command can be received; it is tried again: {e}");
@@ -114,17 +120,32 @@ impl<D: Database> Serving<D> {
         relaying.shutdown().await;
     }
 
-    async fn take(&self, received: Received) {
-        match self.read(&received) {
+    async fn take(&self, received: &Received) {
+        match self.read(received) {
             Ok(command) => {
                 let about = About::of(&command);
                 let span = about.span(&command);
-                self.take_command(received.tag, &command, &about).instrument(span).await;
+                let key = command.id.to_string();
+                let taken = self.take_command(received.tag, &command, &about);
+                self.in_spite_of_panics(received.tag, key, taken).instrument(span).await;
             }
             Err(breach) => {
-                let span = span_of_none(&received, &received.body);
-                self.take_none(&received, &breach).instrument(span).await;
+                let span = span_of_none(received, &received.body);
+                // It may have no key, and is the same by its bytes.
+                let sha256: [u8; 32] = Sha256::digest(&received.body).into();
+                let key = format!("no command: {sha256:?}");
+                let taken = self.take_none(received.tag, key.clone(), &breach);
+                self.in_spite_of_panics(received.tag, key, taken).instrument(span).await;
             }
+        }
+    }
+
+    /// A handler's panic is its ending, and a channel's its word. Any other, in the pool's own hooks
+    /// say, must not leave the message unsettled.
+    async fn in_spite_of_panics(&self, tag: Tag, key: String, taken: impl Future<Output = ()>) {
+        if let Err(why) = unpanicked(taken).await {
+            error!("what serves a message panicked; it comes again: {why}");
+            self.give_back(tag, key).await;
         }
     }
 
@@ -141,15 +162,12 @@ impl<D: Database> Serving<D> {
         self.give_back(tag, key).await;
     }
 
-    async fn take_none(&self, received: &Received, breach: &Breach) {
-        // It may have no key, and is the same by its bytes.
-        let sha256: [u8; 32] = Sha256::digest(&received.body).into();
-        let key = format!("no command: {sha256:?}");
-        match self.bury(received.tag, breach).await {
+    async fn take_none(&self, tag: Tag, key: String, breach: &Breach) {
+        match self.bury(tag, breach).await {
             Ok(()) => self.pauses.end(&key),
             Err(e) => {
                 error!("a message could not be put to the dead letters; it comes again: {e}");
-                self.give_back(received.tag, key).await;
+                self.give_back(tag, key).await;
             }
         }
     }

@@ -12,13 +12,18 @@ use tokio::time::timeout;
 pub(crate) async fn said<T>(
     word: impl Future<Output = Result<T, ChannelError>>,
 ) -> Result<T, ChannelError> {
-    let panicked = |panic: Box<dyn Any + Send>| {
+    let panicked = |why| Err(ChannelError::Unknown(format!("the channel panicked: {why}")));
+    unpanicked(word).await.unwrap_or_else(panicked)
+}
+
+/// What comes of some work, or of what it panicked.
+pub(crate) async fn unpanicked<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let why = |panic: Box<dyn Any + Send>| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let text = text.unwrap_or_else(|| "it says no why".to_owned());
-        Err(ChannelError::Unknown(format!("the channel panicked: {text}")))
+        text.unwrap_or_else(|| "it says no why".to_owned())
     };
-    AssertUnwindSafe(word).catch_unwind().await.unwrap_or_else(panicked)
+    AssertUnwindSafe(work).catch_unwind().await.map_err(why)
 }
 
 /// Waits for the broker's word only so long: one that never gives it must not hold up all others,

@@ -2,6 +2,7 @@
 //! all wait; nothing here needs a database's answer.
 
 use std::future::{pending, ready};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -178,4 +179,33 @@ async fn what_is_dropped_goes_on_with_nothing() {
         }
     };
     assert!(timeout(Duration::from_secs(60), gone).await.is_ok(), "the relay goes on");
+}
+
+/// The first of the relay and the first of the command; then both go on.
+#[tokio::test]
+async fn what_panics_besides_handlers_and_channels_is_served_again() {
+    let times = Arc::new(AtomicU32::new(0));
+    let connected = Arc::clone(&times);
+    let pool = SqlitePoolOptions::new().max_connections(1).after_connect(move |connection, _| {
+        let nth = connected.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            assert!(nth >= 2, "the pool's own hook");
+            for sql in [Sqlite::GUARD_SQL, Sqlite::OUTBOX_SQL, Sqlite::INBOX_SQL] {
+                sqlx::raw_sql(sql).execute(&mut *connection).await?;
+            }
+            Ok(())
+        })
+    });
+    let participant = Participant::builder(SERVICE, pool.connect_lazy("sqlite::memory:").unwrap())
+        .action("Act", async |_: &mut crate::Tx<Sqlite>, (): (), _: &About| Ok(()))
+        .build();
+    let broker = InMemory::new();
+    broker.put(Kind::Command, command(), Vec::new());
+    let serving = tokio::spawn(Serving::new(participant, broker.service()).run(pending()));
+    let engine = broker.engine();
+    let reply = timeout(Duration::from_secs(60), engine.receive()).await;
+    let reply = reply.expect("nothing is answered").unwrap();
+    assert!(String::from_utf8_lossy(&reply.body).contains("SagaStepCompleted"), "{reply:?}");
+    assert!(times.load(Ordering::SeqCst) > 2);
+    serving.abort();
 }
