@@ -46,20 +46,22 @@ pub trait Sealed: sqlx::Database {
         async move { in_time(until, pool.begin()).await }
     }
 
-    /// Claims one row of the guard, waiting for whoever holds it: made if it is not there.
+    /// Claims one row of the guard, waiting for whoever holds it: made if it is not there. One over
+    /// which a later round runs is claimed as one that is made, so that what is committed under it,
+    /// or rolled back, by mistake is seen; it keeps its round, which tells that it was there.
     fn claim(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
     ) -> impl Future<Output = sqlx::Result<Row>> + Send;
 
-    /// Claims both rows of a step for its compensation: its own, and the action's.
+    /// Claims both rows of a step for its compensation: its own, and the action's. The same.
     fn claim_both(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,
     ) -> impl Future<Output = sqlx::Result<Both>> + Send;
 
-    /// Makes a row that is claimed, and was there before, as one that the claim has made: for a
-    /// later round that runs. What is committed under it, or rolled back, by mistake is seen then.
+    /// Claims a row over which nothing runs that is right.
+    #[cfg(feature = "mistakes")]
     fn claim_anew(
         connection: &mut Self::Connection,
         claim: &Claim<'_>,

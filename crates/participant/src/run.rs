@@ -211,14 +211,15 @@ impl<D: Database> Participant<D> {
         is_first: &mut bool,
     ) -> Result<Reached, Broken> {
         let row = D::claim(tx, claim).await?;
-        *is_first = row.state == State::Claimed;
+        *is_first = row.state == State::Claimed && row.round == claim.round;
         if let Some(answer) = said_of_an_action(self.action_verdict(&row, asked(command, claim))) {
             return Ok(Reached::Again(answer));
         }
         let Some(handler) = self.0.actions.get(&command.name) else {
             return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such action")));
         };
-        if !*is_first {
+        #[cfg(feature = "mistakes")]
+        if row.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }
         let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
@@ -273,6 +274,7 @@ impl<D: Database> Participant<D> {
         let Some(handler) = self.0.compensations.get(&command.name) else {
             return Ok(Reached::Again(Answer::breach("UNKNOWN_COMMAND", "no such compensation")));
         };
+        #[cfg(feature = "mistakes")]
         if own.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }

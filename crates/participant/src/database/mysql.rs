@@ -37,13 +37,13 @@ impl Sealed for MySql {
     }
 
     async fn claim(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Row> {
-        let sql = claim_sql(claim, &[claim.direction]);
+        let sql = claim_sql(claim, &[claim.direction], "'refused', 'nothing'");
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
         read(rows.first().ok_or(sqlx::Error::RowNotFound)?).map(|(_, row)| row)
     }
 
     async fn claim_both(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<Both> {
-        let sql = claim_sql(claim, &["compensation", "action"]);
+        let sql = claim_sql(claim, &["compensation", "action"], "'nothing'");
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
         both(rows.iter().map(read).collect::<Result<_, _>>()?)
     }
@@ -71,6 +71,7 @@ impl Sealed for MySql {
         Ok(answer.execute(connection).await?.rows_affected() == 1)
     }
 
+    #[cfg(feature = "mistakes")]
     async fn claim_anew(connection: &mut MySqlConnection, claim: &Claim<'_>) -> sqlx::Result<()> {
         let sql = "UPDATE amends_guard SET state = 'claimed', reply = ? \
                    WHERE saga_id = ? AND step = ? AND direction = ?";
@@ -192,8 +193,9 @@ impl Sealed for MySql {
     }
 }
 
-/// Claims the rows of these directions, and reads them with the lock that the claim has taken.
-fn claim_sql(claim: &Claim<'_>, directions: &[&str]) -> String {
+/// Claims the rows of these directions, those in one of these states anew for a later round, and
+/// reads them with the lock that the claim has taken.
+fn claim_sql(claim: &Claim<'_>, directions: &[&str], runs_over: &str) -> String {
     let saga_id = text("ascii", claim.saga_id);
     let step = text("utf8mb4", claim.step);
     let sha256 = hex(claim.body_sha256);
@@ -209,11 +211,16 @@ fn claim_sql(claim: &Claim<'_>, directions: &[&str]) -> String {
              UTC_TIMESTAMP(6))"
         )
     });
+    let later =
+        format!("amends_guard.state IN ({runs_over}) AND amends_guard.round < {}", claim.round);
+    // From left to right: the first looks at the state as it was.
     let among = list(&|direction| text("ascii", direction));
     format!(
         "INSERT INTO amends_guard \
          (saga_id, step, direction, round, body_sha256, state, reply, written_at) VALUES {values} \
-         ON DUPLICATE KEY UPDATE round = amends_guard.round; \
+         ON DUPLICATE KEY UPDATE \
+         reply = CASE WHEN {later} THEN {mark} ELSE amends_guard.reply END, \
+         state = CASE WHEN {later} THEN 'claimed' ELSE amends_guard.state END; \
          SELECT direction, round, body_sha256, state, reply FROM amends_guard \
          WHERE saga_id = {saga_id} AND step = {step} AND direction IN ({among}) FOR UPDATE"
     )

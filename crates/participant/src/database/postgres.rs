@@ -30,7 +30,11 @@ impl Sealed for Postgres {
                    (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
                    VALUES ($1, $2, $3, $4, $5, 'claimed', $6, \
                            now()) \
-                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = g.round \
+                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET \
+                   reply = CASE WHEN g.state IN ('refused', 'nothing') AND g.round < $4 \
+                                THEN $6 ELSE g.reply END, \
+                   state = CASE WHEN g.state IN ('refused', 'nothing') AND g.round < $4 \
+                                THEN 'claimed' ELSE g.state END \
                    RETURNING g.direction, g.round, g.body_sha256, g.state, g.reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
@@ -47,7 +51,11 @@ impl Sealed for Postgres {
                    (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
                    VALUES ($1, $2, 'compensation', $3, $4, 'claimed', $5, now()), \
                           ($1, $2, 'action', $3, $4, 'claimed', $5, now()) \
-                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = g.round \
+                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET \
+                   reply = CASE WHEN g.state = 'nothing' AND g.round < $3 \
+                                THEN $5 ELSE g.reply END, \
+                   state = CASE WHEN g.state = 'nothing' AND g.round < $3 \
+                                THEN 'claimed' ELSE g.state END \
                    RETURNING g.direction, g.round, g.body_sha256, g.state, g.reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
@@ -80,6 +88,7 @@ impl Sealed for Postgres {
         Ok(answer.execute(connection).await?.rows_affected() == 1)
     }
 
+    #[cfg(feature = "mistakes")]
     async fn claim_anew(connection: &mut PgConnection, claim: &Claim<'_>) -> sqlx::Result<()> {
         let sql = "UPDATE amends_guard SET state = 'claimed', reply = $1 \
                    WHERE saga_id = $2 AND step = $3 AND direction = $4";

@@ -49,7 +49,11 @@ impl Sealed for Sqlite {
                    (saga_id, step, direction, round, body_sha256, state, reply, written_at) \
                    VALUES (?1, ?2, ?3, ?4, ?5, 'claimed', ?6, \
                            strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
-                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = round \
+                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET \
+                   reply = CASE WHEN state IN ('refused', 'nothing') AND round < ?4 \
+                                THEN ?6 ELSE reply END, \
+                   state = CASE WHEN state IN ('refused', 'nothing') AND round < ?4 \
+                                THEN 'claimed' ELSE state END \
                    RETURNING direction, round, body_sha256, state, reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
@@ -72,7 +76,10 @@ impl Sealed for Sqlite {
                     strftime('%Y-%m-%dT%H:%M:%fZ', 'now')), \
                    (?1, ?2, 'action', ?3, ?4, 'claimed', ?5, \
                     strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) \
-                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET round = round \
+                   ON CONFLICT (saga_id, step, direction) DO UPDATE SET \
+                   reply = CASE WHEN state = 'nothing' AND round < ?3 THEN ?5 ELSE reply END, \
+                   state = CASE WHEN state = 'nothing' AND round < ?3 THEN 'claimed' \
+                                ELSE state END \
                    RETURNING direction, round, body_sha256, state, reply";
         let claimed = sqlx::query(sql)
             .bind(claim.saga_id)
@@ -105,6 +112,7 @@ impl Sealed for Sqlite {
         Ok(answer.execute(connection).await?.rows_affected() == 1)
     }
 
+    #[cfg(feature = "mistakes")]
     async fn claim_anew(connection: &mut SqliteConnection, claim: &Claim<'_>) -> sqlx::Result<()> {
         let sql = "UPDATE amends_guard SET state = 'claimed', reply = ?1 \
                    WHERE saga_id = ?2 AND step = ?3 AND direction = ?4";

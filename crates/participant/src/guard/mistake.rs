@@ -3,6 +3,9 @@
 
 use super::{Action, Asked, Compensation, Row, State};
 
+/// What a round is told that is told an earlier one's refusal.
+const REFUSED_BEFORE: &str = r#"{"code":"NO","message":"it was refused before"}"#;
+
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
@@ -58,8 +61,9 @@ impl Mistake {
             {
                 Action::Run
             }
-            (Self::RoundIgnored, State::Refused, Action::Run) => {
-                Action::Refused(row.reply.clone().unwrap_or_default())
+            // The claim has claimed the refused row anew.
+            (Self::RoundIgnored, State::Claimed, Action::Run) if asked.is_later_than(row) => {
+                Action::Refused(REFUSED_BEFORE.to_owned())
             }
             (Self::BytesIgnored, _, Action::KeyReused) => {
                 super::action(row, Asked { body_sha256: &row.body_sha256, ..asked })
@@ -81,7 +85,11 @@ impl Mistake {
             (Self::UndoneAgain, State::Undone) if asked.is_later_than(own) => {
                 Compensation::Run(action.reply.clone().unwrap_or_else(super::null))
             }
-            (Self::NothingForEver, State::Nothing) => Compensation::Again { undone: false },
+            (Self::NothingForEver, State::Claimed)
+                if asked.has_made(own) && asked.is_later_than(own) =>
+            {
+                Compensation::Again { undone: false }
+            }
             (Self::BytesIgnored, _) if right == Compensation::KeyReused => {
                 let asked = Asked { body_sha256: &own.body_sha256, ..asked };
                 super::compensation(own, action, asked, completed)

@@ -12,7 +12,6 @@ use super::{Broken, Tried, is_in_the_way, roll_back};
 use crate::answer::Answer;
 use crate::command::Command;
 use crate::database::{Claim, Database, Left, NotBegun, Stored};
-use crate::guard::State;
 use crate::participant::Participant;
 
 /// Rolls back, and stores a refusal if the claim was there until then; says what is there by now
@@ -72,18 +71,13 @@ impl<D: Database> Participant<D> {
         claim: &Claim<'_>,
     ) -> Result<(), String> {
         let mut transaction = self.begin().await.map_err(|e| e.to_string())?;
-        let own = match command.direction() {
-            Direction::Action => D::claim(&mut transaction, claim).await,
-            // An action whose record is gone must not run over it either.
-            Direction::Compensation => {
-                D::claim_both(&mut transaction, claim).await.map(|both| both.own)
-            }
-        };
-        let own = own.map_err(|e| e.to_string())?;
         // Any other answer came in between, of a copy that ran well, and is kept.
-        if matches!(own.state, State::Refused | State::Nothing) && own.round < claim.round {
-            D::claim_anew(&mut transaction, claim).await.map_err(|e| e.to_string())?;
-        }
+        let claimed = match command.direction() {
+            Direction::Action => D::claim(&mut transaction, claim).await.map(drop),
+            // An action whose record is gone must not run over it either.
+            Direction::Compensation => D::claim_both(&mut transaction, claim).await.map(drop),
+        };
+        claimed.map_err(|e| e.to_string())?;
         transaction.commit().await.map_err(|e| e.to_string())
     }
 

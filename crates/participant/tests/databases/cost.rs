@@ -6,7 +6,9 @@ use sqlx::mysql::MySqlPoolOptions;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{MySql, Pool, Postgres};
 
-use crate::bed::{Bed, Gate, RESULT, Saga, Tested, code_of, mariadb_url, postgres_url, refused};
+use crate::bed::{
+    Bed, Gate, RESULT, Saga, Tested, Work, code_of, completed, mariadb_url, postgres_url, refused,
+};
 use crate::proxy::Proxy;
 
 /// Commands of a kind; what a connection does at its first time is done before they are counted.
@@ -64,13 +66,17 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
     let refused_business = measured.cost(|| measured.business(Saga::new(), "action", false)).await;
     let nothing = measured.cost(|| measured.nothing()).await;
 
+    let check = |what: &str, cost: u64, wanted: u64| {
+        println!("| {} | {what} | {cost} |", D::NAME);
+        assert_eq!(cost, wanted, "{what}");
+    };
     let action = measured.cost(|| async { bed.tell(&Saga::new().action()).await }).await;
-    assert_eq!(action - business, 2, "an action");
+    check("an action that completes", action - business, 2);
 
     let saga = Saga::new();
     bed.tell(&saga.action()).await;
     let duplicate = measured.cost(|| async { bed.tell(&saga.action()).await }).await;
-    assert_eq!(duplicate - nothing, 1, "a duplicate of an action");
+    check("a duplicate of an action", duplicate - nothing, 1);
 
     let undo = Saga::new;
     let compensation = measured
@@ -79,9 +85,9 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
             assert_eq!(undone, Answer::Undone(true));
         })
         .await;
-    assert_eq!(compensation - business, 2, "a compensation");
+    check("a compensation", compensation - business, 2);
     let tombstone = measured.cost(|| async { bed.tell(&undo().undo()).await }).await;
-    assert_eq!(tombstone - nothing, 2, "a compensation that comes first");
+    check("a compensation that comes first", tombstone - nothing, 2);
 
     let refusal = measured
         .cost(|| async {
@@ -89,14 +95,41 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
             assert_eq!(answer, refused(1));
         })
         .await;
-    assert_eq!(refusal - refused_business, 2, "a refusal");
+    check("a refusal", refusal - refused_business, 2);
     let failure = measured
         .cost(|| async {
             let answer = bed.tell(&Saga::new().action_that("fail")).await;
             assert_eq!(code_of(&answer), "HANDLER_FAILED");
         })
         .await;
-    assert_eq!(failure - refused_business, 2, "a failure");
+    check("a failure", failure - refused_business, 2);
+    let mut later = Vec::new();
+    for _ in 0..=COMMANDS {
+        let saga = Saga::new();
+        assert_eq!(bed.tell(&saga.action_that("refuse")).await, refused(1));
+        later.push(saga);
+    }
+    let completing = measured
+        .cost(|| {
+            let saga = later.pop().unwrap();
+            async move {
+                let work = Work { amount: 5, ..Work::default() };
+                assert_eq!(bed.tell(&saga.action_of(2, work)).await, completed());
+            }
+        })
+        .await;
+    check("a later round that completes", completing - business, 2);
+    let (saga, mut round) = (Saga::new(), 0);
+    let refusing = measured
+        .cost(|| {
+            round += 1;
+            async move {
+                let work = Work { amount: i64::from(round), end: "refuse".to_owned() };
+                assert_eq!(bed.tell(&saga.action_of(round, work)).await, refused(round));
+            }
+        })
+        .await;
+    check("a later round that is refused", refusing - refused_business, 2);
     let swallowed = measured
         .cost(|| async {
             let answer = bed.tell(&Saga::new().action_that("swallow and refuse")).await;
@@ -104,7 +137,7 @@ async fn check_cost<D: Tested>(pool: Pool<D>, proxy: Proxy) {
         })
         .await;
     // The statement that failed is the business's.
-    assert_eq!(swallowed - refused_business, 3, "a refusal for a statement that failed");
+    check("a refusal made of a database's error", swallowed - refused_business - 1, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
