@@ -98,13 +98,19 @@ async fn storm(
     mistake: &str,
 ) -> Vec<String> {
     let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let mysql = match bed::mysql_url() {
+        Some(_) if kind == "mariadb" => Some(bed::mariadb_alone_url().await),
+        _ => None,
+    };
     let server = match kind {
+        _ if mysql.is_some() => None,
         "postgres" => Some(Server::start(amends_testbed::postgres()).unwrap()),
         "mariadb" => Some(Server::start(amends_testbed::mariadb()).unwrap()),
         _ => None,
     };
     let file = folder.path().join("ledger.db");
-    let url = server.as_ref().map_or_else(|| file.display().to_string(), Server::url);
+    let url = server.as_ref().map(Server::url).or(mysql);
+    let url = url.unwrap_or_else(|| file.display().to_string());
     let service = Service::start(program, kind, &url, mistake).await;
     match kind {
         "postgres" => storm_on(bed::postgres_pool(&url).await, &service, sagas, seed).await,
