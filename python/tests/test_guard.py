@@ -26,7 +26,7 @@ from amends_participant import (
     Unknown,
 )
 from amends_participant.testing import command_body
-from conftest import Shop, Stage, make, open_shop
+from conftest import MARIADB, POSTGRES, Shop, Stage, make, open_shop
 
 SOLD = Completed('{"sold":"kettle"}')
 UNDONE, NOTHING = UndoAnswered(undone=True), UndoAnswered(undone=False)
@@ -249,6 +249,45 @@ async def test_an_undo_waits_for_the_action_at_work(stage: Stage, saga: str) -> 
     assert await action == SOLD
     assert await undo == UNDONE
     assert await shop.standing() == 0
+
+
+@pytest.mark.parametrize("kind", [k for k in (*POSTGRES, *MARIADB) if k != "psycopg connection"])
+async def test_a_command_waits_for_no_other_sagas(kind: str, tmp_path: Path) -> None:
+    """Whose row would be the next in the table: it must not be locked with what is before it."""
+    async with make(kind, tmp_path) as stage:
+        shop = await open_shop(stage)
+        first = uuid.uuid4().int
+        act, next_one, sold, next_to_it = (str(uuid.UUID(int=first + n)) for n in (0, 1, 5, 6))
+        at_work, go_on = asyncio.Event(), asyncio.Event()
+
+        async def wait(command: dict[str, Any], db: Any) -> str:
+            at_work.set()
+            await go_on.wait()
+            return "done"
+
+        async def undo(command: dict[str, Any], db: Any) -> None:
+            await wait(command, db)
+
+        shop.participant.action("Wait")(wait)
+        shop.participant.compensation("WaitToUndo")(undo)
+        await sell(shop, sold)
+        for body, other in (
+            (command_body("Shop.Wait", {}, saga_id=act), next_one),
+            (
+                command_body("Shop.WaitToUndo", {}, saga_id=sold, direction="compensation"),
+                next_to_it,
+            ),
+        ):
+            at_work.clear()
+            go_on.clear()
+            waiting = asyncio.create_task(shop.participant.carry_out(body))
+            await at_work.wait()
+            try:
+                # Below innodb_lock_wait_timeout, and far above what it takes.
+                assert await asyncio.wait_for(sell(shop, other), 30) == SOLD
+            finally:
+                go_on.set()
+                await waiting
 
 
 async def test_a_migration_creates_the_same_tables(stage: Stage) -> None:

@@ -78,7 +78,12 @@ def _dialect(
             f" reply = CASE WHEN {later} THEN :claim ELSE amends_guard.reply END,"
             f" state = CASE WHEN {later} THEN 'claimed' ELSE amends_guard.state END"
         )
-        return (f"{sql} RETURNING {_READ}",) if returning else (sql, f"{read} FOR UPDATE")
+        if returning:
+            return (f"{sql} RETURNING {_READ}",)
+        # The whole key is said: what is between the rows is locked where it is not, and then the
+        # commands of other sagas wait.
+        among = ", ".join(f"'{direction}'" for direction in directions)
+        return sql, f"{read} AND direction IN ({among}) FOR UPDATE"
 
     refusal = (
         f"INSERT INTO amends_guard ({_COLUMNS})"
