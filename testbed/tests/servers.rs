@@ -90,6 +90,19 @@ fn the_command_finds_its_servers_and_its_exit_code_is_ours() {
 }
 
 #[test]
+fn the_command_kills_its_server_and_starts_it_again() {
+    let script = "say() { exec 3<>/dev/tcp/${AMENDS_TEST_CONTROL/://}; echo $1 >&3; cat <&3; }
+                  say 'kill nats'; say 'start nats'; say 'start nats'
+                  say 'kill oracle'; say 'wake nats'; say kill";
+    let mut program = Command::new(env!("CARGO_BIN_EXE_amends-testbed"));
+    let output = program.args(["nats", "--", "bash", "-c", script]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let expected = "done\ndone\nnats runs already: kill it first\nthere is no server oracle here\n\
+                    wake is neither kill nor start\nsay `kill` or `start`, and which server\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn a_server_without_a_name_is_refused() {
     let mut program = Command::new(env!("CARGO_BIN_EXE_amends-testbed"));
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
