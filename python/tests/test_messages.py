@@ -30,8 +30,7 @@ from amends_participant import (
 )
 from amends_participant.database.sqlite import SqliteTransaction
 from amends_participant.http.signature import Secret, verify
-from amends_participant.messages import outbox, pauses
-from amends_participant.messages import serving as messages_serving
+from amends_participant.messages import outbox
 from amends_participant.messages.outbox import MESSAGES_AT_ONCE, Relay
 from amends_participant.testing import command_body, losing_commits
 from conftest import Shop, Stage, make, open_shop
@@ -495,16 +494,11 @@ async def test_what_is_unknown_for_good_goes_to_the_dead_letters(small_shop: Sho
 
 
 async def test_a_message_that_comes_again_and_again_waits_longer_each_time(
-    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
+    small_shop: Shop, saga: str
 ) -> None:
-    waited: list[float] = []
-
-    async def wait_for(event: asyncio.Event, at_most_s: float) -> None:
-        waited.append(at_most_s)
-
-    monkeypatch.setattr(messages_serving, "wait_for", wait_for)
     body = command_body("Shop.Sell", {"item": "cup"}, saga_id=saga)
     async with serving(small_shop) as channel:
+        waited = channel.pauses_s
         with losing_commits(small_shop.participant, hold=False, times=8):
             await channel.send(body)
             await channel.settled()
@@ -515,10 +509,7 @@ async def test_a_message_that_comes_again_and_again_waits_longer_each_time(
         assert waited[8:] == [0.2]
 
 
-async def test_a_stop_gives_back_what_waits(
-    small_shop: Shop, saga: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pauses, "FIRST_S", 1000.0)
+async def test_a_stop_gives_back_what_is_not_settled(small_shop: Shop, saga: str) -> None:
     begun = asyncio.Event()
 
     class Down(MemoryChannel):

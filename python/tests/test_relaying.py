@@ -220,12 +220,6 @@ async def test_the_order_of_a_saga_that_is_forgotten_holds(
 async def test_a_dead_letter_that_is_not_taken_is_given_back_and_comes_again(
     small_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waited: list[float] = []
-
-    async def wait_for(event: asyncio.Event, at_most_s: float) -> None:
-        waited.append(at_most_s)
-
-    monkeypatch.setattr(serving, "wait_for", wait_for)
     monkeypatch.setattr(serving, "SETTLED_WITHIN_S", 0.05)
 
     class Strict(MemoryChannel):
@@ -247,7 +241,7 @@ async def test_a_dead_letter_that_is_not_taken_is_given_back_and_comes_again(
     assert (len(channel.dead), channel.given_back) == (2, 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert waited[:2] == [0.2, 0.4]
+    assert channel.pauses_s == [0.2, 0.4]
 
 
 async def test_the_attempt_stands_in_the_sendings_id(small_shop: Shop, saga: str) -> None:

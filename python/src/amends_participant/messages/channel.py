@@ -42,8 +42,8 @@ class Channel(Protocol):
     async def ack(self, delivery: Delivery) -> None:
         """It is dealt with."""
 
-    async def give_back(self, delivery: Delivery) -> None:
-        """It is to be delivered again, after a while."""
+    async def give_back(self, delivery: Delivery, after_s: float = 0.0) -> None:
+        """It is to be delivered again, no sooner than after this time, which is not waited for."""
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """It goes to the dead-letter place, with the reason."""
@@ -62,6 +62,8 @@ class MemoryChannel:
         self.published: list[Outgoing] = []
         self.dead: list[tuple[Delivery, str]] = []
         self.given_back = 0
+        self.pauses_s: list[float] = []
+        """After which time each was to come again, which it does at once."""
         self.is_down = False
         """Whether it takes nothing."""
 
@@ -97,8 +99,9 @@ class MemoryChannel:
             self._held.remove(delivery)
             self._changed.notify_all()
 
-    async def give_back(self, delivery: Delivery) -> None:
+    async def give_back(self, delivery: Delivery, after_s: float = 0.0) -> None:
         self.given_back += 1
+        self.pauses_s.append(after_s)
         await self.ack(delivery)
         await self._put(delivery)
 

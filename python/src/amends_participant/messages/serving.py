@@ -18,7 +18,7 @@ from ..database import Transaction
 from ..http.signature import NotSigned, Secret, verify
 from .channel import Channel, Delivery, Outgoing
 from .outbox import Outbox, Relay, publish
-from .pauses import Pauses, wait_for
+from .pauses import Pauses
 from .replies import reply_of
 from .signing import Signing
 
@@ -31,6 +31,10 @@ AGAIN_AFTER_S = 0.2
 SETTLED_WITHIN_S = 10.0
 """How long a broker may take to settle a message, as it may to confirm one: one that never does
 must not keep the message's place among those at work."""
+
+LAST_RELAYED_WITHIN_S = 10.0
+"""How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
+rule, and what is in the outbox by then is not lost."""
 
 _log = logging.getLogger("amends_participant")
 
@@ -46,12 +50,11 @@ class Serving:
         self._channel = Signing(channel, self._secrets) if secrets else channel
         self._relay = Relay(participant.database, self._channel, participant.open)
         self._pauses = Pauses()
-        self._stopping = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until it is cancelled: then no more is received, what waits is given back, and what is
-        at work is answered. What is in the outbox then goes out when it runs again."""
+        """Until it is cancelled: then no more is received, and what is at work is answered. What
+        the broker does not take then in time goes out when it runs again."""
         relay = asyncio.create_task(self._relay.run())
         room = asyncio.Semaphore(self._participant.at_work_max)
         try:
@@ -59,11 +62,24 @@ class Serving:
                 await room.acquire()
                 await self._take_next(room)
         finally:
-            self._stopping.set()
             if self._at_work:
                 await asyncio.wait(list(self._at_work))
             relay.cancel()
             await asyncio.gather(relay, return_exceptions=True)
+            await self._relay_the_rest()
+
+    async def _relay_the_rest(self) -> None:
+        """What the last ones said is said before the end."""
+
+        async def all_of_it() -> None:
+            while await self._relay.once():
+                pass
+
+        try:
+            await apart(all_of_it(), LAST_RELAYED_WITHIN_S)
+        except Exception as e:
+            what = "what is left in the outbox is relayed when the service is there again"
+            _log.warning("%s: %s", what, type(e).__name__)
 
     async def _take_next(self, room: asyncio.Semaphore) -> None:
         """A broker that is away comes back: until then it is asked again."""
@@ -94,11 +110,10 @@ class Serving:
             is_settled = False
         if is_settled:
             return self._pauses.over(_of(delivery))
-        # It would come again at once otherwise, and again. Its place among those at work is its
-        # own until then: where all wait, no more are taken.
-        await wait_for(self._stopping, self._pauses.next_s(_of(delivery)))
+        # It would come again at once otherwise, and again.
+        pause_s = self._pauses.next_s(_of(delivery))
         try:
-            await apart(self._channel.give_back(delivery), SETTLED_WITHIN_S)
+            await apart(self._channel.give_back(delivery, pause_s), SETTLED_WITHIN_S)
         except Exception as e:
             _log.warning("a message is not given back: %s", type(e).__name__, exc_info=True)
 

@@ -22,8 +22,8 @@ class Signing:
     async def ack(self, delivery: Delivery) -> None:
         await self._channel.ack(delivery)
 
-    async def give_back(self, delivery: Delivery) -> None:
-        await self._channel.give_back(delivery)
+    async def give_back(self, delivery: Delivery, after_s: float = 0.0) -> None:
+        await self._channel.give_back(delivery, after_s)
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         await self._channel.dead_letter(delivery, reason)
