@@ -44,11 +44,13 @@ class Wire:
     async def open(self) -> AsyncIterator[int]:
         """The port of its near end."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        yield server.sockets[0].getsockname()[1]
-        server.close()
-        self.cut()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            self.cut()
+            while self._tasks:
+                await asyncio.wait(self._tasks)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -1,0 +1,76 @@
+"""A server, and a connection to it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import aiormq
+from aiormq.abc import AbstractConnection
+from aiormq.exceptions import AMQPError
+from yarl import URL
+
+from ..errors import ConnectError, shown
+
+CONNECTED_WITHIN_S = 10.0
+"""How long one address may take to let us in: a machine that is off says nothing at all."""
+
+PAUSE_S, PAUSE_S_MAX = 0.2, 5.0
+"""After a connection was lost: twice as long after each try that failed, up to this."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A RabbitMQ server, or several of a cluster, and how we come in."""
+
+    url: str = field(repr=False)
+    """`amqp://user:password@127.0.0.1:5672/vhost`, with commas between several; `amqps://` to have
+    it encrypted. What is percent-encoded is taken apart, `%2f` being the virtual host `/`."""
+    heartbeat_s: int = 6
+    """How often either side says that it is there. One that says nothing for three times as long,
+    and a little more, is taken for dead, so it is also how long a message waits whose service was
+    cut off."""
+
+    @property
+    def shown(self) -> str:
+        """The address without whoever comes in there."""
+        return shown(self.url)
+
+    async def connect(self) -> AbstractConnection:
+        """To the first address that lets us in."""
+        why = ""
+        for address in self.url.split(","):
+            connecting = aiormq.connect(
+                self._parsed(address.strip()), client_properties={"connection_name": "amends"}
+            )
+            try:
+                return await asyncio.wait_for(connecting, CONNECTED_WITHIN_S)
+            except asyncio.TimeoutError:
+                why = f"it says nothing in {CONNECTED_WITHIN_S} s"
+            except (AMQPError, OSError) as e:
+                why = words(e)
+        raise ConnectError(f"RabbitMQ at {self.shown} cannot be reached: {why}")
+
+    def _parsed(self, address: str) -> URL:
+        # What the parser says may quote the password.
+        try:
+            url = URL(address)
+            is_one = url.scheme in ("amqp", "amqps") and bool(url.host)
+        except ValueError:
+            is_one = False
+        if not is_one:
+            raise ConnectError(
+                f"`{shown(address)}` is no address of RabbitMQ: write"
+                " amqp://user:password@host:5672/vhost"
+            )
+        if url.raw_path.lower() == "/%2f":
+            url = url.with_path("/")
+        if "heartbeat" in url.query:
+            return url
+        return url.update_query(heartbeat=str(max(1, self.heartbeat_s)))
+
+
+def words(error: BaseException) -> str:
+    """What the server says, or the client of it."""
+    said = ": ".join(str(part) for part in error.args if isinstance(part, (str, int)))
+    return said or type(error).__name__
