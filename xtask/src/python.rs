@@ -22,8 +22,14 @@ const PARTS: &[Part] = &[
     Part { folder: "python", arguments: &["-m", "mypy"] },
 ];
 
+/// What the kit's tests run on. SQS they start themselves.
+const SERVERS: &[&str] = &["postgres", "mariadb", "nats", "rabbitmq", "kafka"];
+
 /// The kit's tests, which find the servers by their variables.
 const KIT: &[&str] = &["-m", "pytest", "-q"];
+
+/// The brokers over which the kit's tests have sagas run.
+const BROKERS: &str = "nats,rabbitmq,kafka";
 
 /// The service of the kit's storm, whose killing and judging the kit for Rust does.
 const STORM_SERVICE: &str = "python/tests/storm_service.py";
@@ -41,22 +47,24 @@ pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
     let python = environment(root)?;
     let mut commands: Vec<Command> =
         PARTS.iter().map(|part| of(&python, &root.join(part.folder), part.arguments)).collect();
+    // The kit's tests have sagas run by it, and `amends conformance` is held against the examples.
+    let mut amends = Command::new("cargo");
+    amends.args(["build", "--locked", "--quiet", "--package", "amends", "--bin", "amends"]);
+    amends.args(["--features", BROKERS]).current_dir(root);
+    commands.push(amends);
     // The testbed is a program of this workspace: cargo knows where it is.
     let mut kit = Command::new("cargo");
     kit.args(["run", "--locked", "--quiet", "--package", "amends-testbed", "--manifest-path"])
         .arg(root.join("Cargo.toml"))
-        .args(["--", "postgres", "mariadb", "--"])
+        .args(["--"])
+        .args(SERVERS)
+        .arg("--")
         .arg(&python)
         .args(KIT)
         .current_dir(root.join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
     commands.push(kit);
     commands.push(storm(root, &python));
-    // `amends conformance` is held against them.
-    let mut amends = Command::new("cargo");
-    amends.args(["build", "--locked", "--quiet", "--package", "amends", "--bin", "amends"]);
-    amends.current_dir(root);
-    commands.push(amends);
     commands.push(of(Path::new("python3"), root, EXAMPLES));
     Ok(commands)
 }
