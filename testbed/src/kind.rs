@@ -6,6 +6,7 @@ mod mariadb;
 mod nats;
 mod postgres;
 mod rabbitmq;
+mod sqs;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ pub use mariadb::mariadb;
 pub use nats::nats;
 pub use postgres::postgres;
 pub use rabbitmq::rabbitmq;
+pub use sqs::{SQS_GUEST, SQS_OWNER, sqs, sqs_with_logins};
 
 use crate::program::Program;
 
@@ -29,6 +31,7 @@ pub const BY_NAME: &[(&str, Make)] = &[
     ("nats", nats),
     ("postgres", postgres),
     ("rabbitmq", rabbitmq),
+    ("sqs", sqs),
 ];
 
 /// A kind of server.

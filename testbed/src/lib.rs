@@ -12,14 +12,20 @@
 //! A server syncs what it commits, as it would in earnest. It goes with its [`Server`], also when
 //! a test panics, and when the test's process is killed: a keeper, which does nothing but wait
 //! for that, then ends the server and removes the folder.
+//!
+//! A server that keeps nothing cannot be killed without losing all. What its clients do while it is
+//! away is tried with a [`Door`] in front of it, which can be shut.
 
+mod cache;
+mod door;
 mod keeper;
 mod kind;
 mod program;
 mod server;
 
+pub use door::Door;
 pub use kind::{
-    BY_NAME, KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, kafka, kafka_with_logins,
-    kafka_with_tls, mariadb, nats, postgres, rabbitmq,
+    BY_NAME, KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, SQS_GUEST, SQS_OWNER, kafka,
+    kafka_with_logins, kafka_with_tls, mariadb, nats, postgres, rabbitmq, sqs, sqs_with_logins,
 };
 pub use server::Server;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use amends_testbed::{
-    Kind, Server, kafka, kafka_with_logins, kafka_with_tls, mariadb, nats, postgres, rabbitmq,
+    Kind, Server, kafka, kafka_with_logins, kafka_with_tls, mariadb, nats, postgres, rabbitmq, sqs,
+    sqs_with_logins,
 };
 
 fn is_reached(port: u16) -> bool {
@@ -65,6 +66,12 @@ fn a_kafka_lives_dies_and_lives_again() {
 }
 
 #[test]
+fn a_server_that_speaks_sqs_lives_dies_and_lives_again() {
+    check_life(sqs());
+    check_life(sqs_with_logins());
+}
+
+#[test]
 fn a_panic_ends_the_server() {
     let panicked = std::thread::spawn(|| {
         let server = Server::start(postgres()).unwrap();
@@ -108,7 +115,7 @@ fn a_server_without_a_name_is_refused() {
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("there are kafka, mariadb, nats, postgres, rabbitmq"), "{error}");
+    assert!(error.contains("there are kafka, mariadb, nats, postgres, rabbitmq, sqs"), "{error}");
 }
 
 #[test]

@@ -55,7 +55,8 @@ const TOOLS: &[Tool] = &[
         program: "python3 -m venv",
         shown_by: Some(has_venv),
         debian_package: "python3-venv",
-        why: "the participant kit for Python is tested in an environment of its own",
+        why: "the participant kit for Python is tested in an environment of its own, and what speaks \
+              SQS in tests runs in another",
     },
     Tool {
         program: "npm",

@@ -1,11 +1,12 @@
 //! Kafka's jars: no Debian package has them, so they come from Maven Central, by the way that Maven
 //! is told on this machine, once.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 
+use crate::cache::{self, run};
 use crate::program::Program;
 
 /// The version that `jars.txt` is of.
@@ -22,30 +23,13 @@ const COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-de
 const PACKAGE: &str = "maven";
 
 /// The folder of the jars. They are fetched where they are not there yet, which takes some seconds
-/// to a minute, and by one process at a time.
+/// to a minute.
 pub(super) fn folder() -> anyhow::Result<PathBuf> {
-    let cache = cache()?;
-    let folder = cache.join(format!("kafka-{VERSION}"));
-    if is_whole(&folder) {
-        return Ok(folder);
-    }
-    let mvn = Program::find("mvn", &[], PACKAGE)?;
-    fs::create_dir_all(&cache).with_context(|| format!("{} cannot be made", cache.display()))?;
-    let lock = File::create(cache.join("lock"))?;
-    lock.lock().context("the cache cannot be locked")?;
-    if !is_whole(&folder) {
+    cache::folder(&format!("kafka-{VERSION}"), is_whole, |folder| {
+        let mvn = Program::find("mvn", &[], PACKAGE)?;
         eprintln!("Kafka {VERSION} is fetched from Maven Central, once, to {}", folder.display());
-        fetch(mvn, &cache, &folder)?;
-    }
-    Ok(folder)
-}
-
-/// Where what can be had again is kept.
-fn cache() -> anyhow::Result<PathBuf> {
-    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
-    let caches = caches.context("neither XDG_CACHE_HOME nor HOME says where Kafka is kept")?;
-    Ok(caches.join("amends-testbed"))
+        fetch(mvn, folder)
+    })
 }
 
 /// The list lies beside the jars when all were found to be right.
@@ -57,26 +41,20 @@ fn list_in(folder: &Path) -> PathBuf {
     folder.join("jars.txt")
 }
 
-fn fetch(mvn: Program, cache: &Path, folder: &Path) -> anyhow::Result<()> {
-    let work = tempfile::tempdir_in(cache)?;
+fn fetch(mvn: Program, folder: &Path) -> anyhow::Result<()> {
+    // Beside it, so that it can be renamed.
+    let work = tempfile::tempdir_in(folder.parent().context("the cache is a folder")?)?;
     let (project, jars) = (work.path().join("pom.xml"), work.path().join("jars"));
     fs::write(&project, project_of(JARS))?;
     let mvn = mvn.args(["--batch-mode", "--quiet", "--file"]).arg(project).arg(COPY);
-    run(mvn.option("-DoutputDirectory", &jars)).context("Kafka's jars cannot be had")?;
+    run(&mvn.option("-DoutputDirectory", &jars)).context("Kafka's jars cannot be had")?;
     let sums = work.path().join("sums");
     fs::write(&sums, sums_of(JARS, &jars))?;
-    run(Program::find("sha256sum", &[], "coreutils")?.args(["--check", "--quiet"]).arg(sums))
+    run(&Program::find("sha256sum", &[], "coreutils")?.args(["--check", "--quiet"]).arg(sums))
         .context("Kafka's jars are not those that they should be")?;
     fs::write(list_in(&jars), JARS)?;
     let _ = fs::remove_dir_all(folder); // an older list's
     fs::rename(&jars, folder).context("the jars cannot be kept")
-}
-
-fn run(program: Program) -> anyhow::Result<()> {
-    let output = program.output()?;
-    let said = [output.stdout, output.stderr].concat();
-    ensure!(output.status.success(), "{}:\n{}", output.status, String::from_utf8_lossy(&said));
-    Ok(())
 }
 
 /// The list as a project that depends on these jars and on nothing that they depend on.
@@ -132,7 +110,7 @@ mod tests {
         let list = format!("{}  g:a:1\n", "0".repeat(64));
         fs::write(&sums, sums_of(&list, folder.path())).unwrap();
         let check = Program::find("sha256sum", &[], "coreutils").unwrap();
-        let error = run(check.args(["--check", "--quiet"]).arg(sums)).unwrap_err();
+        let error = run(&check.args(["--check", "--quiet"]).arg(sums)).unwrap_err();
         assert!(error.to_string().contains("a-1.jar: FAILED"), "{error}");
     }
 }
