@@ -56,6 +56,7 @@ impl Broker for Kafka {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
+            one_at_a_time: false,
             // It knows one mark a partition: what lies behind an open message comes again with it
             // where an end leaves.
             settles_alone: false,

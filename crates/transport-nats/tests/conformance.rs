@@ -58,6 +58,7 @@ impl Broker for Nats {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
+            one_at_a_time: false,
             // The server of Debian 12 (2.9) brings the last message of a stream once more after
             // one before it was given back.
             settles_alone: false,

@@ -14,6 +14,7 @@ impl Broker for Memory {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
+            one_at_a_time: false,
             settles_alone: true,
             knows_ids: false,
             counts_deliveries: true,

@@ -66,6 +66,7 @@ impl Broker for Rabbit {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
+            one_at_a_time: false,
             settles_alone: true,
             knows_ids: false,
             counts_deliveries: true,

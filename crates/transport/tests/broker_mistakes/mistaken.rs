@@ -20,6 +20,7 @@ impl Broker for Mistaken {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             keeps_order: true,
+            one_at_a_time: false,
             settles_alone: true,
             knows_ids: false,
             counts_deliveries: true,

@@ -30,6 +30,8 @@ pub use sharing::*;
 pub struct Capabilities {
     /// Messages of one saga arrive in the order of their publishing.
     pub keeps_order: bool,
+    /// A saga's next message comes when the one before it is settled.
+    pub one_at_a_time: bool,
     /// What is acknowledged alone is done with. A broker that knows one mark in a log brings what
     /// lies behind an open message again.
     pub settles_alone: bool,
