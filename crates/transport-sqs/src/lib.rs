@@ -8,6 +8,7 @@
 //! There is no connection that could break: a message that is taken is hidden from others for a time,
 //! which its end extends for as long as it holds it.
 
+mod bare;
 mod batches;
 mod channel;
 mod characters;
@@ -18,6 +19,7 @@ mod server;
 mod topology;
 mod words;
 
+pub use bare::bare;
 pub use channel::{SqsChannel, connect};
 pub use letter::REASON;
 pub use place::{ConnectError, Place};

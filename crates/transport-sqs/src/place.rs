@@ -88,7 +88,7 @@ pub enum ConnectError {
         why: &'static str,
     },
     /// The service is not there, or does not know us.
-    #[error("SQS at {at} cannot be used: {why}")]
+    #[error("SQS at {at} cannot be reached: {why}")]
     Unreachable {
         /// The region, or the address.
         at: String,

@@ -77,6 +77,8 @@ enum Mode {
     Nats,
     /// The same behind RabbitMQ (--rabbitmq).
     Rabbitmq,
+    /// The same behind Amazon SQS (--sqs).
+    Sqs,
     /// From the start of a process to its first sending, with sagas in flight (100 000 unless
     /// --sagas says otherwise).
     Restart,
@@ -156,7 +158,9 @@ pub async fn run(arguments: &Arguments) -> Result<Option<Report>, Error> {
     let report = match arguments.mode {
         Mode::InProcess => throughput::in_process(arguments).await,
         Mode::Http => throughput::http(arguments).await,
-        Mode::Kafka | Mode::Nats | Mode::Rabbitmq => brokers::by_message(arguments).await,
+        Mode::Kafka | Mode::Nats | Mode::Rabbitmq | Mode::Sqs => {
+            brokers::by_message(arguments).await
+        }
         Mode::Restart => inflight::measure(arguments).await,
         Mode::Parked => parked::measure(arguments).await,
     };

@@ -1,7 +1,7 @@
 //! The brokers: where they are, and the places there that services and saga types have.
 
 #![cfg_attr(
-    not(any(feature = "kafka", feature = "nats", feature = "rabbitmq")),
+    not(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "sqs")),
     allow(dead_code, unused_variables, reason = "a build that reaches no broker")
 )]
 
@@ -11,6 +11,8 @@ mod kafka;
 mod nats;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
+#[cfg(feature = "sqs")]
+mod sqs;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -40,6 +42,11 @@ pub struct BrokerOptions {
     /// amqp://user:password@host:5672/vhost, or amqps://; with commas between several of a cluster
     #[arg(long, value_name = "URL", env = "AMENDS_RABBITMQ", hide_env_values = true)]
     rabbitmq: Option<String>,
+    /// Where Amazon SQS is, for services that are described with `sqs`: a region, as eu-central-1, or
+    /// an address, as http://127.0.0.1:9324. Who we are stands where all of Amazon's tools look:
+    /// AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine or container
+    #[arg(long, value_name = "REGION|URL", env = "AMENDS_SQS", hide_env_values = true)]
+    sqs: Option<String>,
     /// Make no stream, topic, queue or consumer that is missing at a broker; say which it is, and wait
     #[arg(long, env = "AMENDS_BROKERS_AS_THEY_ARE")]
     pub brokers_as_they_are: bool,
@@ -77,6 +84,7 @@ impl BrokerOptions {
             ("AMENDS_KAFKA_CONFIG", config),
             ("AMENDS_NATS", self.nats.as_deref().map(OsStr::new)),
             ("AMENDS_RABBITMQ", self.rabbitmq.as_deref().map(OsStr::new)),
+            ("AMENDS_SQS", self.sqs.as_deref().map(OsStr::new)),
         ];
         said.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
@@ -103,6 +111,12 @@ impl BrokerOptions {
                 let url = said("RabbitMQ", "--rabbitmq URL", self.rabbitmq.as_deref())?;
                 let place = rabbitmq::place(url, [exchange, commands, replies], events);
                 Ok(Found { broker: "RabbitMQ", place: Arc::new(place) })
+            }
+            #[cfg(feature = "sqs")]
+            Described::Sqs { commands, replies } => {
+                let at = said("SQS", "--sqs REGION|URL", self.sqs.as_deref())?;
+                let place = sqs::place(at, [commands, replies], events);
+                Ok(Found { broker: "SQS", place: Arc::new(place) })
             }
             left_out => Err(format!(
                 "this amends was built without what reaches it ({left_out:?}); see its cargo \

@@ -23,11 +23,62 @@ pub struct Reached {
     pub described: &'static str,
     /// What the server says when it has made what was missing.
     pub made: &'static str,
+    /// What the server's environment says, to come in there.
+    pub env: &'static [(&'static str, &'static str)],
+    /// How it goes away, and comes back.
+    pub dies: Dies,
     /// How long a queue must be there before the broker finds it again after a loss of power.
     pub kept_after: Duration,
     /// The service's end. What it needs is there when the server has made it.
     pub service: fn(String) -> BoxFuture<'static, Arc<dyn Channel>>,
 }
+
+/// How a broker goes away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Dies {
+    /// It is killed, and starts again on what it kept.
+    Killed,
+    /// It cannot be reached: what stands for it here keeps nothing. Every connection is cut, and each
+    /// new one refused.
+    Shut,
+}
+
+/// A broker, and the door before it where it is only shut.
+struct Broker {
+    process: testbed::Server,
+    door: Option<testbed::Door>,
+}
+
+impl Broker {
+    fn start(kind: testbed::Make, dies: Dies) -> Self {
+        let process = testbed::Server::start(kind()).expect("the broker starts");
+        let door = (dies == Dies::Shut)
+            .then(|| testbed::Door::before(process.port()).expect("a port is free"));
+        Self { process, door }
+    }
+
+    fn url(&self) -> String {
+        let url = self.process.url();
+        match &self.door {
+            Some(door) => url.replace(&self.process.port().to_string(), &door.port().to_string()),
+            None => url,
+        }
+    }
+
+    fn go_away_and_come_back(&mut self) {
+        if let Some(door) = &mut self.door {
+            door.shut();
+            std::thread::sleep(AWAY_FOR);
+            door.open().unwrap();
+        } else {
+            self.process.kill().unwrap();
+            self.process.start_again().unwrap();
+        }
+    }
+}
+
+/// How long it is shut: about as long as another takes to start.
+const AWAY_FOR: Duration = Duration::from_secs(2);
 
 impl Reached {
     /// A saga of two steps, both of the service.
@@ -101,11 +152,10 @@ pub async fn every_saga_ends(reached: &Reached) {
     let definition = folder.path().join("letter.yaml");
     fs::write(&definition, reached.definition()).unwrap();
     let data = folder.path().join("data");
-    let kind = reached.kind;
-    let mut broker =
-        off_thread(move || testbed::Server::start(kind())).await.expect("the broker starts");
+    let (kind, dies) = (reached.kind, reached.dies);
+    let mut broker = off_thread(move || Broker::start(kind, dies)).await;
     let url = broker.url();
-    let serve = || Server::start_with(&data, &definition, &[reached.option, &url]);
+    let serve = || Server::start_in(reached.env, &data, &definition, &[reached.option, &url]);
     let server = serve();
     server.says(reached.made);
     let desk = (reached.service)(url.clone()).await;
@@ -125,8 +175,7 @@ pub async fn every_saga_ends(reached: &Reached) {
     answer(&desk, &command, false).await;
     tokio::time::sleep(reached.kept_after).await;
     let mut broker = off_thread(move || {
-        broker.kill().unwrap();
-        broker.start_again().unwrap();
+        broker.go_away_and_come_back();
         broker
     })
     .await;
@@ -169,7 +218,7 @@ pub async fn every_saga_ends(reached: &Reached) {
     }
     answering.abort();
     desk.close().await;
-    broker.kill().unwrap();
+    broker.process.kill().unwrap();
 }
 
 /// What is missing is told, made when that is asked for, and then there; and a broker that is away is told.
@@ -184,6 +233,7 @@ pub fn the_doctor_says_what_is_there(reached: &Reached) {
         command.args(["doctor", "--listen", "127.0.0.1:0", "--definitions"]).arg(&definition);
         command.arg("--data").arg(folder.path().join("data"));
         command.args([reached.option, &url]).args(more).env("COLUMNS", "400");
+        command.envs(reached.env.iter().copied());
         let output = command.output().unwrap();
         (output.status.code(), words(&output))
     };
@@ -219,6 +269,7 @@ pub fn the_bench_measures_the_way_and_the_broker_alone(reached: &Reached) {
         .args(["bench", "--mode", mode, "--duration", "1", "--concurrency", "16", "-o", "json"])
         .args([reached.option, &broker.url(), "--data"])
         .arg(folder.path())
+        .envs(reached.env.iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", words(&output));

@@ -8,13 +8,15 @@ use amends_testbed as testbed;
 use amends_transport::{Channel, End};
 use amends_transport_kafka::{Place, Server, connect};
 
-use crate::brokers::{self, Reached};
+use crate::brokers::{self, Dies, Reached};
 
 const KAFKA: Reached = Reached {
     kind: testbed::kafka,
     option: "--kafka",
     described: "kafka: { commands: desk.commands, replies: desk.replies }",
     made: "made at Kafka: topic desk.commands",
+    env: &[],
+    dies: Dies::Killed,
     kept_after: Duration::ZERO,
     service: |addresses| {
         Box::pin(async move {

@@ -13,5 +13,6 @@ mod order;
 mod rabbitmq;
 mod secrets;
 mod server;
+mod sqs;
 mod verify;
 mod watching;

@@ -7,13 +7,15 @@ use amends_testbed as testbed;
 use amends_transport::{Channel, End};
 use amends_transport_nats::{Place, Server, connect};
 
-use crate::brokers::{self, Reached};
+use crate::brokers::{self, Dies, Reached};
 
 const NATS: Reached = Reached {
     kind: testbed::nats,
     option: "--nats",
     described: "nats: { stream: DESK, commands: desk.commands, replies: desk.replies }",
     made: "made at NATS: stream DESK",
+    env: &[],
+    dies: Dies::Killed,
     kept_after: Duration::ZERO,
     service: |url| {
         Box::pin(async move {

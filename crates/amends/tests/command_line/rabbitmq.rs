@@ -8,13 +8,15 @@ use amends_testbed as testbed;
 use amends_transport::{Channel, End};
 use amends_transport_rabbitmq::{Place, Server, connect};
 
-use crate::brokers::{self, Reached};
+use crate::brokers::{self, Dies, Reached};
 
 const RABBITMQ: Reached = Reached {
     kind: testbed::rabbitmq,
     option: "--rabbitmq",
     described: "rabbitmq: { exchange: desk, commands: desk.commands, replies: desk.replies }",
     made: "made at RabbitMQ: queue desk.replies",
+    env: &[],
+    dies: Dies::Killed,
     // One that was made within the last seconds comes back without a leader, and confirms nothing.
     kept_after: Duration::from_secs(8),
     service: |url| {

@@ -12,7 +12,8 @@ use serde_json::Value;
 pub fn amends() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_amends"));
     let ours = std::env::vars_os().map(|(name, _)| name);
-    for name in ours.filter(|name| name.to_string_lossy().starts_with("AMENDS_")) {
+    let settings = |name: &str| ["AMENDS_", "AWS_"].iter().any(|ours| name.starts_with(ours));
+    for name in ours.filter(|name| settings(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command.current_dir(std::env::temp_dir()).stdin(Stdio::null());

@@ -88,6 +88,11 @@ fn found(arguments: &Arguments, name: &str) -> Result<Found, Error> {
         Mode::Kafka => Described::Kafka { commands, replies },
         Mode::Nats => Described::Nats { stream: name.to_owned(), commands, replies },
         Mode::Rabbitmq => Described::RabbitMq { exchange: String::new(), commands, replies },
+        // A name has no full stop there.
+        Mode::Sqs => {
+            let [commands, replies] = ["commands", "replies"].map(|of| format!("{name}-{of}"));
+            Described::Sqs { commands, replies }
+        }
         Mode::InProcess | Mode::Http | Mode::Restart | Mode::Parked => {
             return Err(Error::Lost("it has no broker".to_owned()));
         }

@@ -40,9 +40,9 @@ pub fn start(filter: &str, format: LogFormat) -> Result<Logs, Failure> {
     Ok(Logs { format })
 }
 
-/// Logs what a broker sends back with its body, and each connection that is lost as an error of its
-/// own; both are said by us in words.
-const NEVER: &str = "lapin=off";
+/// The first logs what a broker sends back with its body, and each connection that is lost as an error
+/// of its own; both are said by us in words. The other logs what it signs, a session's token included.
+const NEVER: &str = "lapin=off,aws_sigv4=off";
 
 /// A level is about this server. What it is built on stays at `info`: its lines would hide ours, and
 /// at `trace` they may hold what was sent. Who wants them says so, as in `hyper=debug`.
@@ -96,12 +96,12 @@ mod tests {
     #[test]
     fn a_level_is_about_this_server_and_directives_are_left_alone_but_for_what_is_never_logged() {
         for (said, meant) in [
-            ("warn", "warn,lapin=off"),
-            ("info", "info,lapin=off"),
-            ("debug", "info,amends=debug,lapin=off"),
-            ("TRACE", "info,amends=trace,lapin=off"),
-            ("hyper=debug", "hyper=debug,lapin=off"),
-            ("debug,hyper=warn", "debug,hyper=warn,lapin=off"),
+            ("warn", "warn,lapin=off,aws_sigv4=off"),
+            ("info", "info,lapin=off,aws_sigv4=off"),
+            ("debug", "info,amends=debug,lapin=off,aws_sigv4=off"),
+            ("TRACE", "info,amends=trace,lapin=off,aws_sigv4=off"),
+            ("hyper=debug", "hyper=debug,lapin=off,aws_sigv4=off"),
+            ("debug,hyper=warn", "debug,hyper=warn,lapin=off,aws_sigv4=off"),
         ] {
             assert_eq!(directives(said), meant);
         }
