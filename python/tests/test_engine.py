@@ -32,9 +32,6 @@ services:
     {service}
 """
 
-NOT_YET = ("sqs",)
-"""What `amends serve` does not know."""
-
 ENVIRONMENT = {n: v for n, v in os.environ.items() if not n.startswith("AMENDS_")}
 
 
@@ -48,7 +45,7 @@ async def engine(broker: Broker, place: Any, folder: Path) -> AsyncIterator[str]
         server = await asyncio.create_subprocess_exec(
             *(str(AMENDS), "serve", "--listen", "127.0.0.1:0", "--data", str(folder / "data")),
             *("--definitions", str(definition), *broker.option),
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **broker.environment},
             cwd=folder,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -105,7 +102,7 @@ class Desk:
 
 
 @pytest.mark.parametrize("first", ["engine", "service"])
-@pytest.mark.parametrize("name", [name for name in BROKERS if name not in NOT_YET])
+@pytest.mark.parametrize("name", BROKERS)
 async def test_sagas_end_over_a_broker_with_a_service_in_python(
     name: str, first: str, tmp_path: Path
 ) -> None:

@@ -22,14 +22,14 @@ const PARTS: &[Part] = &[
     Part { folder: "python", arguments: &["-m", "mypy"] },
 ];
 
-/// What the kit's tests run on. SQS they start themselves.
-const SERVERS: &[&str] = &["postgres", "mariadb", "nats", "rabbitmq", "kafka"];
+/// What the kit's tests run on.
+const SERVERS: &[&str] = &["postgres", "mariadb", "nats", "rabbitmq", "kafka", "sqs"];
 
 /// The kit's tests, which find the servers by their variables.
 const KIT: &[&str] = &["-m", "pytest", "-q"];
 
 /// The brokers over which the kit's tests have sagas run.
-const BROKERS: &str = "nats,rabbitmq,kafka";
+const BROKERS: &str = "kafka,nats,rabbitmq,sqs";
 
 /// The service of the kit's storm, whose killing and judging the kit for Rust does.
 const STORM_SERVICE: &str = "python/tests/storm_service.py";

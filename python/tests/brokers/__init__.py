@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import pytest
 
@@ -61,6 +61,9 @@ class Broker(ABC):
     """How long a queue must be there before the broker finds it again after a loss of power."""
     keeps_pauses = False
     """Whether a message that was given back waits at the broker, which nobody shortens."""
+
+    environment: ClassVar[Mapping[str, str]] = {}
+    """What `amends serve` finds its login in."""
 
     @property
     def url(self) -> str:

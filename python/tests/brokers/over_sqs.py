@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from aiobotocore.session import get_session
 
 from amends_participant import Channel
 from amends_participant.channels.sqs import Place, Server, connect
-from brokers import LOOK_EVERY_S, WITHIN_S, Broker, Peer, Said
+from brokers import Broker, Peer, Said
 from wire import Wire
 
 LOGIN = ("a-key", "a-secret")
@@ -27,16 +21,10 @@ LOGIN = ("a-key", "a-secret")
 class OverSqs(Broker):
     name = "sqs"
     keeps_pauses = True
+    environment: ClassVar = {"AWS_ACCESS_KEY_ID": LOGIN[0], "AWS_SECRET_ACCESS_KEY": LOGIN[1]}
 
     def __init__(self) -> None:
         self._wires: set[Wire] = set()
-
-    @property
-    def url(self) -> str:
-        """Of a server that is started where there is none, and ends with us."""
-        if "AMENDS_TEST_SQS_URL" not in os.environ:
-            os.environ["AMENDS_TEST_SQS_URL"] = _started()
-        return os.environ["AMENDS_TEST_SQS_URL"]
 
     def place(self) -> Place:
         name = uuid.uuid4().hex[:12]
@@ -124,23 +112,3 @@ class SqsPeer(Peer):
                     headers |= envelope
             return Said(headers, body.encode())
         return None
-
-
-def _started() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    atexit.register(server.kill)
-    until = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return f"http://127.0.0.1:{port}"
-        except OSError:
-            assert time.monotonic() < until and server.poll() is None, "moto does not start"
-            time.sleep(LOOK_EVERY_S)
