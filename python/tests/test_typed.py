@@ -104,6 +104,8 @@ BAD: list[tuple[Any, Any, str]] = [
     (int, True, "the data is not a whole number but true or false"),
     (int, 1.5, "the data is not a whole number but a number"),
     (float, True, "the data is not a number but true or false"),
+    (float, float("inf"), "the data is a number beyond all that can be reckoned with"),
+    (str, "secret\ud800", "the data is a text with half a character in it"),
     (bool, 0, "the data is not true or false but a number"),
     (int | str, [], "the data is not int or str but a list"),
     (Kind, "secret", "the data is not a Kind but a text"),

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,9 @@ from .endings import BadData
 
 Reader = Callable[[Any, str], Any]
 """Takes a JSON value and its place, gives the typed value or raises `BadData`."""
+
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+"""JSON's escapes can write one. No database takes it, nor any other reader of JSON."""
 
 _PLAIN: dict[Any, tuple[type | tuple[type, ...], str]] = {
     str: (str, "a text"),
@@ -170,6 +175,10 @@ def _plain_reader(annotation: Any) -> Reader:
         # In Python true is a number, in JSON it is not.
         if not isinstance(value, accepted) or (isinstance(value, bool) and annotation is not bool):
             raise _expected(name, value, place)
+        if isinstance(value, str) and _HALF_A_CHARACTER.search(value):
+            raise BadData(f"{place or 'the data'} is a text with half a character in it")
+        if annotation is float and isinstance(value, float) and not math.isfinite(value):
+            raise BadData(f"{place or 'the data'} is a number beyond all that can be reckoned with")
         return value
 
     return read
