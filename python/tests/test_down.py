@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 
-from amends_participant import Participant, Sqlite, Transient, Unknown
+from amends_participant import Participant, Sqlite, Transaction, Transient, Unknown
+from amends_participant.database.postgres import Postgres
+from amends_participant.database.sqlite import SqliteTransaction
 from amends_participant.testing import command_body
-from conftest import MARIADB, POSTGRES, Shop, make, open_shop, server
+from conftest import MARIADB, POSTGRES, Shop, Stage, make, open_shop, server
 from test_guard import NOTHING, SOLD, sell, take_back
 from wire import Wire
 
@@ -131,6 +135,78 @@ async def test_no_server_at_all(tmp_path: Path, saga: str) -> None:
 
         answer = await participant.carry_out(command_body("Shop.Sell", {}, saga_id=saga))
         assert answer == Transient("DATABASE_UNAVAILABLE", "ConnectionRefusedError")
+
+
+NOT_IN_TIME = Transient("DATABASE_UNAVAILABLE", "no connection became free in time")
+
+
+@pytest.mark.parametrize("create_tables", [True, False], ids=["made here", "made by a migration"])
+async def test_a_pool_that_waits_for_its_server_has_no_command_wait_as_long(
+    create_tables: bool,
+) -> None:
+    """Nor do they wait one after the other, where the tables are still to be made."""
+    pool: Any = AsyncConnectionPool("postgres://amends@127.0.0.1:1/x", open=False, timeout=3600)
+    database = Postgres(pool)
+    database.connection_wait_s = 0.2
+    participant = Participant("Shop", database, create_tables=create_tables)
+
+    @participant.action("Sell")
+    async def sell(command: dict[str, Any]) -> None: ...
+
+    def told() -> Any:
+        return participant.carry_out(command_body("Shop.Sell", {}, saga_id=str(uuid.uuid4())))
+
+    answers = await asyncio.wait_for(asyncio.gather(*[told() for _ in range(3)]), 60)
+    assert [answer.code for answer in answers] == ["DATABASE_UNAVAILABLE"] * 3
+    await pool.close()
+
+
+async def test_all_connections_are_in_use(stage: Stage) -> None:
+    """It is told as of a database that is away, and the connections are there when they are let
+    go."""
+    shop = await open_shop(stage)
+    stage.database.connection_wait_s = 0.2
+    held: list[Transaction] = []
+    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        while len(held) < 100:
+            held.append(await asyncio.wait_for(stage.database.begin(), 1))
+    saga = str(uuid.uuid4())
+    for _ in range(3):
+        answer = await sell(shop, saga)
+        assert answer == NOT_IN_TIME
+    assert shop.ran == []
+    for transaction in held:
+        await transaction.rollback()
+    stage.database.connection_wait_s = 60
+    assert await sell(shop, saga) == SOLD
+
+
+async def test_a_transaction_that_is_begun_too_late_is_given_back(
+    tmp_path: Path, saga: str
+) -> None:
+    class Late(Sqlite):
+        async def begin(self) -> SqliteTransaction:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+            return await super().begin()
+
+    database = Late(tmp_path / "service.db")
+    database.connection_wait_s = 0.01
+    participant = Participant("Shop", database)
+
+    @participant.action("Sell")
+    async def sell(command: dict[str, Any]) -> None: ...
+
+    await participant.open()
+    body = command_body("Shop.Sell", {}, saga_id=saga)
+    assert await participant.carry_out(body) == NOT_IN_TIME
+    carried_out = asyncio.create_task(participant.carry_out(body))
+    await asyncio.sleep(0)
+    carried_out.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await carried_out
+    await (await asyncio.wait_for(Sqlite.begin(database), 60)).rollback()
+    await participant.close()
 
 
 async def test_a_file_that_cannot_be_opened_and_one_that_comes_later(

@@ -26,17 +26,18 @@ async def apart(work: Coroutine[Any, Any, _T], at_most_s: float | None = None) -
     try:
         await asyncio.wait([task], timeout=at_most_s)
     except asyncio.CancelledError:
-        await _end(task)
+        await ended(task)
         raise
     if not task.done():
-        await _end(task)
+        await ended(task)
         raise TookTooLong(f"no end within {at_most_s} s")
     if task.cancelled():
         raise CancelledWithin("cancelled by its own library")
     return task.result()
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
+async def ended(task: asyncio.Future[Any]) -> None:
+    """Cancels it, and comes back when it has ended, also where this is cancelled meanwhile."""
     while not task.done():
         task.cancel()
         try:

@@ -228,7 +228,7 @@ class Participant:
 
     async def _opened(self) -> None:
         try:
-            await self.open()
+            await apart(self.open(), self.database.connection_wait_s)
         except Exception as e:
             raise DatabaseUnavailable(type(e).__name__) from e
 

@@ -20,6 +20,10 @@ from .errors import is_refusal
 from .text import names_in
 from .within import refuse_within, within
 
+CONNECTION_WAIT_S = 5.0
+"""How long a command waits for its transaction: an attempt has 10 s by default, and "not now" is of
+use only while it is waited for. The pools' own time is 30 s."""
+
 _T = TypeVar("_T")
 
 
@@ -109,6 +113,8 @@ class Database(ABC):
     """Where transactions are had."""
 
     dialect: Dialect
+    connection_wait_s: float = CONNECTION_WAIT_S
+    """How long a command waits here before it is told to come again."""
 
     @abstractmethod
     async def begin(self) -> Transaction:

@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from typing import Any, TypeVar, Union
 
 from ..guard.sql import SQLITE
-from . import Database, Returned, Transaction, TransactionEnded, committing
+from . import CONNECTION_WAIT_S, Database, Returned, Transaction, TransactionEnded, committing
 
 BUSY_TIMEOUT_S = 5.0
 """How long another process may hold the file before a command is told to come again: below the
@@ -45,6 +45,8 @@ class Sqlite(Database):
             raise RuntimeError(f"SQLite {wanted} is needed, this is {sqlite3.sqlite_version}")
         self._path, self._schema = fspath(path), schema
         self._busy_timeout_s = busy_timeout_s
+        # That another process holds the file is the database's own to say.
+        self.connection_wait_s = max(CONNECTION_WAIT_S, busy_timeout_s + 1)
         self._thread = _new_thread()
         self._turn = asyncio.Lock()
         self._connection: sqlite3.Connection | None = None

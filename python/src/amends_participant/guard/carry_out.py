@@ -6,11 +6,13 @@ Only what comes back from here may be said. An exception means that nothing was 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..answers import Answer, Breach, Completed, RefusedWith, UndoAnswered
+from ..apart import CancelledWithin, ended
 from ..command import Command
 from ..database import CommitRefused, Database, Transaction, TransactionEnded
 from ..database.errors import InTheWay, in_the_way
@@ -202,7 +204,25 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
 
 async def _begin(database: Database) -> Transaction:
     refuse_within(database)
+    beginning = asyncio.ensure_future(database.begin())
     try:
-        return await database.begin()
+        await asyncio.wait([beginning], timeout=database.connection_wait_s)
+    except asyncio.CancelledError:
+        await _never_mind(beginning)
+        raise
+    if not beginning.done():
+        await _never_mind(beginning)
+        raise DatabaseUnavailable("no connection became free in time")
+    if beginning.cancelled():
+        raise DatabaseUnavailable(CancelledWithin.__name__)
+    try:
+        return beginning.result()
     except Exception as e:
         raise DatabaseUnavailable(type(e).__name__) from e
+
+
+async def _never_mind(beginning: asyncio.Future[Transaction]) -> None:
+    """Ends what nobody waits for any more, and gives back what it has begun all the same."""
+    await ended(beginning)
+    if not beginning.cancelled() and beginning.exception() is None:
+        await beginning.result().rollback()
