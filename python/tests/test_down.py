@@ -209,6 +209,13 @@ async def test_a_transaction_that_is_begun_too_late_is_given_back(
     await participant.close()
 
 
+async def test_a_row_of_another_version_is_no_fault_of_a_handler(shop: Shop, saga: str) -> None:
+    assert await sell(shop, saga) == SOLD
+    await shop.stage.run(f"UPDATE amends_guard SET state = 'shelved' WHERE saga_id = '{saga}'")
+    assert await sell(shop, saga) == Transient("DATABASE_UNAVAILABLE", "ForeignRow")
+    await shop.stage.run(f"DELETE FROM amends_guard WHERE saga_id = '{saga}'")
+
+
 async def test_a_file_that_cannot_be_opened_and_one_that_comes_later(
     tmp_path: Path, saga: str
 ) -> None:

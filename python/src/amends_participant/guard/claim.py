@@ -50,6 +50,18 @@ def speaking() -> Iterator[None]:
         raise DatabaseUnavailable(type(e).__name__) from e
 
 
+class ForeignRow(ValueError):
+    """A row of the guard's table that this version did not write. No handler is to blame for it."""
+
+
+def _read(round_: Any, body_sha256: Any, state: Any, reply: Any) -> Row:
+    try:
+        return Row(int(round_), bytes(body_sha256), State(state), reply)
+    except (TypeError, ValueError) as e:
+        what = "amends_guard holds a row that this version did not write"
+        raise DatabaseUnavailable(ForeignRow.__name__) from ForeignRow(f"{what}: {e}")
+
+
 class Claim:
     """What one try of a command writes as its claim."""
 
@@ -185,7 +197,7 @@ class Guard:
     def _row(self, returned: Returned, direction: str) -> Row | None:
         for found, round_, body_sha256, state, reply in returned.rows:
             if found == direction:
-                row = Row(int(round_), bytes(body_sha256), State(state), reply)
+                row = _read(round_, body_sha256, state, reply)
                 if row.state is not State.CLAIMED:
                     return row
                 if row.reply == self._claim.mark:
