@@ -4,10 +4,7 @@
 mod ended;
 mod verdict;
 
-use std::panic::AssertUnwindSafe;
-
 use amends_wire::Direction;
-use futures_util::FutureExt;
 use sqlx::Transaction;
 use sqlx::error::DatabaseError;
 use tracing::{Instrument, debug, error, info, warn};
@@ -22,6 +19,7 @@ use crate::guard::{ALREADY_UNDONE, Action, Asked, Compensation, State};
 use crate::handler::{BAD_DATA, Unable};
 use crate::participant::Participant;
 use crate::tx::Tx;
+use crate::word::unpanicked;
 use ended::{rolled_back, store_refusal};
 
 /// How often a transaction that was rolled back for the sake of another is tried. A loser of one
@@ -52,7 +50,8 @@ enum Tried {
 enum Broken {
     Database(sqlx::Error),
     Handler(Failed),
-    Panicked,
+    /// The handler, or what reads its data.
+    Panicked(String),
     /// The handler has rolled the transaction back, and then it ended so: the claim is gone.
     Ended(String),
     /// The handler has committed the transaction, and then it failed, of this.
@@ -222,14 +221,14 @@ impl<D: Database> Participant<D> {
         if row.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }
-        let result = match AssertUnwindSafe(handler(tx, about)).catch_unwind().await {
+        let result = match unpanicked(async { handler(tx, about).await }).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(Ending::Refused(refused))) => {
                 info!(code = refused.code(), "refused: {}", refused.message());
                 Err(Broken::Refused(refusal(&refused)))
             }
             Ok(Err(Ending::Failed(failed))) => Err(Broken::Handler(failed)),
-            Err(_) => Err(Broken::Panicked),
+            Err(why) => Err(Broken::Panicked(why)),
         }?;
         if !D::answer(tx, claim, State::Completed, &result).await? {
             return Err(Broken::Ended("it answered".to_owned()));
@@ -278,11 +277,11 @@ impl<D: Database> Participant<D> {
         if own.state != State::Claimed {
             D::claim_anew(tx, claim).await?;
         }
-        match AssertUnwindSafe(handler(tx, &result, about)).catch_unwind().await {
+        match unpanicked(async { handler(tx, &result, about).await }).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Unable::Failed(failed))) => Err(Broken::Handler(failed)),
             Ok(Err(Unable::BadData(why))) => Err(Broken::BadData(why)),
-            Err(_) => Err(Broken::Panicked),
+            Err(why) => Err(Broken::Panicked(why)),
         }?;
         if !D::answer_both(tx, claim, State::Undone, "true").await? {
             return Err(Broken::Ended("it answered".to_owned()));
@@ -309,8 +308,8 @@ impl Broken {
             }
             Self::Database(e) => return no_database(&e.to_string()),
             Self::Handler(failed) => failed,
-            Self::Panicked => {
-                error!("not now: the handler panicked; nothing was changed");
+            Self::Panicked(why) => {
+                error!("not now: the handler panicked; nothing was changed: {why}");
                 return Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"));
             }
             Self::Ended(how) => {

@@ -97,7 +97,7 @@ impl Broken {
                 None
             }
             Self::Handler(failed) => Some(failed.to_string()),
-            Self::Panicked => Some("it panicked".to_owned()),
+            Self::Panicked(why) => Some(format!("it panicked: {why}")),
             Self::BadData(why) => Some(why.clone()),
             Self::Database(_) | Self::Refused(_) | Self::Ended(_) | Self::Committed(_) => None,
         }

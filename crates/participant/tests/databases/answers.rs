@@ -1,10 +1,12 @@
 //! What is answered over HTTP to what is no good, and that nothing is half done.
 
-use amends_participant::{BODY_BYTES_MAX, Http};
+use amends_participant::{BODY_BYTES_MAX, Http, Participant};
 use amends_wire::signature::{Secret, sign};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use bytes::Bytes;
+use futures_util::FutureExt;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -14,7 +16,17 @@ on_each_database! {
     a_command_is_answered_with_its_result_and_its_undo
     each_kind_of_bad_input_has_its_answer
     data_that_the_type_cannot_hold_is_refused_for_an_action_and_a_breach_for_an_undo
+    data_whose_type_panics_as_it_is_read_is_not_now
     where_a_secret_is_set_only_signed_commands_are_taken
+}
+
+/// A type that panics as it is read.
+struct Fuse;
+
+impl<'de> Deserialize<'de> for Fuse {
+    fn deserialize<R: Deserializer<'de>>(_: R) -> Result<Self, R::Error> {
+        panic!("as the test has it")
+    }
 }
 
 /// Status, content type, `Retry-After`, body.
@@ -123,6 +135,20 @@ async fn data_that_the_type_cannot_hold_is_refused_for_an_action_and_a_breach_fo
     let repaired = other.undo_of(1, Some(RESULT.as_bytes()));
     assert_eq!(bed.post("/Undo", repaired).await.status, 200);
     assert_eq!(bed.effects(other).await, (0, 1));
+}
+
+async fn data_whose_type_panics_as_it_is_read_is_not_now<D: Tested>(bed: &Bed<D>) {
+    let participant = Participant::builder(SERVICE, bed.pool.clone())
+        .action_boxed("Act", |_, _: Fuse, _| async { Ok(()) }.boxed())
+        .compensation_boxed("Undo", |_, _: Fuse, _| async { Ok(()) }.boxed())
+        .build();
+    let saga = Saga::new();
+    let undo = saga.undo_of(1, Some(RESULT.as_bytes()));
+    for (path, body) in [("/Act", saga.action()), ("/Undo", undo)] {
+        let heard = post(Http::new(participant.clone()), path, &[], body).await;
+        assert_eq!((heard.status, heard.code().as_str()), (503, "HANDLER_FAILED"), "{path}");
+    }
+    assert_eq!(bed.rows(saga).await, 0);
 }
 
 async fn where_a_secret_is_set_only_signed_commands_are_taken<D: Tested>(bed: &Bed<D>) {
