@@ -25,7 +25,7 @@ from amends_participant import (
     compensation,
     current,
 )
-from amends_participant.handlers import command_name
+from amends_participant.handlers import RESULT_BYTES_MAX, ResultTooLarge, command_name
 from amends_participant.testing import command_body
 from conftest import Shop
 
@@ -290,3 +290,35 @@ async def test_a_refusal_is_json_whatever_its_words(small_shop: Shop, saga: str)
     answer = await participant.carry_out(command_body("Store.Reserve", {}, saga_id=saga))
     assert isinstance(answer, RefusedWith)
     assert json.loads(answer.error) == {"code": "NO", "message": "NO"}
+
+
+async def test_a_result_that_no_undo_could_bring_again_is_not_now(
+    small_shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    participant = Participant("Store", small_shop.stage.database)
+
+    @participant.action("Fill")
+    async def fill(command: dict[str, Any]) -> str:
+        return "x" * (int(command["size"]) - 2)  # with its quotes
+
+    @participant.compensation("Empty")
+    async def empty(data: dict[str, Any], result: str) -> None: ...
+
+    body = command_body("Store.Fill", {"size": RESULT_BYTES_MAX + 1}, saga_id=saga)
+    told = await participant.carry_out(body)
+    assert told == Transient("HANDLER_FAILED", ResultTooLarge.__name__)
+    assert await small_shop.guard(saga) == {}
+    assert "return a reference to it" in caplog.text
+    other = str(uuid.uuid4())
+    body = command_body("Store.Fill", {"size": RESULT_BYTES_MAX}, saga_id=other)
+    told = await participant.carry_out(body)
+    assert isinstance(told, Completed) and len(told.result) == RESULT_BYTES_MAX
+    # With the most data that an engine sends, which stands in a body twice.
+    undo = command_body(
+        "Store.Empty",
+        {"more": "x" * 512 * 1024},
+        saga_id=other,
+        direction="compensation",
+        original_result=json.loads(told.result),
+    )
+    assert await participant.carry_out(undo) == UndoAnswered(undone=True)

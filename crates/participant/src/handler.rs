@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::about::About;
+use crate::command::BODY_BYTES_MAX;
 use crate::database::Database;
 use crate::ending::{Ending, Failed, Outcome, Refused, Undoing};
 use crate::tx::Tx;
@@ -31,6 +32,11 @@ pub(crate) enum Unable {
     /// The handler failed.
     Failed(Failed),
 }
+
+/// The largest result of an action, as JSON text. Its undo brings it again, beside the data, which
+/// may be there twice, and no body over [`BODY_BYTES_MAX`] is taken: what is larger could never be
+/// undone.
+pub const RESULT_BYTES_MAX: usize = BODY_BYTES_MAX / 4;
 
 /// The refusal of data that the handler's type cannot hold.
 pub(crate) const BAD_DATA: &str = "BAD_DATA";
@@ -93,7 +99,7 @@ where
             Err(e) => return std::future::ready(Err(bad_data(&e).into())).boxed(),
         };
         let running = handler(tx, data, about);
-        async move { Ok(serde_json::to_string(&running.await?)?) }.boxed()
+        async move { Ok(small_enough(serde_json::to_string(&running.await?)?)?) }.boxed()
     })
 }
 
@@ -110,6 +116,17 @@ where
         }
         Err(e) => std::future::ready(Err(Unable::BadData(place(&e)))).boxed(),
     })
+}
+
+fn small_enough(result: String) -> Result<String, Failed> {
+    if result.len() <= RESULT_BYTES_MAX {
+        return Ok(result);
+    }
+    Err(Failed::new(format!(
+        "the result has {} bytes, and may have {RESULT_BYTES_MAX}: keep it elsewhere, and return a \
+         reference to it",
+        result.len()
+    )))
 }
 
 fn bad_data(error: &serde_json::Error) -> Refused {

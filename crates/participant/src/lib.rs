@@ -37,7 +37,7 @@ pub use answer::{Answer, Doubt};
 pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
 pub use database::Database;
 pub use ending::{Ending, Failed, Outcome, Refused, Undoing};
-pub use handler::{ActionFn, CompensationFn};
+pub use handler::{ActionFn, CompensationFn, RESULT_BYTES_MAX};
 #[cfg(feature = "axum")]
 pub use http::Http;
 pub use inbox::INBOX_CHARS_MAX;

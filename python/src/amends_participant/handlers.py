@@ -19,15 +19,29 @@ from typing import Any, TypeVar
 
 from .about import About
 from .answers import from_json
-from .command import Command, Direction
+from .command import BODY_BYTES_MAX, Command, Direction
 from .endings import BadData
 from .typed import Reader, reader, written
 
 Function = Callable[..., Awaitable[Any]]
 F = TypeVar("F", bound=Function)
 
+RESULT_BYTES_MAX = BODY_BYTES_MAX // 4
+"""Of an action, as JSON text. Its undo brings it again, beside the data, which may be there twice,
+and no body over `BODY_BYTES_MAX` is taken: what is larger could never be undone."""
+
 _ASKED_FOR = ("db", "about", "result", "outbox")
 _COMPENSATION_MARK = "__amends_compensation__"
+
+
+class ResultTooLarge(ValueError):
+    """What an action has returned could never be undone."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            f"the result has {size} bytes, and may have {RESULT_BYTES_MAX}: keep it elsewhere, and"
+            " return a reference to it"
+        )
 
 
 class Handler:
@@ -44,7 +58,10 @@ class Handler:
     async def act(self, command: Command, **given: Any) -> str:
         """Runs an action: its result as JSON text. Raises `BadData` before anything is done."""
         data = self._read(command, None)
-        return written(await self._function(data, **self._chosen(given)))
+        result = written(await self._function(data, **self._chosen(given)))
+        if len(result) > RESULT_BYTES_MAX:
+            raise ResultTooLarge(len(result))
+        return result
 
     async def undo(self, command: Command, result_json: str, **given: Any) -> None:
         """Runs a compensation with the action's result."""

@@ -1,6 +1,6 @@
 //! What is answered over HTTP to what is no good, and that nothing is half done.
 
-use amends_participant::{BODY_BYTES_MAX, Http, Participant};
+use amends_participant::{BODY_BYTES_MAX, Http, Participant, RESULT_BYTES_MAX};
 use amends_wire::signature::{Secret, sign};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
@@ -10,13 +10,14 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::bed::{Bed, RESULT, SERVICE, Saga, Tested, on_each_database};
+use crate::bed::{Bed, RESULT, SERVICE, Saga, Tested, Work, on_each_database};
 
 on_each_database! {
     a_command_is_answered_with_its_result_and_its_undo
     each_kind_of_bad_input_has_its_answer
     data_that_the_type_cannot_hold_is_refused_for_an_action_and_a_breach_for_an_undo
     data_whose_type_panics_as_it_is_read_is_not_now
+    a_result_that_no_undo_could_bring_again_is_not_now
     where_a_secret_is_set_only_signed_commands_are_taken
 }
 
@@ -149,6 +150,30 @@ async fn data_whose_type_panics_as_it_is_read_is_not_now<D: Tested>(bed: &Bed<D>
         assert_eq!((heard.status, heard.code().as_str()), (503, "HANDLER_FAILED"), "{path}");
     }
     assert_eq!(bed.rows(saga).await, 0);
+}
+
+async fn a_result_that_no_undo_could_bring_again_is_not_now<D: Tested>(bed: &Bed<D>) {
+    let participant = Participant::builder(SERVICE, bed.pool.clone())
+        .action_boxed("Act", |_, work: Work, _| {
+            // With its quotes.
+            async move { Ok("x".repeat(work.amount as usize - 2)) }.boxed()
+        })
+        .compensation_boxed("Undo", |_, _: String, _| async { Ok(()) }.boxed())
+        .build();
+    let http = || Http::new(participant.clone());
+    let most = i64::try_from(RESULT_BYTES_MAX).unwrap();
+    let (saga, other) = (Saga::new(), Saga::new());
+    let of = |saga: Saga, amount| saga.action_of(1, Work { amount, ..Work::default() });
+    let heard = post(http(), "/Act", &[], of(other, most + 1)).await;
+    assert_eq!((heard.status, heard.code().as_str()), (503, "HANDLER_FAILED"));
+    assert_eq!(bed.rows(other).await, 0);
+    let done = post(http(), "/Act", &[], of(saga, most)).await;
+    assert_eq!((done.status, done.body.len()), (200, RESULT_BYTES_MAX));
+    // With the most data that an engine sends, which stands in a body twice.
+    let undo = saga.undo_of(1, Some(done.body.as_bytes()));
+    let data = format!("{{\"more\":\"{}\",", "x".repeat(512 * 1024));
+    let undo = Bytes::from([data.as_bytes(), &undo[1..]].concat());
+    assert_eq!(post(http(), "/Undo", &[], undo).await.body, r#"{"undone":true}"#);
 }
 
 async fn where_a_secret_is_set_only_signed_commands_are_taken<D: Tested>(bed: &Bed<D>) {
