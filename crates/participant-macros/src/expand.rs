@@ -5,10 +5,45 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, ImplItem, ItemImpl, Result};
 
-use crate::handler::{Handler, Kind};
+use crate::handler::{Handler, Kind, is_ours};
 use crate::service::Service;
 
-pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
+pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expanded(attribute, item.clone()).unwrap_or_else(|error| refused(&error, item))
+}
+
+/// What is wrong, and the item as it was written, with a `participant` of any database: the compiler
+/// has nothing to say then of what is right, such as imports that nobody uses or a function that is
+/// not there.
+fn refused(error: &Error, item: TokenStream) -> TokenStream {
+    let error = error.to_compile_error();
+    let Ok(mut block) = syn::parse2::<ItemImpl>(item.clone()) else {
+        return quote!(#error #item);
+    };
+    for item in &mut block.items {
+        if let ImplItem::Fn(function) = item {
+            function.attrs.retain(|attribute| !is_ours(attribute));
+        }
+    }
+    let (parameters, _, conditions) = block.generics.split_for_impl();
+    let itself = &block.self_ty;
+    quote! {
+        #error
+        #block
+
+        impl #parameters #itself #conditions {
+            #[doc(hidden)]
+            pub fn participant<AnyDatabase: ::amends_participant::Database>(
+                self,
+                _: ::amends_participant::__private::Pool<AnyDatabase>,
+            ) -> ::amends_participant::Builder<AnyDatabase> {
+                ::core::unimplemented!()
+            }
+        }
+    }
+}
+
+fn expanded(attribute: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let Service(service) = Service::read(attribute)?;
     let mut block: ItemImpl = syn::parse2(item).map_err(|e| {
         Error::new(e.span(), "#[participant] goes on an `impl` block whose functions are handlers")

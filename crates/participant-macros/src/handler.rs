@@ -136,9 +136,13 @@ impl Parse for Undoes {
     }
 }
 
+/// Is it `#[action]` or `#[compensation]`?
+pub(crate) fn is_ours(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("action") || attribute.path().is_ident("compensation")
+}
+
 /// Takes `#[action]` or `#[compensation]` off a function.
 fn ours(attributes: &mut Vec<Attribute>) -> Result<Option<Attribute>> {
-    let is_ours = |a: &Attribute| a.path().is_ident("action") || a.path().is_ident("compensation");
     let Some(at) = attributes.iter().position(is_ours) else { return Ok(None) };
     let attribute = attributes.remove(at);
     match attributes.iter().find(|other| is_ours(other)) {

@@ -25,6 +25,5 @@ use proc_macro::TokenStream;
 /// what its action returns is checked by the compiler. `&self` may be left out.
 #[proc_macro_attribute]
 pub fn participant(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    let expanded = expand::expand(attribute.into(), item.into());
-    expanded.unwrap_or_else(syn::Error::into_compile_error).into()
+    expand::expand(attribute.into(), item.into()).into()
 }

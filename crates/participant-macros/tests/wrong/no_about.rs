@@ -19,4 +19,7 @@ impl Inventory {
     }
 }
 
-fn main() {}
+// Of this nothing is wrong, and nothing is said.
+fn main() {
+    let _ = |pool: sqlx::MySqlPool| Inventory.participant(pool).build();
+}
