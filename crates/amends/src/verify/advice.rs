@@ -83,7 +83,7 @@ pub const fn why(trouble: Trouble) -> &'static str {
             "after the point of no return there is no way back: the saga waits for `amends edit`"
         }
         Trouble::Unproven => {
-            "no answer came in its time: it is undone, and the saga ends not clean unless an answer is heard later"
+            "no answer says what it did: it is undone, and the saga ends not clean unless an answer is heard later"
         }
     }
 }

@@ -116,6 +116,17 @@ fn steps_that_only_read_or_are_best_effort_hold_up_nothing() {
 }
 
 #[test]
+fn an_undo_waits_for_a_dependent_also_where_only_steps_that_hold_up_nothing_join_the_two() {
+    let mut saga =
+        World::of([step("a"), best_effort("mail"), reads("quote"), step("b"), step("c")]);
+    complete(&mut saga, &["a", "mail", "quote", "b"]);
+    saga.room_for_all().reply("c", refused("NO")).sent_clear();
+    saga.room_for_all().expect_sent(["undo b"]).reply("undo b", undone());
+    saga.room_for_all().expect_sent(["undo a"]).reply("undo a", undone());
+    saga.expect_state(State::Failed).expect_exceptions([]);
+}
+
+#[test]
 fn a_step_without_a_fence_holds_up_its_ancestors_and_nothing_else() {
     let mut saga = World::of([
         step("a").after([]),

@@ -249,6 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn what_waited_for_an_open_circuit_comes_back_paced() {
+        let mut lane = Lane::new(10_000, None, START);
+        for _ in 0..FAILURES_MAX {
+            assert!(lane.take(START));
+            lane.over(Some(Sign::Failed), START);
+        }
+        let later = START + PROBE_EVERY;
+        assert!(lane.take(later));
+        lane.over(Some(Sign::Answered), later);
+        let served = (0..10_000).filter(|_| lane.take(later)).count();
+        assert_eq!(served, Pace::AFTER_CIRCUIT as usize);
+    }
+
+    #[test]
     fn failures_far_apart_do_not_open_the_circuit() {
         let mut lane = Lane::new(64, None, START);
         for n in 0..100 {
