@@ -1,9 +1,11 @@
 //! The project's own chores: `cargo xtask test` sets up what the tests need and runs them all,
 //! `cargo xtask kills` and `cargo xtask chaos` do to the server under load what a machine may do,
+//! `cargo xtask brokers` runs many orders over brokers that are killed meanwhile,
 //! `cargo xtask fuzz` feeds every reader with made-up bytes, `cargo xtask mistakes` builds mistakes in
 //! to see them caught, `cargo xtask mutants` breaks the machine in every small way, `cargo xtask tidy`
 //! checks the shape of the tree.
 
+mod brokers;
 mod chaos;
 mod folder;
 mod fuzz;
@@ -30,6 +32,9 @@ cargo xtask kills [--times N] [--seed N]
                               kill the server N times (200) under load, and judge the ledgers
 cargo xtask chaos [--minutes N] [--kills N] [--seed N]
                               every kind of fault for N minutes (5), and until N kills
+cargo xtask brokers [--sagas N] [--over NAME]...
+                              N orders (20,000) over each broker and over all mixed, or over these,
+                              with everything killed in mid-run, and judge the ledgers
 cargo xtask mistakes [NAME...]
                               build mistakes in, and see that a test catches each
 cargo xtask fuzz [--minutes N] [--seed N] [TARGET...]
@@ -57,6 +62,7 @@ fn chore() -> anyhow::Result<bool> {
     let mut words = Vec::new();
     let mut again = false;
     let mut chaos = chaos::Asked::default();
+    let mut brokers = brokers::Asked::default();
     let mut fuzz = fuzz::Asked::default();
     while let Some(argument) = parser.next()? {
         match argument {
@@ -64,6 +70,8 @@ fn chore() -> anyhow::Result<bool> {
             Long("again") => again = true,
             Long("times") => chaos.times = Some(parser.value()?.parse()?),
             Long("kills") => chaos.kills = Some(parser.value()?.parse()?),
+            Long("sagas") => brokers.sagas = Some(parser.value()?.parse()?),
+            Long("over") => brokers.over.push(parser.value()?.string()?),
             Long("minutes") => {
                 chaos.minutes = Some(parser.value()?.parse()?);
                 fuzz.minutes = chaos.minutes;
@@ -89,6 +97,7 @@ fn chore() -> anyhow::Result<bool> {
         }
         ["kills"] => chaos::run(&root, "kills", &chaos),
         ["chaos"] => chaos::run(&root, "storm", &chaos),
+        ["brokers"] => brokers::run(&root, &brokers),
         ["mistakes", wanted @ ..] => mistakes::make(&root, wanted),
         ["fuzz", wanted @ ..] => fuzz::fuzz(&root, &fuzz, wanted),
         ["mutants", files @ ..] => mutants::mutants(&root, files),

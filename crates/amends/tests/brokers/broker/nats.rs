@@ -1,0 +1,73 @@
+//! Services behind NATS.
+
+use std::sync::Arc;
+
+use amends_testbed as testbed;
+use amends_transport::{Channel, End};
+use amends_transport_nats::{Place, Server, connect};
+use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+
+use super::Broker;
+
+pub struct Nats;
+
+fn place(short: &str) -> Place {
+    Place {
+        stream: short.to_uppercase(),
+        commands: format!("{short}.commands"),
+        replies: format!("{short}.replies"),
+        events: None,
+    }
+}
+
+impl Broker for Nats {
+    fn name(&self) -> &'static str {
+        "nats"
+    }
+
+    fn make(&self) -> testbed::Make {
+        testbed::nats
+    }
+
+    fn option(&self) -> &'static str {
+        "--nats"
+    }
+
+    fn binding(&self, short: &str) -> String {
+        let Place { stream, commands, replies, .. } = place(short);
+        format!("nats: {{ stream: {stream}, commands: {commands}, replies: {replies} }}")
+    }
+
+    fn connect<'a>(
+        &'a self,
+        url: &'a str,
+        short: &'a str,
+        end: End,
+    ) -> BoxFuture<'a, Result<Arc<dyn Channel>, String>> {
+        Box::pin(async move {
+            let connected = connect(&Server::new(url), place(short), end, true).await;
+            let (channel, _) = connected.map_err(|error| error.to_string())?;
+            Ok(Arc::new(channel) as Arc<dyn Channel>)
+        })
+    }
+
+    fn dead_letters<'a>(
+        &'a self,
+        url: &'a str,
+        short: &'a str,
+        end: End,
+    ) -> BoxFuture<'a, Result<u64, String>> {
+        Box::pin(async move {
+            let place = place(short);
+            let counted = async {
+                let context = async_nats::jetstream::new(async_nats::connect(url).await?);
+                let stream = context.get_stream(&place.stream).await?;
+                let subjects = stream.info_with_subjects(place.dead_letters(end)).await?;
+                let counts: Vec<(String, usize)> = subjects.try_collect().await?;
+                Ok::<_, async_nats::Error>(counts.iter().map(|(_, count)| *count as u64).sum())
+            };
+            counted.await.map_err(|error| error.to_string())
+        })
+    }
+}
