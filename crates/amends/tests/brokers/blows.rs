@@ -28,7 +28,7 @@ enum Victim {
 
 /// One that has struck.
 pub struct Struck {
-    who: String,
+    what: String,
     after_ends: u64,
     sagas: u64,
     /// Until it was there again.
@@ -37,9 +37,9 @@ pub struct Struck {
 
 impl fmt::Display for Struck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { who, after_ends, sagas, away } = self;
+        let Self { what, after_ends, sagas, away } = self;
         let (percent, away) = (after_ends * 100 / sagas.max(&1), away.as_secs_f64());
-        write!(f, "{who} killed at {percent} % ({after_ends} ended), there again after {away:.1} s")
+        write!(f, "{what} at {percent} % ({after_ends} ended), there again after {away:.1} s")
     }
 }
 
@@ -78,12 +78,12 @@ impl Blows {
             }
             let (after_ends, began) = (book.ends(), Instant::now());
             at_work.store(true, Ordering::SeqCst);
-            let who = one(stage, *victim).await?;
+            let what = one(stage, *victim).await?;
             at_work.store(false, Ordering::SeqCst);
             if after_ends >= sagas {
-                return Err(format!("{who} was killed when all was over: too few orders"));
+                return Err(format!("{what} when all was over: too few orders"));
             }
-            struck.push(Struck { who, after_ends, sagas, away: began.elapsed() });
+            struck.push(Struck { what, after_ends, sagas, away: began.elapsed() });
             println!("  {}", struck[struck.len() - 1]);
         }
         Ok(struck)
@@ -97,20 +97,21 @@ async fn one(stage: &mut Stage, victim: Victim) -> Result<String, String> {
             running.kill().await?;
             tokio::time::sleep(AWAY).await;
             running.start_again().await?;
-            Ok(format!("broker {}", running.broker.name()))
+            let done = if running.broker.forgets() { "cut off" } else { "killed" };
+            Ok(format!("broker {} {done}", running.broker.name()))
         }
         Victim::Server => {
             stage.server.kill()?;
             tokio::time::sleep(AWAY).await;
             stage.server.start().await?;
-            Ok("server".to_owned())
+            Ok("server killed".to_owned())
         }
         Victim::Service(place) => {
             let service = &mut stage.services[place];
             service.kill()?;
             tokio::time::sleep(AWAY).await;
             service.revive()?;
-            Ok(format!("service {}", service.step.short))
+            Ok(format!("service {} killed", service.step.short))
         }
     }
 }

@@ -24,14 +24,19 @@ pub struct Server {
     port: u16,
     /// Where the brokers are.
     options: Vec<String>,
+    env: Vec<(&'static str, &'static str)>,
     process: Option<Process>,
 }
 
 impl Server {
     /// Not started yet. Its definition is `<folder>/order.yaml`.
-    pub fn new(folder: &Path, options: Vec<String>) -> Result<Self, String> {
+    pub fn new(
+        folder: &Path,
+        options: Vec<String>,
+        env: Vec<(&'static str, &'static str)>,
+    ) -> Result<Self, String> {
         let folder = folder.to_owned();
-        Ok(Self { folder, port: free_port()?, options, process: None })
+        Ok(Self { folder, port: free_port()?, options, env, process: None })
     }
 
     /// How it is asked.
@@ -52,7 +57,8 @@ impl Server {
             .current_dir(&self.folder)
             .args(["serve", "--data", "data", "--definitions", "order.yaml", "--exit-with-stdin"])
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
-            .args(&self.options);
+            .args(&self.options)
+            .envs(self.env.iter().copied());
         let process = Process::start(&mut command, &self.folder.join("server.log"));
         let process = self.process.insert(process.map_err(|error| format!("amends: {error}"))?);
         let (since, api) = (Instant::now(), Api::at(self.port));

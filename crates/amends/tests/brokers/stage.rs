@@ -21,7 +21,13 @@ pub struct Running {
     pub broker: &'static dyn Broker,
     pub url: String,
     /// Out of the stage while it is killed and started again.
-    process: Option<testbed::Server>,
+    process: Option<Process>,
+}
+
+/// It, and the door before one that forgets.
+struct Process {
+    server: testbed::Server,
+    door: Option<testbed::Door>,
 }
 
 impl Stage {
@@ -44,32 +50,46 @@ impl Stage {
         }
         let told = |running: &Running| [running.broker.option().to_owned(), running.url.clone()];
         let options = brokers.iter().flat_map(told).collect();
-        let server = Server::new(folder, options)?;
+        let env = brokers.iter().flat_map(|running| running.broker.env()).copied().collect();
+        let server = Server::new(folder, options, env)?;
         Ok(Self { server, services, brokers })
     }
 }
 
 impl Running {
     async fn start(broker: &'static dyn Broker) -> Result<Self, String> {
-        let make = broker.make();
-        let process = off_thread(move || testbed::Server::start(make())).await?;
-        Ok(Self { broker, url: process.url(), process: Some(process) })
+        let process = off_thread(move || {
+            let server = testbed::Server::start(broker.make()())?;
+            let door = broker.forgets().then(|| testbed::Door::before(server.port()));
+            Ok(Process { server, door: door.transpose()? })
+        });
+        let process = process.await?;
+        let mut url = process.server.url();
+        if let Some(door) = &process.door {
+            url = url.replace(&process.server.port().to_string(), &door.port().to_string());
+        }
+        Ok(Self { broker, url, process: Some(process) })
     }
 
-    /// Kills it, as a loss of power would.
+    /// Kills it, as a loss of power would, or cuts it off.
     pub async fn kill(&mut self) -> Result<(), String> {
-        self.act(testbed::Server::kill).await
+        let kill = |process: &mut Process| match &mut process.door {
+            Some(door) => Ok(door.shut()),
+            None => process.server.kill(),
+        };
+        self.act(kill).await
     }
 
-    /// Starts it on what it had.
+    /// Starts it on what it had, or lets it be reached.
     pub async fn start_again(&mut self) -> Result<(), String> {
-        self.act(testbed::Server::start_again).await
+        let start = |process: &mut Process| match &mut process.door {
+            Some(door) => door.open(),
+            None => process.server.start_again(),
+        };
+        self.act(start).await
     }
 
-    async fn act(
-        &mut self,
-        act: fn(&mut testbed::Server) -> anyhow::Result<()>,
-    ) -> Result<(), String> {
+    async fn act(&mut self, act: fn(&mut Process) -> anyhow::Result<()>) -> Result<(), String> {
         let mut process = self.process.take().ok_or("it was lost before")?;
         let acted = off_thread(move || act(&mut process).map(|()| process)).await;
         self.process = Some(acted?);

@@ -3,6 +3,7 @@
 mod kafka;
 mod nats;
 mod rabbitmq;
+mod sqs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 pub use kafka::Kafka;
 pub use nats::Nats;
 pub use rabbitmq::RabbitMq;
+pub use sqs::Sqs;
 
 /// A broker as a run needs it. `short` is the first word of a service's queues.
 pub trait Broker: Sync {
@@ -28,6 +30,16 @@ pub trait Broker: Sync {
 
     /// How the definition says that a service is behind it: `nats: { … }`.
     fn binding(&self, short: &str) -> String;
+
+    /// What the server's environment says, to come in there.
+    fn env(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
+    /// It keeps nothing when it is killed, so it is only cut off: a door before it is shut.
+    fn forgets(&self) -> bool {
+        false
+    }
 
     /// How long its queues must be there before it finds them again after a loss of power.
     fn kept_after(&self) -> Duration {
@@ -57,13 +69,13 @@ pub struct Way {
     pub over: [&'static dyn Broker; 4],
 }
 
-/// A new broker is an entry of its own, and the last of the mixed ones, which is one of these until
-/// there are four.
-pub static WAYS: [Way; 4] = [
+/// Each broker alone, and each service behind another one.
+pub static WAYS: [Way; 5] = [
     Way { name: "nats", over: [&Nats; 4] },
     Way { name: "rabbitmq", over: [&RabbitMq; 4] },
     Way { name: "kafka", over: [&Kafka; 4] },
-    Way { name: "mixed", over: [&Kafka, &RabbitMq, &Nats, &RabbitMq] },
+    Way { name: "sqs", over: [&Sqs; 4] },
+    Way { name: "mixed", over: [&Kafka, &RabbitMq, &Nats, &Sqs] },
 ];
 
 impl Way {
