@@ -75,7 +75,10 @@ impl Run {
         let struck = tokio::select! {
             struck = async {
                 let strikes = blows.strike(&mut stage, &book, &at_work);
-                let ends = async { Ok(clients.done().await) };
+                let ends = async {
+                    clients.done().await;
+                    Ok(())
+                };
                 tokio::try_join!(strikes, ends).map(|(struck, ())| struck)
             } => Some(struck?),
             () = until_nothing_moves(&moves, &at_work) => None,

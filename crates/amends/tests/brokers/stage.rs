@@ -74,7 +74,10 @@ impl Running {
     /// Kills it, as a loss of power would, or cuts it off.
     pub async fn kill(&mut self) -> Result<(), String> {
         let kill = |process: &mut Process| match &mut process.door {
-            Some(door) => Ok(door.shut()),
+            Some(door) => {
+                door.shut();
+                Ok(())
+            }
             None => process.server.kill(),
         };
         self.act(kill).await
