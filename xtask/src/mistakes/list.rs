@@ -62,7 +62,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         was: "if lasted > OUTAGE_AFTER && waits {",
         is: "if lasted > OUTAGE_AFTER && waits && live.saga.turned.is_none() {",
         package: "amends-engine",
-        test_file: "crates/engine/tests/time.rs",
+        test_file: "crates/engine/tests/outages.rs",
         test: "a_restart_tells_every_saga_of_the_outage_before_it",
     },
     Mistake {
