@@ -1,18 +1,9 @@
 //! Places at Kafka.
 
+use amends_transport_kafka::{Place, Server};
 use std::path::Path;
-use std::sync::Arc;
 
-use amends_transport::{Bare, Channel, End, Topology};
-use amends_transport_kafka::{Place, Server, bare, connect, examine};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
-/// A place, and the server that has it.
-pub(super) struct At {
-    server: Server,
-    place: Place,
-}
+super::place_at!(amends_transport_kafka);
 
 /// The place that is described.
 pub(super) fn place(
@@ -27,30 +18,4 @@ pub(super) fn place(
     }
     let place = Place { commands: commands.clone(), replies: replies.clone(), events };
     Ok(At { server, place })
-}
-
-impl super::Place for At {
-    fn connect(&self, end: End, create: bool) -> super::Connected {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move {
-            let connected = connect(&server, place, end, create).await;
-            let (channel, topology) = connected.map_err(|error| error.to_string())?;
-            Ok((Arc::new(channel) as Arc<dyn Channel>, topology))
-        }
-        .boxed()
-    }
-
-    fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
-    }
-
-    fn bare(&self, end: End) -> BoxFuture<'static, Result<Arc<dyn Bare>, String>> {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move {
-            let bare = bare(&server, &place, end).await.map_err(|error| error.to_string())?;
-            Ok(Arc::new(bare) as Arc<dyn Bare>)
-        }
-        .boxed()
-    }
 }

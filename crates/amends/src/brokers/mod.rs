@@ -23,6 +23,50 @@ use amends_transport::{Bare, Channel, End, Topology};
 use clap::Args;
 use futures_util::future::BoxFuture;
 
+/// A place and the server that has it, as `At`: the crates of all brokers have the same face.
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "sqs"))]
+macro_rules! place_at {
+    ($broker:ident) => {
+        /// A place, and the server that has it.
+        pub(super) struct At {
+            server: $broker::Server,
+            place: $broker::Place,
+        }
+
+        impl super::Place for At {
+            fn connect(&self, end: super::End, create: bool) -> super::Connected {
+                let (server, place) = (self.server.clone(), self.place.clone());
+                Box::pin(async move {
+                    let connected = $broker::connect(&server, place, end, create).await;
+                    let (channel, topology) = connected.map_err(|error| error.to_string())?;
+                    Ok((std::sync::Arc::new(channel) as _, topology))
+                })
+            }
+
+            fn examine(&self) -> super::BoxFuture<'static, Result<super::Topology, String>> {
+                let (server, place) = (self.server.clone(), self.place.clone());
+                Box::pin(async move {
+                    $broker::examine(&server, &place).await.map_err(|error| error.to_string())
+                })
+            }
+
+            fn bare(
+                &self,
+                end: super::End,
+            ) -> super::BoxFuture<'static, Result<std::sync::Arc<dyn super::Bare>, String>> {
+                let (server, place) = (self.server.clone(), self.place.clone());
+                Box::pin(async move {
+                    let bare = $broker::bare(&server, &place, end).await;
+                    Ok(std::sync::Arc::new(bare.map_err(|error| error.to_string())?) as _)
+                })
+            }
+        }
+    };
+}
+
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq", feature = "sqs"))]
+use place_at;
+
 /// Where brokers are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct BrokerOptions {

@@ -1,17 +1,8 @@
 //! Places at RabbitMQ.
 
-use std::sync::Arc;
+use amends_transport_rabbitmq::{Place, Server};
 
-use amends_transport::{Bare, Channel, End, Topology};
-use amends_transport_rabbitmq::{Place, Server, bare, connect, examine};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-
-/// A place, and the server that has it.
-pub(super) struct At {
-    server: Server,
-    place: Place,
-}
+super::place_at!(amends_transport_rabbitmq);
 
 /// The place that is described.
 pub(super) fn place(
@@ -26,30 +17,4 @@ pub(super) fn place(
         events,
     };
     At { server: Server::new(url), place }
-}
-
-impl super::Place for At {
-    fn connect(&self, end: End, create: bool) -> super::Connected {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move {
-            let connected = connect(&server, place, end, create).await;
-            let (channel, topology) = connected.map_err(|error| error.to_string())?;
-            Ok((Arc::new(channel) as Arc<dyn Channel>, topology))
-        }
-        .boxed()
-    }
-
-    fn examine(&self) -> BoxFuture<'static, Result<Topology, String>> {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move { examine(&server, &place).await.map_err(|error| error.to_string()) }.boxed()
-    }
-
-    fn bare(&self, end: End) -> BoxFuture<'static, Result<Arc<dyn Bare>, String>> {
-        let (server, place) = (self.server.clone(), self.place.clone());
-        async move {
-            let bare = bare(&server, &place, end).await.map_err(|error| error.to_string())?;
-            Ok(Arc::new(bare) as Arc<dyn Bare>)
-        }
-        .boxed()
-    }
 }
