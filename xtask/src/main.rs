@@ -6,6 +6,7 @@
 //! checks the shape of the tree.
 
 mod brokers;
+mod built;
 mod chaos;
 mod folder;
 mod fuzz;

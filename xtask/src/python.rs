@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::built;
+
 /// What the environment holds, a version each.
 const REQUIREMENTS: &str = "python/requirements-test.txt";
 
@@ -28,8 +30,8 @@ const SERVERS: &[&str] = &["postgres", "mariadb", "nats", "rabbitmq", "kafka", "
 /// The kit's tests, which find the servers by their variables.
 const KIT: &[&str] = &["-m", "pytest", "-q"];
 
-/// The brokers over which the kit's tests have sagas run.
-const BROKERS: &str = "kafka,nats,rabbitmq,sqs";
+/// What starts them.
+const TESTBED: &str = "amends-testbed";
 
 /// The service of the kit's storm, whose killing and judging the kit for Rust does.
 const STORM_SERVICE: &str = "python/tests/storm_service.py";
@@ -47,17 +49,10 @@ pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
     let python = environment(root)?;
     let mut commands: Vec<Command> =
         PARTS.iter().map(|part| of(&python, &root.join(part.folder), part.arguments)).collect();
-    // The kit's tests have sagas run by it, and `amends conformance` is held against the examples.
-    let mut amends = Command::new("cargo");
-    amends.args(["build", "--locked", "--quiet", "--package", "amends", "--bin", "amends"]);
-    amends.args(["--features", BROKERS]).current_dir(root);
-    commands.push(amends);
-    // The testbed is a program of this workspace: cargo knows where it is.
-    let mut kit = Command::new("cargo");
-    kit.args(["run", "--locked", "--quiet", "--package", "amends-testbed", "--manifest-path"])
-        .arg(root.join("Cargo.toml"))
-        .args(["--"])
-        .args(SERVERS)
+    // The kit's tests have sagas run by `amends`, which `conformance` also holds against the examples.
+    commands.push(built::building(root, &["--bin", "amends", "--bin", TESTBED]));
+    let mut kit = built::program(root, TESTBED);
+    kit.args(SERVERS)
         .arg("--")
         .arg(&python)
         .args(KIT)
@@ -73,8 +68,8 @@ pub(crate) fn commands(root: &Path) -> anyhow::Result<Vec<Command>> {
 fn storm(root: &Path, python: &Path) -> Command {
     let mut storm = Command::new("cargo");
     storm
-        .args(["test", "--locked", "--quiet", "--package", "amends-participant"])
-        .args(["--test", "storm", "--manifest-path"])
+        .args(["test", "--locked", "--quiet", "--workspace", "--test", built::STORM])
+        .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
         .args(["--", "--sagas", STORM_SAGAS, "--service"])
         .arg(python)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 
+use crate::built;
 use crate::machine::{self, Missing};
 use crate::proof::{self, Evidence};
 use crate::python;
@@ -91,6 +92,16 @@ fn run(root: &Path, stage: &Stage, evidence: &mut Evidence) -> anyhow::Result<En
             Ok(end)
         }
         By::Program([]) => Err(anyhow!("the stage names no program")),
+        By::Built(name, arguments) => {
+            let mut building = built::building(root, &["--bin", name]);
+            let (end, _) = program_run(root, &mut building)?;
+            if !matches!(end, End::Ran(counts) if counts.all_well()) {
+                return Ok(end);
+            }
+            let (end, lines) = program_run(root, built::program(root, name).args(arguments))?;
+            evidence.hear(stage.name, &lines);
+            Ok(end)
+        }
         By::Python => {
             let mut all = Counts::default();
             for mut command in python::commands(root)? {
