@@ -32,6 +32,7 @@ macro_rules! laws {
         }
     };
 }
+pub(crate) use laws;
 
 laws! {
     S1: "failed and clean: every effect is undone, once",

@@ -8,6 +8,8 @@ pub mod attention;
 pub mod backwards;
 pub mod cast;
 #[cfg(feature = "traps")]
+pub mod choreography;
+#[cfg(feature = "traps")]
 pub mod covering;
 #[cfg(feature = "traps")]
 pub mod groups;

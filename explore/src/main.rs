@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use amends_core::mutant::mutate;
+use amends_explore::choreography;
 use amends_explore::groups::{self, Reach, Spec, Tally};
 use amends_explore::model::{Menu, Wire};
 use amends_explore::report::{Floor, trace};
@@ -63,6 +65,11 @@ fn main() -> ExitCode {
     };
     if options.plan {
         for group in plan::all(options.reach) {
+            let reach = format!("{:?}", group.reach).to_lowercase();
+            let (name, scenes) = (group.name, group.scenes.len());
+            println!("{name:21} {reach:5} {scenes:6} scenes: {}", group.about);
+        }
+        for group in choreography::groups(options.reach) {
             let reach = format!("{:?}", group.reach).to_lowercase();
             let (name, scenes) = (group.name, group.scenes.len());
             println!("{name:21} {reach:5} {scenes:6} scenes: {}", group.about);
@@ -177,25 +184,27 @@ fn everything(options: &Options) -> Result<(), String> {
     let kept = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut floor = Floor::parse(&kept)?;
     let whole = options.group.is_none() && !options.only_traps;
-    let mut table = Table::default();
+    let (mut table, mut choreographed) = Default::default();
     if !options.only_traps {
-        explore_groups(options, &mut floor, &mut table)?;
+        explore_groups(options, &mut floor, &mut table, &mut choreographed)?;
     }
     if whole {
-        let missing = marks::missing();
+        let missing = [marks::missing(), choreography::marks::missing()].concat();
         if !missing.is_empty() {
             return Err(format!("never seen in the whole run: {}", missing.join("; ")));
         }
-        println!("{} marks, each seen", marks::ALL.len());
+        println!("{} marks, each seen", marks::ALL.len() + choreography::marks::ALL.len());
     }
     if !options.no_traps && options.group.is_none() {
         spring(options, &mut table)?;
+        spring_choreographed(options, &mut choreographed)?;
     }
     if whole && !options.no_traps {
         table.complete()?;
+        choreographed.complete()?;
     }
     if options.table {
-        print!("{}", table.text());
+        print!("{}{}", table.text(), choreographed.text());
     }
     if options.raise_floor {
         fs::write(&path, floor.text()).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -203,12 +212,20 @@ fn everything(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-fn explore_groups(options: &Options, floor: &mut Floor, table: &mut Table) -> Result<(), String> {
+fn explore_groups(
+    options: &Options,
+    floor: &mut Floor,
+    table: &mut Table,
+    choreographed: &mut choreography::table::Table,
+) -> Result<(), String> {
     let mut total = Tally::default();
     let begun = Instant::now();
     let mut groups = plan::all(options.reach);
-    groups.retain(|group| options.group.as_ref().is_none_or(|name| name == group.name));
-    if groups.is_empty() {
+    let wanted = |name: &str| options.group.as_ref().is_none_or(|wanted| wanted == name);
+    groups.retain(|group| wanted(group.name));
+    let mut danced = choreography::groups(options.reach);
+    danced.retain(|group| wanted(group.name));
+    if groups.is_empty() && danced.is_empty() {
         return Err("there is no such group: see --plan, with --whole or --deep".to_owned());
     }
     let mut fallen = Vec::new();
@@ -227,6 +244,16 @@ fn explore_groups(options: &Options, floor: &mut Floor, table: &mut Table) -> Re
         if group.reach < Reach::Deep {
             hold(group.name, &tally);
         }
+    }
+    for group in danced {
+        let begun = Instant::now();
+        let tally = choreography::explore(&group.scenes)
+            .map_err(|found| choreography::report::trace(&found.0))?;
+        let counted = counted(&tally, begun.elapsed().as_secs_f64());
+        println!("{:21} {counted}  ({})", group.name, group.about);
+        total.add(tally);
+        choreographed.explored(tally.states);
+        hold(group.name, &tally);
     }
     println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
     // Its total too, so that no group is lost or moved unseen.
@@ -265,6 +292,39 @@ fn spring(options: &Options, table: &mut Table) -> Result<(), String> {
                     traps::set(Some(trap));
                     println!("{}", trace(&broken));
                     traps::set(None);
+                }
+            }
+            Some(broken) => {
+                escaped.push(name);
+                println!("CAUGHT BY {:?}, not by {law:?}: {name}", broken.law);
+            }
+            None => {
+                escaped.push(name);
+                println!("NOT CAUGHT in {states} states: {name}");
+            }
+        }
+    }
+    if escaped.is_empty() { Ok(()) } else { Err(format!("not caught: {}", escaped.join("; "))) }
+}
+
+fn spring_choreographed(
+    options: &Options,
+    table: &mut choreography::table::Table,
+) -> Result<(), String> {
+    let mut escaped = Vec::new();
+    for (mutant, law, name) in choreography::traps::ALL {
+        let (tally, broken) = choreography::traps::spring(mutant);
+        let states = tally.states;
+        match broken {
+            Some(broken) if broken.law == law => {
+                let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
+                let law = format!("{law:?}");
+                println!("caught: {name:47} {law:5} {shape:12} {moves:3} moves {states:9} states");
+                table.caught(broken.law, name);
+                if options.trace {
+                    mutate(Some(mutant));
+                    println!("{}", choreography::report::trace(&broken));
+                    mutate(None);
                 }
             }
             Some(broken) => {

@@ -192,7 +192,9 @@ mod tests {
     fn every_group_that_is_not_deep_has_a_floor_and_every_floor_a_group() {
         let kept = Floor::parse(include_str!("../floor.txt"));
         let totals = [Reach::Quick, Reach::Whole].into_iter().filter_map(Floor::total);
+        let choreographed = crate::choreography::groups(Reach::Whole);
         let groups = plan::all(Reach::Whole).into_iter().map(|group| group.name);
+        let groups = groups.chain(choreographed.into_iter().map(|group| group.name));
         let wanted: BTreeSet<String> = groups.chain(totals).map(str::to_owned).collect();
         assert_eq!(kept.map(|floor| floor.0.into_keys().collect()), Ok(wanted));
     }

@@ -112,6 +112,16 @@ impl StepSet {
         self.0 |= 1 << step.0;
     }
 
+    /// Takes a step out.
+    pub const fn remove(&mut self, step: StepIx) {
+        self.0 &= !(1 << step.0);
+    }
+
+    /// Is every step of `other` in it?
+    pub const fn covers(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
     /// This set and `other` together.
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

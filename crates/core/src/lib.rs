@@ -9,11 +9,13 @@
 //! * [`decide`] – an [`Input`] comes in, the saga's next events come out.
 //! * [`effects`] – what the saga owes to the world, derived from its state.
 //! * [`rules`] – the questions the others ask.
+//! * [`choreography`] – the same definition run by the services themselves.
 #![no_std]
 
 extern crate alloc;
 
 mod apply;
+pub mod choreography;
 mod decide;
 pub mod definition;
 pub mod effects;

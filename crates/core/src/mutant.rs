@@ -75,6 +75,32 @@ pub enum Mutant {
     SendsWhilePaused,
     /// Make up for an outage once more for a command that was owed meanwhile.
     OutageTwice,
+    /// In a choreography, undo before the arbiter has barred its step.
+    ChoreographyWithoutArbiter,
+    /// In a choreography, undo while a dependent may still stand.
+    ChoreographyUndoesInAnyOrder,
+    /// In a choreography, leave what did not run free to run after the failure.
+    ChoreographyWithoutTombstone,
+    /// In a choreography, bar what follows the decision, too.
+    ChoreographyBarsWhatFollows,
+    /// In a choreography, call what has begun and not answered never run.
+    ChoreographyBarsWhatBegan,
+    /// In a choreography, believe of an own step what another service says.
+    ChoreographyBelievesOthersOfItself,
+    /// In a choreography, run a step again that was done.
+    ChoreographyRunsTwice,
+    /// In a choreography, take a refused retriable step for done.
+    ChoreographyRefusedIsDone,
+    /// In a choreography, let a failure bar the arbiter's step after it ran.
+    ChoreographyArbiterTwice,
+    /// In a choreography, undo what was barred before it ran.
+    ChoreographyUndoesWhatNeverRan,
+    /// In a choreography, run what was barred.
+    ChoreographyForgetsTombstone,
+    /// In a choreography, say the failure again whenever it is heard again.
+    ChoreographyEchoes,
+    /// In a choreography, forget what became of steps that no own step waits for.
+    ChoreographyDeafToOthers,
 }
 
 #[cfg(feature = "mutants")]

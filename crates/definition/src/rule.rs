@@ -296,6 +296,17 @@ rules! {
     ChoreographySignal "A123" Error "a choreography has no signals",
         "a signal is taken by the coordinator, which a choreography does not have",
         "let a service publish the event, or use `pattern: orchestration`";
+    ChoreographyRuns "A124" Error "a choreography repeats no step",
+        "the coordinator counts the runs of a `for_each`, and a choreography does not have one",
+        "let the service do all items in one step, or use `pattern: orchestration`";
+    ChoreographyUndoneElsewhere "A125" Error "a step of a choreography is undone where it is done",
+        "only the service that did it can keep it from being done after its undo",
+        "give the undo to the service of the action, or use `pattern: orchestration`";
+    ChoreographyNoArbiter "A126" Error "a choreography has a step that decides how it ends",
+        "it is the pivot, else the retriable step before all the others, else the step after all the \
+         others but best efforts; without one a failure could be in time for one service and too late \
+         for another",
+        "let one step wait for all the others, or make it the pivot";
 }
 
 #[cfg(test)]

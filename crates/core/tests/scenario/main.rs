@@ -5,6 +5,7 @@
 
 mod attention;
 mod backoff;
+mod choreography;
 mod definitions;
 mod edges;
 mod effects;

@@ -1,6 +1,7 @@
 //! The checker: everything that is wrong with a definition, in one go, and the compiled definition
 //! when nothing is.
 
+mod choreography;
 mod data;
 mod expressions;
 mod names;
@@ -87,6 +88,7 @@ fn compile(
     let subject = Subject { file, laid: &laid, source, surroundings, schema: schema.as_ref() };
     names::check(&subject, findings);
     let definition = order::check(&subject, findings);
+    choreography::check(&subject, definition.as_ref(), findings);
     time::check(&subject, findings);
     services::check(&subject, findings);
     let expressions = expressions::check(&subject, findings);

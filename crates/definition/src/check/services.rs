@@ -29,13 +29,6 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
         }
         transports(name, service, subject, findings);
     }
-    if choreography {
-        for laid in subject.laid {
-            if let Some(signal) = laid.file.said.find("signal") {
-                findings.add(Rule::ChoreographySignal, signal, "this step waits for a signal");
-            }
-        }
-    }
     if let Some(said) = &file.messaging {
         messaging(said, subject, findings);
     }

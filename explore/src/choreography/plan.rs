@@ -1,0 +1,175 @@
+//! What a run explores of choreographies.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use amends_core::definition::Fence;
+
+use super::laws::Law;
+use super::moves::Action;
+use super::scene::{Hands, Scene, Spec};
+use super::search;
+use crate::cast::Role;
+use crate::groups::{Reach, Tally};
+use crate::shape::{Computation, Piece, every};
+
+/// Scenes that belong together.
+pub struct Group {
+    /// Its name in the floor file.
+    pub name: &'static str,
+    /// What it is for.
+    pub about: &'static str,
+    /// Which runs it is part of.
+    pub reach: Reach,
+    /// Its scenes.
+    pub scenes: Vec<Spec>,
+}
+
+/// A law that is broken, and how it comes to that.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Where.
+    pub spec: Spec,
+    /// The law.
+    pub law: Law,
+    /// The shortest way there.
+    pub actions: Vec<Action>,
+}
+
+/// The groups of a run.
+pub fn groups(reach: Reach) -> Vec<Group> {
+    let group = |name, about, reach, scenes| Group { name, about, reach, scenes };
+    let apart = [vec![0, 1, 2, 3]];
+    let kit_alone = |mut scenes: Vec<Spec>| {
+        scenes.retain(|spec| spec.hands == Hands::Kit);
+        scenes
+    };
+    let mut groups = vec![
+        group(
+            "choreographed-two",
+            "one and two steps without a coordinator, at one service or two: three faults, a cancel",
+            Reach::Quick,
+            [1, 2].into_iter().flat_map(|n| scenes(n, &ALL, &together(n), 3, 1)).collect(),
+        ),
+        group(
+            "choreographed-three",
+            "three steps without a coordinator, at one to three services: two faults",
+            Reach::Quick,
+            scenes(3, &ALL, &together(3), 2, 0),
+        ),
+        group(
+            "choreographed-four",
+            "four steps at four services, with the kit: one fault",
+            Reach::Quick,
+            kit_alone(scenes(4, &ALL[..4], &apart, 1, 0)),
+        ),
+        group(
+            "choreographed-four-every",
+            "four steps at four services, with conditions and steps that only read: one fault",
+            Reach::Whole,
+            scenes(4, &ALL, &apart, 1, 0),
+        ),
+    ];
+    groups.retain(|group| group.reach <= reach);
+    groups
+}
+
+/// Where mistakes are to be found the soonest.
+pub fn hunting_ground() -> Vec<Spec> {
+    let apart = [vec![0, 1, 2]];
+    let mut small = [1, 2].into_iter().flat_map(|n| scenes(n, &ALL, &together(n), 2, 0)).collect();
+    let mut three = scenes(3, &ALL[..4], &apart, 1, 0);
+    three.retain(|spec| spec.hands == Hands::Kit);
+    Vec::append(&mut small, &mut three);
+    small
+}
+
+/// Every way to give the steps to services.
+fn together(steps: usize) -> Vec<Vec<u8>> {
+    let mut ways = vec![Vec::new()];
+    for _ in 0..steps {
+        ways = ways
+            .iter()
+            .flat_map(|way: &Vec<u8>| {
+                let services = way.iter().max().map_or(0, |&last| last + 1);
+                (0..=services).map(|service| [way.as_slice(), &[service]].concat())
+            })
+            .collect();
+    }
+    ways
+}
+
+/// Every shape of that many steps that can be a choreography, with and without a sidecar.
+fn scenes(steps: usize, pieces: &[Piece], ways: &[Vec<u8>], faults: u8, cancels: u8) -> Vec<Spec> {
+    let mut scenes = Vec::new();
+    for shape in every(steps, pieces) {
+        for services in ways {
+            for hands in [Hands::Kit, Hands::Sidecar] {
+                let (shape, services) = (shape.clone(), services.clone());
+                let spec = Spec { shape, services, hands, faults, cancels };
+                if Scene::new(&spec).is_some() {
+                    scenes.push(spec);
+                }
+            }
+        }
+    }
+    scenes
+}
+
+/// Every piece of a choreography; of steps with a condition those that are undone, and those that may
+/// decide. The first four are enough for most ways to fail.
+const ALL: [Piece; 7] = [
+    piece(Role::Compensatable, Computation::None),
+    piece(Role::Pivot, Computation::None),
+    piece(Role::Retriable, Computation::None),
+    piece(Role::BestEffort, Computation::None),
+    piece(Role::ReadOnly, Computation::None),
+    piece(Role::Compensatable, Computation::When),
+    piece(Role::Retriable, Computation::When),
+];
+
+const fn piece(role: Role, computed: Computation) -> Piece {
+    Piece { role, fence: Some(Fence::Barrier), computed }
+}
+
+/// Explores the scenes on all processors, up to the first that breaks a law; which is the first does
+/// not depend on the processors.
+pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
+    let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(specs.len()));
+    let total = Mutex::new(Tally::default());
+    let broken: Mutex<BTreeMap<usize, Broken>> = Mutex::default();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= end.load(Ordering::Relaxed) {
+                return;
+            }
+            let spec = &specs[at];
+            let Some(scene) = Scene::new(spec) else { continue };
+            let found = search::explore(&scene);
+            if let Ok(mut total) = total.lock() {
+                let (states, depth_max) = (found.states, found.depth_max);
+                total.add(Tally { shapes: 1, scenes: 1, states, depth_max });
+            }
+            if let (Some((law, actions)), Ok(mut broken)) = (found.broken, broken.lock()) {
+                broken.insert(at, Broken { spec: spec.clone(), law, actions });
+                end.fetch_min(at, Ordering::Relaxed);
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut total = total.into_inner().unwrap_or_default();
+    let shapes: BTreeSet<String> = specs.iter().map(|spec| spec.shape.to_string()).collect();
+    total.shapes = shapes.len();
+    match broken.into_inner().unwrap_or_default().pop_first() {
+        None => Ok(total),
+        Some((_, broken)) => Err(Box::new((broken, total))),
+    }
+}
