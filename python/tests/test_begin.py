@@ -16,6 +16,7 @@ from amends_participant import Participant, Sqlite, Transient
 from amends_participant.database.postgres import InATransaction, Postgres
 from amends_participant.testing import command_body
 from conftest import Stage, make, open_shop, server
+from test_down import SOON_S
 from test_guard import SOLD, sell
 
 
@@ -31,7 +32,7 @@ async def test_nothing_is_begun_within_a_transaction_of_somebody_elses(tmp_path:
             saga = str(uuid.uuid4())
             for _ in range(2):
                 assert await sell(shop, saga) == Transient(
-                    "DATABASE_UNAVAILABLE", InATransaction.__name__
+                    "DATABASE_UNAVAILABLE", InATransaction.__name__, SOON_S
                 )
             assert shop.ran == []
             # It is its owner's still.

@@ -18,8 +18,12 @@ from amends_participant.database.postgres import Postgres
 from amends_participant.database.sqlite import SqliteTransaction
 from amends_participant.testing import command_body
 from conftest import MARIADB, POSTGRES, Shop, Stage, make, open_shop, server
+from test_bad_input import client
 from test_guard import NOTHING, SOLD, sell, take_back
 from wire import Wire
+
+SOON_S = 1
+"""When a command is to come again whose database is away."""
 
 # One connection of its owner's is not made anew when it is lost.
 SERVED = [kind for kind in (*POSTGRES, *MARIADB) if kind != "psycopg connection"]
@@ -134,10 +138,10 @@ async def test_no_server_at_all(tmp_path: Path, saga: str) -> None:
         async def sell(command: dict[str, Any]) -> None: ...
 
         answer = await participant.carry_out(command_body("Shop.Sell", {}, saga_id=saga))
-        assert answer == Transient("DATABASE_UNAVAILABLE", "ConnectionRefusedError")
+        assert answer == Transient("DATABASE_UNAVAILABLE", "ConnectionRefusedError", SOON_S)
 
 
-NOT_IN_TIME = Transient("DATABASE_UNAVAILABLE", "no connection became free in time")
+NOT_IN_TIME = Transient("DATABASE_UNAVAILABLE", "no connection became free in time", SOON_S)
 
 
 @pytest.mark.parametrize("create_tables", [True, False], ids=["made here", "made by a migration"])
@@ -212,7 +216,7 @@ async def test_a_transaction_that_is_begun_too_late_is_given_back(
 async def test_a_row_of_another_version_is_no_fault_of_a_handler(shop: Shop, saga: str) -> None:
     assert await sell(shop, saga) == SOLD
     await shop.stage.run(f"UPDATE amends_guard SET state = 'shelved' WHERE saga_id = '{saga}'")
-    assert await sell(shop, saga) == Transient("DATABASE_UNAVAILABLE", "ForeignRow")
+    assert await sell(shop, saga) == Transient("DATABASE_UNAVAILABLE", "ForeignRow", SOON_S)
     await shop.stage.run(f"DELETE FROM amends_guard WHERE saga_id = '{saga}'")
 
 
@@ -227,7 +231,10 @@ async def test_a_file_that_cannot_be_opened_and_one_that_comes_later(
         return "sold"
 
     body = command_body("Shop.Sell", {}, saga_id=saga)
-    unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError")
+    async with client(participant) as http:
+        answer = await http.post("/Sell", content=body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, str(SOON_S))
+    unavailable = Transient("DATABASE_UNAVAILABLE", "OperationalError", SOON_S)
     assert await participant.carry_out(body) == unavailable
     folder.mkdir()
     assert not isinstance(await participant.carry_out(body), Transient)

@@ -30,8 +30,8 @@ AT_WORK_MAX = 64
 """How many commands are carried out at the same moment: the engine opens up to 64 requests at once
 to a service."""
 
-BUSY_RETRY_AFTER_S = 1
-"""When to come again if there are as many at work."""
+RETRY_AFTER_S = 1
+"""When to come again if there are as many at work, or the database is away: soon, not at once."""
 
 Reply = Callable[[Transaction, About, Answer], Awaitable[None]]
 """Writes an answer down as a message."""
@@ -178,7 +178,7 @@ class Participant:
                 return about, _breach(e)
             if self._at_work >= self.at_work_max:
                 _log.warning("transient BUSY: %d commands are at work", self._at_work)
-                return about, Transient("BUSY", "too many commands at work", BUSY_RETRY_AFTER_S)
+                return about, Transient("BUSY", "too many commands at work", RETRY_AFTER_S)
             self._at_work += 1
             try:
                 return about, await self._guarded(command, handler, about, reply)
@@ -204,7 +204,7 @@ class Participant:
             return Unknown(e.said, e.lasts)
         except DatabaseUnavailable as e:
             _log.warning("transient DATABASE_UNAVAILABLE: %s", e, exc_info=True)
-            return Transient("DATABASE_UNAVAILABLE", str(e))
+            return Transient("DATABASE_UNAVAILABLE", str(e), RETRY_AFTER_S)
         except Conflict as e:
             what = "other transactions were in the way"
             _log.warning("transient CONFLICT: %s: %s", what, e, exc_info=True)

@@ -97,7 +97,7 @@ async fn check_faults<D: Tested>(fragile: Fragile<D>) {
     };
     let away = impatient.tell(&saga.action()).await;
     assert_eq!((away.status(), code_of(&away).as_str()), (503, "DATABASE_UNAVAILABLE"));
-    assert!(away.retry_after().is_some());
+    assert_eq!([&broken, &away].map(Answer::retry_after), [Some(Duration::from_secs(1)); 2]);
 
     // What was committed is there, what was not is as if it had never been.
     let fragile = fragile.start_again().await;
