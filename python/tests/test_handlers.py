@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import sys
 import uuid
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import anyio
 import pytest
 
 from amends_participant import (
@@ -28,6 +32,22 @@ from amends_participant import (
 from amends_participant.handlers import RESULT_BYTES_MAX, ResultTooLarge, command_name
 from amends_participant.testing import command_body
 from conftest import Shop
+
+
+async def at_once(*works: Coroutine[Any, Any, None]) -> None:
+    """In a group of tasks, which Python has from 3.11 on."""
+    if sys.version_info >= (3, 11):
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    else:
+
+        async def done(work: Coroutine[Any, Any, None]) -> None:
+            await work
+
+        async with anyio.create_task_group() as group:
+            for work in works:
+                group.start_soon(done, work)
 
 
 class InsufficientInventoryError(Exception):
@@ -278,6 +298,38 @@ async def test_an_undo_cannot_be_refused(small_shop: Shop, saga: str) -> None:
     undo = command_body("Store.Release", {}, saga_id=saga, direction="compensation")
     assert await participant.carry_out(undo) == Transient("HANDLER_FAILED", "Refused")
     assert await small_shop.guard(saga) == {"action": ("completed", 1)}
+
+
+async def test_refusals_that_come_in_a_group_are_a_refusal_where_nothing_else_is_in_it(
+    small_shop: Shop, saga: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    participant = Participant("Store", small_shop.stage.database)
+
+    async def ends(error: Exception) -> None:
+        raise error
+
+    @participant.action("Reserve")
+    async def reserve(command: dict[str, Any], db: SqliteHandle) -> None:
+        await db.execute(f"INSERT INTO {small_shop.table} (saga_id) VALUES ('{saga}')")
+        no, never = Refused("NO", "not this one"), Refused("NEVER")
+        last: Exception = RuntimeError("jammed") if command["jammed"] else never
+        if command["nested"]:
+            await at_once(at_once(ends(no), ends(last)))
+        await at_once(ends(no), ends(last))
+
+    refused = RefusedWith.of("NO", "not this one")
+    for nested in (False, True):
+        for jammed in (True, False):
+            data = {"nested": nested, "jammed": jammed}
+            body = command_body("Store.Reserve", data, saga_id=saga, step=f"nested {nested}")
+            answer = await participant.carry_out(body)
+            if jammed:
+                # What was refused is not what it was jammed by, and is asked again.
+                assert answer == Transient("HANDLER_FAILED", "ExceptionGroup")
+                assert "jammed" in caplog.text
+            else:
+                assert answer == refused == await participant.carry_out(body)
+    assert await small_shop.standing() == 0
 
 
 async def test_a_refusal_is_json_whatever_its_words(small_shop: Shop, saga: str) -> None:

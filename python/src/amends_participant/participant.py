@@ -12,7 +12,7 @@ from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnsw
 from .apart import apart
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
 from .database import CommitRefused, Database, Transaction, TransactionAborted
-from .endings import BadData, OutcomeUnknown, Refused
+from .endings import BadData, OutcomeUnknown, Refused, refusals_alone
 from .fields import NotACommand
 from .guard.carry_out import Conflict, Done, carry_out_action, carry_out_compensation
 from .guard.claim import DatabaseUnavailable
@@ -257,6 +257,12 @@ class Participant:
                 return await apart(handler.act(command, **given(transaction)))
             except BadData as e:
                 raise Refused("BAD_DATA", str(e)) from None
+            except Exception as e:
+                refusals = refusals_alone(e)
+                if not refusals:
+                    raise
+                # The group stays its cause: what came of a conflict is known by that.
+                raise Refused(refusals[0].code, refusals[0].message) from e
 
         return await carry_out_action(self.database, command, act, follows)
 

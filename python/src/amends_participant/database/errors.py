@@ -1,7 +1,7 @@
 """What an error of a driver proves, whichever driver it is.
 
-An error may stand in another: SQLAlchemy has the driver's own in its, and a handler raises what it
-likes of what it has caught.
+An error may stand in another: SQLAlchemy has the driver's own in its, a group has those of its
+tasks, and a handler raises what it likes of what it has caught.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from enum import Enum
+
+from ..endings import grouped
 
 CONSTRAINT = "23"
 """The class of PostgreSQL's codes for what a constraint forbids."""
@@ -34,8 +36,8 @@ where it is gone."""
 
 POSTGRES_NO_TRANSACTION = "25P01"
 
-CAUSES_MAX = 16
-"""How deep it is looked for: one that is in itself has no end."""
+CAUSES_MAX = 256
+"""How many are looked at: one that is in itself has no end."""
 
 
 class InTheWay(Enum):
@@ -106,12 +108,15 @@ def _is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and "is locked" in str(error)
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    left = [error]
     for _ in range(CAUSES_MAX):
-        if error is None:
+        if not left:
             return
-        yield error
-        original = getattr(error, "orig", None)
+        each = left.pop()
+        yield each
+        original = getattr(each, "orig", None)
         if isinstance(original, BaseException):
             yield original
-        error = error.__cause__ or error.__context__
+        cause = each.__cause__ or each.__context__
+        left += [*([] if cause is None else [cause]), *reversed(grouped(each))]
