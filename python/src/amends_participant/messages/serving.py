@@ -53,8 +53,9 @@ class Serving:
         self._at_work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until it is cancelled: then no more is received, and what is at work is answered. What
-        the broker does not take then in time goes out when it runs again."""
+        """Until it is cancelled: then no more is received, and what is at work is answered, unless
+        it is cancelled once more. What the broker does not take then in time goes out when it runs
+        again."""
         relay = asyncio.create_task(self._relay.run())
         room = asyncio.Semaphore(self._participant.at_work_max)
         try:
@@ -62,10 +63,16 @@ class Serving:
                 await room.acquire()
                 await self._take_next(room)
         finally:
-            if self._at_work:
-                await asyncio.wait(list(self._at_work))
-            relay.cancel()
-            await asyncio.gather(relay, return_exceptions=True)
+            try:
+                if self._at_work:
+                    await asyncio.wait(list(self._at_work))
+            finally:
+                # Who is cancelled again waits for nobody: what is at work is rolled back, and its
+                # message comes again.
+                left = [relay, *self._at_work]
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
             await self._relay_the_rest()
 
     async def _relay_the_rest(self) -> None:
