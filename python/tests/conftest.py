@@ -58,7 +58,7 @@ def server(name: str) -> str:
     url = os.environ.get(f"AMENDS_TEST_{name}_URL")
     if not url:
         pytest.fail(f"there is no {name}: run these tests with `{RUN_WITH}`")
-    return url.partition("://")[2]
+    return url.rpartition("://")[2]
 
 
 async def _write_sqlite(db: Any, sql: str) -> None:

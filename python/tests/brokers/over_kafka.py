@@ -67,7 +67,7 @@ class KafkaPeer(Peer):
                 self._place.commands, body, key, headers=headers, on_delivery=tell
             )
             self._producer.flush(10)
-            return True if told == [None] else None
+            return True if told and told[0] is None else None
 
         await eventually(lambda: asyncio.to_thread(sent), "Kafka takes no command")
 

@@ -111,6 +111,10 @@ class Hold(Generic[H]):
         for delivery, _ in gone:
             del self._held[delivery]
             self._free()
+        # What nobody was told of yet must not gather in memory beside what comes again.
+        for brought in [self._brought.get_nowait() for _ in range(self._brought.qsize())]:
+            if isinstance(brought, ChannelError) or brought in self._held:
+                self._brought.put_nowait(brought)
         return [handle for _, handle in gone]
 
     def end(self) -> list[H]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from ...messages.channel import Delivery, Outgoing
 from ..envelope import REASON, header_name
 from ..errors import ChannelError
 from .intake import Intake, headers_of
-from .outlet import Outlet
+from .outlet import Outlet, TooLarge
 from .place import Place, Server
 from .topology import prepare
+
+_log = logging.getLogger("amends_participant")
 
 
 @contextlib.asynccontextmanager
@@ -59,10 +62,14 @@ class KafkaChannel:
         if record is None:
             return
         message = record.message
-        headers = [*headers_of(message), (REASON, reason)]
-        await self._outlet.publish(
-            self._place.dead_letters, message.key(), headers, message.value() or b""
-        )
+        headers, body = headers_of(message), message.value() or b""
+        at = self._place.dead_letters
+        try:
+            await self._outlet.publish(at, message.key(), [*headers, (REASON, reason)], body)
+        except TooLarge:
+            # As large as a topic takes before anything was said of it.
+            _log.warning("a dead letter has no room for its reason: %s", reason)
+            await self._outlet.publish(at, message.key(), headers, body)
         self._intake.settle(delivery)
 
     async def publish(self, outgoing: Outgoing) -> None:

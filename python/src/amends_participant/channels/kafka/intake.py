@@ -197,8 +197,9 @@ class Intake:
             # there is no room: it has paused.
             try:
                 message = self._consumer.poll(ASKED_EVERY_S)
-            except (KafkaException, RuntimeError) as e:
-                self._say(str(e))
+            except Exception as e:
+                # Whatever it is: a thread that ends leaves a service that hears nothing.
+                self._say(str(e) or type(e).__name__)
                 continue
             if message is None:
                 continue
@@ -288,8 +289,13 @@ class Intake:
 
 
 def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
-    """As they came."""
-    headers = message.headers() or []
+    """As they came; none where the client cannot read them, since a name of theirs is no text: what
+    it cannot say to us is nothing of ours, and the message is to be settled all the same."""
+    try:
+        headers = message.headers() or []
+    except Exception as e:
+        _log.debug("headers that cannot be read: %s", type(e).__name__)
+        return []
     return list(headers.items()) if isinstance(headers, dict) else list(headers)
 
 

@@ -3,7 +3,6 @@ message that is not."""
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -13,9 +12,8 @@ class _Open:
     assignment: int
     """A partition that went and came back is another: what was held of it before is somebody
     else's."""
-    offsets: list[int] = field(default_factory=list)
-    """A heap of what came, without what is settled at its top."""
-    settled: set[int] = field(default_factory=set)
+    offsets: set[int] = field(default_factory=set)
+    """Of what came and is not settled: no more than may be held."""
     next: int = 0
     """Behind the last message that came."""
     told: int = 0
@@ -50,8 +48,7 @@ class Marks:
         of = self._partitions.get(partition)
         if of is None:
             return None
-        if offset not in of.offsets:
-            heapq.heappush(of.offsets, offset)
+        of.offsets.add(offset)
         of.next = max(of.next, offset + 1)
         return of.assignment
 
@@ -60,10 +57,8 @@ class Marks:
         of = self._partitions.get(partition)
         if of is None or of.assignment != assignment or offset not in of.offsets:
             return None
-        of.settled.add(offset)
-        while of.offsets and of.offsets[0] in of.settled:
-            of.settled.remove(heapq.heappop(of.offsets))
-        mark = of.offsets[0] if of.offsets else of.next
+        of.offsets.remove(offset)
+        mark = min(of.offsets, default=of.next)
         moved = mark > of.told
         of.told = max(of.told, mark)
         return mark if moved else None

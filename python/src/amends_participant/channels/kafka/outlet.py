@@ -34,7 +34,6 @@ FLUSHED_WITHIN_S = 5.0
 
 _REFUSALS = frozenset(
     (
-        KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.TOPIC_EXCEPTION,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -42,6 +41,10 @@ _REFUSALS = frozenset(
 )
 
 _log = logging.getLogger("amends_participant")
+
+
+class TooLarge(ChannelError):
+    """A message is larger than its topic takes."""
 
 
 class Outlet:
@@ -101,6 +104,8 @@ class Outlet:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._renew(producer)
         why = self._complaints.explain(error)
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            raise TooLarge(f"Kafka refuses it: {why}")
         if error.code() in _REFUSALS:
             raise ChannelError(f"Kafka refuses it: {why}")
         raise ChannelError(f"Kafka does not confirm it: {why}")

@@ -9,16 +9,17 @@ import json
 import logging
 from collections.abc import AsyncIterator
 
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, TimeoutError
+from nats.errors import TimeoutError
 from nats.js.errors import NoStreamResponseError
 
+from ...apart import apart
 from ...messages.channel import Delivery, Outgoing
 from ..envelope import REASON, header_name, header_text, header_value, opened
 from ..errors import ChannelError, ConnectError
 from ..hold import Hold
+from .client import CONNECTED_WITHIN_S, NatsClient
 from .place import Place, Server
 from .topology import prepare
 
@@ -30,9 +31,6 @@ ASKED_FOR_S = 30.0
 
 PAUSE_S, PAUSE_S_MAX = 0.2, 5.0
 """After the server could not be reached: twice as long after each try, up to this."""
-
-CONNECTED_WITHIN_S = 10.0
-"""How long the server may take to let us in, and to answer what it is asked."""
 
 MESSAGE_ID = "Nats-Msg-Id"
 """The server drops a second message of the same id."""
@@ -66,23 +64,24 @@ class NatsChannel:
 
     def __init__(self, server: Server, place: Place) -> None:
         self._server, self._place = server, place
-        self._client = Client()
+        self._client = NatsClient()
         self._hold: Hold[Msg] = Hold()
         self._came: asyncio.Queue[str] = asyncio.Queue()
         """What has come of what the server was asked for: nothing said is a message, anything else
         is why there comes no more."""
         self._inbox = ""
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_closing = False
-        self._why = "it says nothing"
+        self._ack_wait_s = server.ack_wait_s
 
     async def open(self, create: bool) -> None:
         """Connects."""
         await self._enter()
         try:
-            topology = await prepare(self._client.jetstream(), self._server, self._place, create)
+            topology, self._ack_wait_s = await prepare(
+                self._client.jetstream(), self._server, self._place, create
+            )
         except BaseException:
-            await self._client.close()
+            await self._client.leave()
             raise
         topology.say(f"NATS {self._server.shown}")
         self._tasks = [asyncio.create_task(self._pull()), asyncio.create_task(self._say_at_work())]
@@ -102,10 +101,20 @@ class NatsChannel:
         if message is None:
             return
         headers = dict(message.headers or {})
-        headers[REASON] = header_value(reason)
         if MESSAGE_ID in headers:
             # Another message than the one that lies on the subject that it came from.
             headers[MESSAGE_ID] += "/dead-letter"
+        why = header_value(reason)
+        room = self._client.fits({**headers, REASON: ""}, message.data)
+        if room < len(why):
+            # As large as the server takes before anything was said of it.
+            _log.warning("a dead letter has no room for its reason: %s", reason)
+            why = why[: max(0, room)]
+        if why:
+            headers[REASON] = why
+        elif self._client.fits(headers, message.data) < 0:
+            headers = dict(message.headers or {})
+            headers.pop(MESSAGE_ID, None)
         await self._confirmed(self._place.dead_letters, message.data, headers)
         await self._settle(delivery, _NEVER_AGAIN)
 
@@ -121,40 +130,35 @@ class NatsChannel:
 
     async def close(self) -> None:
         """Leaves: takes nothing more, and leaves to others what it holds and has not settled."""
-        self._is_closing = True
         # Before anything is given back: the server would bring it to the request that is open.
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(NatsError, OSError, asyncio.TimeoutError):
-            for message in self._hold.end():
-                await self._client.publish(message.reply, _GIVE_BACK)  # it comes later otherwise
-            await self._client.flush(int(CONNECTED_WITHIN_S))
-        await self._client.close()
+        held = self._hold.end()
+        if self._client.is_connected:  # else it comes to others when its time is over
+            with contextlib.suppress(Exception):
+                await apart(self._left(held), CONNECTED_WITHIN_S)
+        await self._client.leave()
+
+    async def _left(self, held: list[Msg]) -> None:
+        for message in held:
+            await self._client.publish(message.reply, _GIVE_BACK)
+        await self._client.flush(int(CONNECTED_WITHIN_S))
 
     async def _enter(self) -> None:
         """Connects, and listens where what is asked for comes to."""
-        client = Client()
-        connecting = client.connect(
-            servers=[url.strip() for url in self._server.url.split(",")],
-            name="amends",
-            user_credentials=self._server.credentials and str(self._server.credentials),
-            token=self._server.token,
-            connect_timeout=int(CONNECTED_WITHIN_S),
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=1,
-            error_cb=self._complain,
-            reconnected_cb=self._is_forgotten,
-            closed_cb=self._is_forgotten,
-        )
+        client = NatsClient()
         try:
-            await asyncio.wait_for(connecting, CONNECTED_WITHIN_S)
+            await client.enter(self._server, self._is_forgotten)
             self._inbox = client.new_inbox()
             await client.subscribe(self._inbox, cb=self._take)
-        except (NatsError, OSError, asyncio.TimeoutError, ValueError) as e:
-            await client.close()
-            why = self._why if isinstance(e, asyncio.TimeoutError) else str(e) or type(e).__name__
-            raise ConnectError(f"NATS at {self._server.shown} cannot be reached: {why}") from e
+        except (ConnectError, ModuleNotFoundError):
+            raise
+        except Exception as e:
+            await client.leave()
+            how = "does not let us in" if client.turned_away.is_set() else "cannot be reached"
+            why = str(e).removeprefix("nats: ") or type(e).__name__
+            raise ConnectError(f"NATS at {self._server.shown} {how}: {why}") from e
         self._client = client
 
     async def _pull(self) -> None:
@@ -163,17 +167,18 @@ class NatsChannel:
         while True:
             try:
                 if self._client.is_closed:
-                    await self._enter()
-                await self._pull_once()
+                    await apart(self._enter())
+                await apart(self._pull_once())
                 pause_s = PAUSE_S
-            except (NatsError, OSError, ConnectError) as e:
+            except Exception as e:
+                # Whatever it is: a service that stops asking hears nothing any more.
                 self._hold.trouble(str(e) or type(e).__name__)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
     async def _pull_once(self) -> None:
         if not self._client.is_connected:
-            raise NatsError(f"not connected ({self._why})")
+            raise NatsError(f"not connected ({self._client.why})")
         many = min(BATCH_MAX, await self._hold.room())
         request = {"batch": many, "expires": int(ASKED_FOR_S * 1e9)}
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._place.stream}.{self._place.consumer}"
@@ -188,10 +193,10 @@ class NatsChannel:
     async def _say_at_work(self) -> None:
         """Tells the server that what is held is still at work."""
         while True:
-            await asyncio.sleep(self._server.ack_wait_s / 3)
+            await asyncio.sleep(self._ack_wait_s / 3)
             for message in self._hold.held:
                 # Unsaid, it is brought to another copy, whose guard knows it.
-                with contextlib.suppress(NatsError, OSError):
+                with contextlib.suppress(Exception):
                     await self._client.publish(message.reply, _AT_WORK)
 
     async def _settle(self, delivery: Delivery, how: bytes) -> None:
@@ -206,13 +211,18 @@ class NatsChannel:
     async def _confirmed(self, subject: str, body: bytes, headers: dict[str, str]) -> None:
         # It would wait in our memory for the next connection.
         if not self._client.is_connected:
-            raise ChannelError(f"NATS cannot be used: not connected ({self._why})")
+            raise ChannelError(f"NATS cannot be used: not connected ({self._client.why})")
+        over = -self._client.fits(headers, body)
+        if over > 0:
+            most = self._client.max_payload
+            raise ChannelError(
+                f"NATS refuses it: with its headers it has {over} bytes more than the {most} that"
+                " the server takes (max_payload)"
+            )
         try:
             await self._client.jetstream().publish(
                 subject, body, timeout=CONNECTED_WITHIN_S, headers=headers
             )
-        except MaxPayloadError as e:
-            raise ChannelError(f"NATS refuses it: {e}") from e
         except NoStreamResponseError as e:
             # Also while a server that has just been started reads what it has.
             raise ChannelError(f"no stream of NATS takes {subject}") from e
@@ -236,10 +246,6 @@ class NatsChannel:
     async def _is_forgotten(self) -> None:
         """By the server: what it was asked for over another connection it knows no more."""
         self._came.put_nowait(AS_IT_SHOULD_BE)
-
-    async def _complain(self, error: Exception) -> None:
-        self._why = str(error) or type(error).__name__
-        _log.debug("NATS: %s", self._why)
 
 
 __all__ = ["NatsChannel", "connect"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from ..errors import shown
+from ..errors import ConnectError, shown
 
 
 @dataclass(frozen=True)
@@ -14,10 +17,15 @@ class Server:
     """A NATS server, or several of a cluster, and how we come in."""
 
     url: str = field(repr=False)
-    """`nats://127.0.0.1:4222`, with commas between several; `tls://` to have it encrypted."""
+    """`nats://user:password@127.0.0.1:4222`, with commas between several, and the same login in
+    each; `tls://` to have it encrypted. What of a login is no letter and no digit is
+    percent-encoded."""
     credentials: Path | None = None
     """A file of credentials, as `nsc` makes it."""
     token: str | None = field(default=None, repr=False)
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """Whom we trust where it is encrypted, and what we show of ourselves, where that is not what
+    the machine has: `ssl.create_default_context(cafile="ca.pem")`."""
     ack_wait_s: float = 30.0
     """How long the server leaves a message with a service before it brings it to another copy,
     unless this one says that it is still at work, which it does three times meanwhile. So it is
@@ -27,6 +35,32 @@ class Server:
     def shown(self) -> str:
         """The address without whoever comes in there."""
         return shown(self.url)
+
+    def parsed(self) -> tuple[list[str], dict[str, Any]]:
+        """The addresses without a login, and the login that stands in them, as the client has it:
+        by itself it takes no percent-encoding apart, and quotes what it cannot read."""
+        addresses, logins = [], []
+        for address in map(str.strip, self.url.split(",")):
+            try:
+                parts = urlsplit(address if "://" in address else f"nats://{address}")
+                is_one = bool(parts.hostname) and (parts.port or True)
+            except ValueError:
+                is_one = False
+            if not is_one or parts.scheme not in ("nats", "tls", "ws", "wss"):
+                raise ConnectError(
+                    f"`{shown(address)}` is no address of NATS: write"
+                    " nats://user:password@host:4222, and percent-encode what of a login is no"
+                    " letter and no digit"
+                )
+            addresses.append(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+            if parts.username is not None:
+                user = unquote(parts.username)
+                is_token = parts.password is None
+                password = unquote(parts.password or "")
+                logins.append({"token": user} if is_token else {"user": user, "password": password})
+        if any(login != logins[0] for login in logins):
+            raise ConnectError(f"the addresses of NATS have different logins: {self.shown}")
+        return addresses, logins[0] if logins else {}
 
 
 @dataclass(frozen=True)

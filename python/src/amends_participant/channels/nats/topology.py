@@ -36,8 +36,9 @@ STREAM_NAME_IN_USE = 10058
 
 async def prepare(
     context: JetStreamContext, server: Server, place: Place, create: bool
-) -> Topology:
-    """What the service needs. What is missing is made with `create`, and is an error otherwise."""
+) -> tuple[Topology, float]:
+    """What the service needs, and how long its consumer leaves a message with one that says
+    nothing. What is missing is made with `create`, and is an error otherwise."""
     topology = Topology()
     try:
         found = await _stream(context, _own(place), create, topology)
@@ -45,11 +46,11 @@ async def prepare(
             _weigh(found, topology)
         if place.events is not None:
             await _stream(context, _of_events(place, place.events), create, topology)
-        await _consumer(context, server, place, create, topology)
+        ack_wait_s = await _consumer(context, server, place, create, topology)
     except (NatsError, APIError) as e:
         raise ConnectError(f"the place at NATS {server.shown} cannot be had: {e}") from e
     topology.needs_all("NATS")
-    return topology
+    return topology, ack_wait_s
 
 
 async def _stream(
@@ -132,17 +133,17 @@ def _weigh(found: StreamConfig, topology: Topology) -> None:
 
 async def _consumer(
     context: JetStreamContext, server: Server, place: Place, create: bool, topology: Topology
-) -> None:
+) -> float:
     what = f"consumer {place.consumer}"
     if f"stream {place.stream}" in topology.missing:
         topology.missing.append(what)
-        return
+        return server.ack_wait_s
     try:
         found = (await context.consumer_info(place.stream, place.consumer)).config
     except NotFoundError:
         if not create:
             topology.missing.append(what)
-            return
+            return server.ack_wait_s
         wanted = ConsumerConfig(
             durable_name=place.consumer,
             filter_subject=place.commands,
@@ -152,9 +153,11 @@ async def _consumer(
         )
         await context.add_consumer(place.stream, wanted)
         topology.created.append(what)
-        return
+        return server.ack_wait_s
     if found is not None and found.ack_policy != AckPolicy.EXPLICIT:
         topology.weak.append(f"{what}: it acknowledges by itself: set its ack_policy to explicit")
     if found is not None and (found.max_deliver or 0) > 0:
         topology.weak.append(f"{what}: it gives a message up after max_deliver tries: set it to -1")
     topology.there.append(what)
+    # Whoever made it may have said another time than we.
+    return (found is not None and found.ack_wait) or server.ack_wait_s

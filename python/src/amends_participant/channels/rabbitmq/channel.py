@@ -12,6 +12,7 @@ from aiormq.abc import AbstractChannel, AbstractConnection, DeliveredMessage
 from aiormq.channel import Channel as AmqpChannel
 from aiormq.exceptions import AMQPError
 
+from ...apart import apart
 from ...messages.channel import Delivery, Outgoing
 from ..errors import ChannelError, ConnectError
 from ..hold import UNSETTLED_MAX, Hold
@@ -59,7 +60,7 @@ class Held:
 
     async def give_back(self) -> None:
         # Where its connection is gone it comes anyway.
-        with contextlib.suppress(AMQPError, OSError, RuntimeError):
+        with contextlib.suppress(Exception):
             await self.over.basic_nack(self.message.delivery_tag or 0, requeue=True)
 
 
@@ -82,7 +83,14 @@ class RabbitChannel:
     async def open(self, create: bool) -> None:
         """Connects."""
         self._connection = await self._server.connect()
-        topology = await prepare(self._connection, self._place, create)
+        try:
+            topology = await apart(prepare(self._connection, self._place, create))
+        except ConnectError:
+            raise
+        except Exception as e:
+            # A connection that is lost meanwhile may raise anything, see `Server.connect`.
+            what = f"the place at RabbitMQ {self._server.shown}"
+            raise ConnectError(f"{what} cannot be had: {words(e)}") from e
         topology.say(f"RabbitMQ {self._server.shown}")
         await self._consume(self._connection)
         await self._publisher.open()
@@ -170,7 +178,8 @@ class RabbitChannel:
 
     async def _consume(self, connection: AbstractConnection) -> None:
         came, queue = self._came, self._place.commands
-        try:
+
+        async def consume() -> tuple[AbstractChannel, str]:
             channel = await connection.channel(publisher_confirms=False)
 
             async def bring(message: DeliveredMessage) -> None:
@@ -179,12 +188,16 @@ class RabbitChannel:
             channel.closing.add_done_callback(lambda closed: came.put_nowait(_why(closed)))
             await channel.basic_qos(prefetch_count=UNSETTLED_MAX + WAITING_MAX)
             told = await channel.basic_consume(queue, bring)
-        except (AMQPError, OSError, RuntimeError) as e:
+            return channel, told.consumer_tag or ""
+
+        try:
+            channel, tag = await apart(consume())
+        except Exception as e:
             await close(connection)
             raise ConnectError(f"queue {queue} of RabbitMQ cannot be had: {words(e)}") from e
         if self._watching is not None:
             self._watching.cancel()
-        self._watching = asyncio.create_task(_watch(channel, told.consumer_tag or "", came))
+        self._watching = asyncio.create_task(_watch(channel, tag, came))
 
 
 async def _watch(channel: AbstractChannel, tag: str, came: asyncio.Queue[Held | str]) -> None:

@@ -16,6 +16,7 @@ from aiormq import spec
 from aiormq.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import AMQPError, DeliveryError, PublishError
 
+from ...apart import apart
 from ..errors import ChannelError, ConnectError
 from .server import PAUSE_S, PAUSE_S_MAX, Server, words
 
@@ -136,6 +137,10 @@ class Publisher:
 
 async def close(what: AbstractConnection | AbstractChannel) -> None:
     """Says goodbye. What the server was not told in time it notices by itself."""
-    with contextlib.suppress(AMQPError, OSError, RuntimeError, asyncio.TimeoutError):
+    with contextlib.suppress(Exception):
         if not what.is_closed:
-            await asyncio.wait_for(what.close(), CLOSED_WITHIN_S)
+            await apart(_closed(what), CLOSED_WITHIN_S)
+
+
+async def _closed(what: AbstractConnection | AbstractChannel) -> None:
+    await what.close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import ssl
 from dataclasses import dataclass, field
 
 import aiormq
 from aiormq.abc import AbstractConnection
-from aiormq.exceptions import AMQPError
+from pamqp.common import FieldValue
 from yarl import URL
 
+from ...apart import TookTooLong, apart
 from ..errors import ConnectError, shown
 
 CONNECTED_WITHIN_S = 10.0
@@ -26,6 +27,9 @@ class Server:
     url: str = field(repr=False)
     """`amqp://user:password@127.0.0.1:5672/vhost`, with commas between several; `amqps://` to have
     it encrypted. What is percent-encoded is taken apart, `%2f` being the virtual host `/`."""
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
+    """Whom `amqps://` trusts, and what it shows of us, where that is not what the machine has:
+    `ssl.create_default_context(cafile="ca.pem")`."""
     heartbeat_s: int = 6
     """How often either side says that it is there. One that says nothing for three times as long,
     and a little more, is taken for dead, so it is also how long a message waits whose service was
@@ -40,16 +44,20 @@ class Server:
         """To the first address that lets us in."""
         why = ""
         for address in self.url.split(","):
-            connecting = aiormq.connect(
-                self._parsed(address.strip()), client_properties={"connection_name": "amends"}
-            )
+            url = self._parsed(address.strip())
             try:
-                return await asyncio.wait_for(connecting, CONNECTED_WITHIN_S)
-            except asyncio.TimeoutError:
+                return await apart(self._connected(url), CONNECTED_WITHIN_S)
+            except TookTooLong:
                 why = f"it says nothing in {CONNECTED_WITHIN_S} s"
-            except (AMQPError, OSError) as e:
+            except Exception as e:
+                # Where a connection is lost while it is made, the library raises whatever it was
+                # at, a bare `Exception` and a cancellation among them.
                 why = words(e)
         raise ConnectError(f"RabbitMQ at {self.shown} cannot be reached: {why}")
+
+    async def _connected(self, url: URL) -> AbstractConnection:
+        properties: dict[str, FieldValue] = {"connection_name": "amends"}
+        return await aiormq.connect(url, client_properties=properties, context=self.tls)
 
     def _parsed(self, address: str) -> URL:
         # What the parser says may quote the password.

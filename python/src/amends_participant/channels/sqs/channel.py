@@ -15,6 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ...apart import apart
 from ...messages.channel import Delivery, Outgoing
 from ..envelope import REASON
 from ..errors import ChannelError
@@ -73,7 +74,7 @@ async def connect(
 
 def _client(server: Server) -> Any:
     session, address = get_session(), server.address
-    key, secret = server.login or (None, None)
+    key, secret, token = (*(server.login or (None, None)), None)[:3]
     region = server.at
     if address is not None:
         region = session.get_config_variable("region") or NO_REGION
@@ -83,6 +84,7 @@ def _client(server: Server) -> Any:
         endpoint_url=address,
         aws_access_key_id=key,
         aws_secret_access_key=secret,
+        aws_session_token=token,
         config=AioConfig(
             user_agent_extra="amends",
             connect_timeout=CONNECTED_WITHIN_S,
@@ -237,16 +239,20 @@ class SqsChannel:
         held_for_s = self._server.held_for_s
         while True:
             await asyncio.sleep(held_for_s / 6)
+            # All at once: one that is not answered must not hold up the others, whose time runs.
             due = [held for held in self._hold.held if held.is_due(held_for_s)]
-            for held in due:
-                until = time.monotonic() + held_for_s
-                try:
-                    await self._hidden(held, held_for_s)
-                except (ClientError, BotoCoreError, OSError, asyncio.TimeoutError) as e:
-                    # It is brought to another copy then, whose guard knows it.
-                    _log.debug("a message is not hidden for longer: %s", words(e))
-                else:
-                    held.until = until
+            await asyncio.gather(*map(self._hide_again, due))
+
+    async def _hide_again(self, held: _Held) -> None:
+        held_for_s = self._server.held_for_s
+        until = time.monotonic() + held_for_s
+        try:
+            await apart(self._hidden(held, held_for_s), ANSWERED_WITHIN_S)
+        except Exception as e:
+            # It is brought to another copy then, whose guard knows it.
+            _log.debug("a message is not hidden for longer: %s", words(e))
+        else:
+            held.until = until
 
     async def _hidden(self, held: _Held, time_s: int) -> None:
         await self._client.change_message_visibility(
