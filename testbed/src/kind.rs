@@ -27,11 +27,13 @@ pub type Make = fn() -> Box<dyn Kind>;
 /// The kinds, by the name that the command line has for each.
 pub const BY_NAME: &[(&str, Make)] = &[
     ("kafka", kafka),
+    ("kafka_logins", kafka_with_logins),
     ("mariadb", mariadb),
     ("nats", nats),
     ("postgres", postgres),
     ("rabbitmq", rabbitmq),
     ("sqs", sqs),
+    ("sqs_logins", sqs_with_logins),
 ];
 
 /// A kind of server.

@@ -25,7 +25,8 @@ const PARTS: &[Part] = &[
 ];
 
 /// What the kit's tests run on.
-const SERVERS: &[&str] = &["postgres", "mariadb", "nats", "rabbitmq", "kafka", "sqs"];
+const SERVERS: &[&str] =
+    &["postgres", "mariadb", "nats", "rabbitmq", "kafka", "kafka_logins", "sqs", "sqs_logins"];
 
 /// The kit's tests, which find the servers by their variables.
 const KIT: &[&str] = &["-m", "pytest", "-q"];

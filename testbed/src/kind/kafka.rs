@@ -64,7 +64,11 @@ const KEY_PASSWORD: &str = "changeit";
 
 impl Kind for Kafka {
     fn name(&self) -> &'static str {
-        "kafka"
+        match self.door {
+            Door::Open => "kafka",
+            Door::Logins => "kafka_logins",
+            Door::Tls => "kafka_tls",
+        }
     }
 
     /// Kafka runs as anyone, and its jars are where perhaps only root may read.

@@ -53,7 +53,7 @@ struct Sqs {
 
 impl Kind for Sqs {
     fn name(&self) -> &'static str {
-        "sqs"
+        if self.asks { "sqs_logins" } else { "sqs" }
     }
 
     /// It runs as anyone, and its environment is where perhaps only root may read.

@@ -110,11 +110,13 @@ class _Asking:
 
     def __init__(self, server: Server) -> None:
         self._server, self._complaints = server, Complaints()
-        self._is_login_refused = False
+        self._turned_away: str | None = None
+        """Why, where our login is not taken."""
 
         def hear(error: KafkaError) -> None:
             self._complaints.hear(error)
-            self._is_login_refused |= error.code() == KafkaError._AUTHENTICATION
+            if error.code() == KafkaError._AUTHENTICATION:
+                self._turned_away = error.str()
 
         # It makes no topic by asking for it.
         own = {"allow.auto.create.topics": False, "error_cb": hear}
@@ -140,8 +142,11 @@ class _Asking:
                 if why is None and not was_made:
                     return None
                 why = why or f"{topic.what} was made, and is not there"
-            self._admin.poll(0)
-            if self._is_login_refused or time.monotonic() >= until:
+            self._admin.poll(0)  # where it is told that the login is not taken
+            if self._turned_away is not None:
+                why = self._turned_away
+                raise ConnectError(f"Kafka at {self._server.shown} does not let us in: {why}")
+            if time.monotonic() >= until:
                 raise ConnectError(f"Kafka at {self._server.shown} cannot be reached: {why}")
             time.sleep(PAUSE_S)
 

@@ -23,10 +23,10 @@ class Server:
     """A region of Amazon's (`eu-central-1`), or an address: that of a VPC endpoint, or of what
     speaks SQS elsewhere (`http://127.0.0.1:9324`). With an address the region, which is signed
     along, is what `AWS_REGION` or the profile says."""
-    login: tuple[str, str] | None = field(default=None, repr=False)
-    """A key and its secret. Without it, whoever the surroundings say: the environment
-    (`AWS_ACCESS_KEY_ID` …), the shared files with `AWS_PROFILE`, a web identity, the container's
-    role, the machine's."""
+    login: tuple[str, str] | tuple[str, str, str] | None = field(default=None, repr=False)
+    """A key and its secret, and the token where they are a session's. Without it, whoever the
+    surroundings say: the environment (`AWS_ACCESS_KEY_ID` …), the shared files with `AWS_PROFILE`,
+    a web identity, the container's role, the machine's."""
     held_for_s: int = 30
     """How long a message is hidden from others when we have taken it, unless we ask for as long
     again, which is done three times meanwhile. So it is also how long a message waits whose service
