@@ -72,9 +72,18 @@ pub async fn facts_of_a_sending_arrive_beside_the_body(subject: &dyn Subject) {
     assert_eq!(seen.deadline, "2023-11-14T22:13:20.000Z");
     assert_eq!(seen.reply_to, outgoing.reply_to);
     assert_eq!(seen.traceparent.as_deref(), Some(trace));
-    // A broker that keeps order may bring a saga's next command when this one is settled.
-    gate.open.add_permits(1);
-    stage.ended().await;
+    // What is open beside it has facts of its own. It is another saga's: a broker that keeps order may
+    // bring a saga's next command when the one before it is settled.
+    let mut beside = action(2, b"{}");
+    beside.ticket.attempt = 3;
+    beside.deadline_unix_ms += 1;
+    stage.send(beside);
+    let other = gate.arrival().await;
+    assert_eq!((other.attempt, &*other.deadline), (3, "2023-11-14T22:13:20.001Z"));
+    assert_eq!((other.reply_to, other.traceparent), (None, None));
+    gate.open.add_permits(2);
+    let ended = [stage.ended().await.0, stage.ended().await.0];
+    assert_eq!(ended.iter().sum::<u128>(), 3, "one of each saga");
     outgoing.ticket.attempt = 8;
     outgoing.reply_to = None;
     outgoing.traceparent = None;
