@@ -283,6 +283,9 @@ rules! {
     NotFoundOverBroker "A110" Warning "HTTP settings stand with an HTTP service",
         "over another transport they have no meaning",
         "remove the key";
+    SharedQueue "A111" Error "a queue is for one thing",
+        "whoever takes from a queue takes all that is in it: what is meant for another ends as a dead letter",
+        "give each a queue of its own";
     // Data, choreography, redaction: A120 to A139.
     ChoreographyNeedsBarrier "A120" Error "every service of a choreography has the barrier fence",
         "without a coordinator, only tombstones keep a late command from running after its undo",

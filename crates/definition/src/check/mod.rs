@@ -6,6 +6,7 @@ mod data;
 mod expressions;
 mod names;
 mod order;
+mod queues;
 mod services;
 mod time;
 
@@ -91,6 +92,7 @@ fn compile(
     choreography::check(&subject, definition.as_ref(), findings);
     time::check(&subject, findings);
     services::check(&subject, findings);
+    queues::check(&subject, findings);
     let expressions = expressions::check(&subject, findings);
     data::check_redaction(&subject, findings);
     if findings.any_error() {
