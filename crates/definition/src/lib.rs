@@ -23,9 +23,9 @@ pub use asyncapi::asyncapi;
 pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
 pub use check::{Checked, check};
 pub use compile::{
-    Alerts, BACKOFF_DEFAULT, Binding, Bindings, Compiled, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS,
-    DataSchema, Failures, Messaging, Pattern, Places, Sla, StepExtras, TIMEOUT_DEFAULT, Transport,
-    UNDO_DEFAULT,
+    Alerts, BACKOFF_DEFAULT, Binding, Bindings, Broker, Compiled, DEADLINE_DEFAULT,
+    DEADLINE_TIMEOUTS, DataSchema, Failures, Messaging, Pattern, Places, Queues, Sla, StepExtras,
+    TIMEOUT_DEFAULT, Transport, UNDO_DEFAULT,
 };
 pub use duration::DURATION_DAYS_MAX;
 pub use expression::{

@@ -63,6 +63,20 @@ fn a_definition_without_a_broker_has_none() {
     assert_eq!(document(&format!("{one}  - {{ name: bill{bill}{services}")), None);
 }
 
+/// Only what goes out is described, where nothing is asked for.
+#[test]
+fn events_alone_are_told_of_alone() {
+    let asked =
+        "nats: { stream: ORDERS, commands: orders.commands, replies: orders.replies, events";
+    let told = document(&MIXED.replace(asked, "nats: { stream: ORDERS, events")).unwrap();
+    let of_saga_type = |key: &&String| key.starts_with("Order");
+    let operations = told["operations"].as_object().unwrap();
+    let operations: Vec<_> = operations.keys().filter(of_saga_type).collect();
+    assert_eq!(operations, ["OrderCompleted", "OrderFailed", "OrderTransition"]);
+    let channels = told["channels"].as_object().unwrap();
+    assert_eq!(channels.keys().filter(of_saga_type).count(), 3, "{channels:#?}");
+}
+
 #[test]
 fn it_is_a_document_by_the_schema_of_asyncapi() {
     let schema: Json = serde_json::from_slice(&std::fs::read(schema()).unwrap()).unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use amends_core::definition::{Backoff, Fence, Jitter, Kind, OnDeadline, Work};
 use amends_core::{Millis, StepIx};
 use amends_definition::{
-    Checked, Compiled, Context, EnvVar, Saga, Severity, StepInputs, Surroundings, Transport, check,
-    render,
+    Broker, Checked, Compiled, Context, EnvVar, Queues, Saga, Severity, StepInputs, Surroundings,
+    Transport, check, render,
 };
 use serde_json::{Value as Json, json};
 
@@ -103,7 +103,8 @@ fn the_long_form_compiles_to_what_it_says() {
     assert_eq!(compiled.alerts.stuck_after, Some(Millis::mins(10)));
     let messaging = compiled.messaging.as_ref().unwrap();
     let (commands, replies) = ("orders.commands".to_owned(), "orders.replies".to_owned());
-    assert!(messaging.transport == Transport::Kafka { commands, replies });
+    assert_eq!(messaging.broker, Broker::Kafka);
+    assert_eq!(messaging.queues, Some(Queues { commands, replies }));
     assert_eq!(messaging.events.as_deref(), Some("orders.events"));
     assert!(messaging.transitions);
     let schema = compiled.data_schema.as_ref().unwrap();

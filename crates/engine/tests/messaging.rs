@@ -368,6 +368,33 @@ async fn the_end_of_a_saga_that_was_not_asked_for_by_message_is_an_event() {
     engine.stop().await;
 }
 
+/// A place of events alone: nothing is taken there.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_is_asked_for_by_message_events_go_out_all_the_same() {
+    let world = World::new();
+    let alone = DEFINITION.replace("commands: orders.commands, replies: orders.replies, ", "");
+    let engine = world.engine(&alone).await;
+    world.ask("start-1", "Order.Start", json!({ "order_id": "o-1" })).await;
+    let start = Start {
+        saga_type: "Order".into(),
+        version: None,
+        data: r#"{"order_id": "o-2"}"#.into(),
+        idempotency_key: None,
+        wait: None,
+    };
+    let saga = engine.handle().start(start).await.unwrap().snapshot.saga.id;
+    let by_hand = amends_engine::Ask::Verb {
+        verb: amends_engine::SagaVerb::Cancel,
+        by: "a person".into(),
+        reason: "tired".into(),
+    };
+    engine.handle().ask(saga, by_hand, None).await.unwrap();
+    let events = world.events(1).await;
+    assert_eq!((events.len(), &events[0]["saga_id"]), (1, &json!(saga.to_string())), "{events:?}");
+    assert!(!world.broker.is_idle(), "what was asked waits for whoever takes it");
+    engine.stop().await;
+}
+
 /// While a broker is away it is seen how much waits for it; the journal holds all of that.
 #[tokio::test(flavor = "multi_thread")]
 async fn how_far_a_publisher_is_behind_is_measured() {

@@ -9,7 +9,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
 use crate::client::{OffThread, not_made};
-use crate::place::{ConnectError, Place, Server};
+use crate::place::{ConnectError, Place, Server, group};
 use crate::topology::prepare;
 
 struct BareKafka {
@@ -25,7 +25,14 @@ struct BareKafka {
 ///
 /// The cluster cannot be reached, or something cannot be made.
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
+    let Some(queues) = &place.queues else {
+        return Err(ConnectError::Missing {
+            what: "queues at a place of events alone".to_owned(),
+            way: "say those of its commands and replies".to_owned(),
+        });
+    };
     prepare(server, place, end, true).await?;
+    let taken = queues.taken_by(end);
     let config = server.config(&[
         ("enable.idempotence", "true".to_owned()),
         ("acks", "all".to_owned()),
@@ -34,20 +41,16 @@ pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare,
     ])?;
     let producer: FutureProducer = config.create().map_err(|error| not_made(&error))?;
     let config = server.config(&[
-        ("group.id", place.group(end)),
+        ("group.id", group(taken)),
         ("auto.commit.interval.ms", "1000".to_owned()),
         ("auto.offset.reset", "earliest".to_owned()),
     ])?;
     let consumer: StreamConsumer = config.create().map_err(|error| not_made(&error))?;
-    let taken = place.taken_by(end);
     consumer.subscribe(&[taken]).map_err(|error| ConnectError::Topology {
         what: format!("topic {taken}"),
         why: error.to_string(),
     })?;
-    let topic = match end {
-        End::Engine => place.commands.clone(),
-        End::Service => place.replies.clone(),
-    };
+    let topic = queues.filled_by(end).to_owned();
     Ok(BareKafka { producer: OffThread::new(producer), topic, consumer: OffThread::new(consumer) })
 }
 

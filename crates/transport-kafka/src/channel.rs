@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::client::{OffThread, READ_AHEAD_KIB, not_made};
 use crate::intake::{Consumer, Ear, Intake};
 use crate::outlet::{Leaving, Outlet};
-use crate::place::{ConnectError, Place, Server};
+use crate::place::{ConnectError, Place, Server, group};
 use crate::topology::prepare;
 
 /// What says why a message was put aside.
@@ -39,9 +39,16 @@ pub struct KafkaChannel {
     end: End,
     intake: Arc<Intake>,
     outlet: Outlet,
-    /// None when we have left.
-    consumer: Mutex<Option<Arc<Consumer>>>,
-    running: Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+    /// None when we have left, and where nothing is taken.
+    taking: Mutex<Option<Taking>>,
+}
+
+/// What fills an intake.
+struct Taking {
+    consumer: Arc<Consumer>,
+    reading: JoinHandle<()>,
+    /// Tells when the client has ended.
+    left: oneshot::Receiver<()>,
 }
 
 /// Connects to a place, and says what was found or, with `create`, made there.
@@ -57,57 +64,60 @@ pub async fn connect(
 ) -> Result<(KafkaChannel, Topology), ConnectError> {
     let (topology, sizes) = prepare(server, &place, end, create).await?;
     let outlet = Outlet::new(server, sizes)?;
-    let topic = place.taken_by(end);
-    let config = server.config(&[
-        ("group.id", place.group(end)),
-        // A mark is ours to set; the client tells it, also when a partition goes.
-        ("enable.auto.commit", "true".to_owned()),
-        ("enable.auto.offset.store", "false".to_owned()),
-        ("auto.commit.interval.ms", MARKED_EVERY_MS.to_string()),
-        // What was published before the first copy came.
-        ("auto.offset.reset", "earliest".to_owned()),
-        // The others keep what they have when a copy comes or goes.
-        ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
-        ("session.timeout.ms", SILENT_MS_MAX.to_string()),
-        ("heartbeat.interval.ms", SAYS_EVERY_MS.to_string()),
-        ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
-        ("allow.auto.create.topics", "false".to_owned()),
-    ])?;
-    let intake = Intake::of(topic);
-    let consumer = StreamConsumer::from_config_and_context(&config, Ear::of(&intake));
-    let (consumer, left) = OffThread::told(consumer.map_err(|error| not_made(&error))?);
-    consumer.subscribe(&[topic]).map_err(|error| ConnectError::Topology {
-        what: format!("topic {topic}"),
-        why: error.to_string(),
-    })?;
-    let consumer = Arc::new(consumer);
-    let reading = tokio::spawn({
-        let (intake, consumer) = (Arc::clone(&intake), Arc::clone(&consumer));
-        async move { intake.run(&consumer).await }
-    });
-    let channel = KafkaChannel {
-        intake,
-        outlet,
-        consumer: Mutex::new(Some(consumer)),
-        running: Mutex::new(Some((reading, left))),
-        place,
-        end,
+    // Where nothing is taken nobody fills it.
+    let intake = Intake::of(place.taken_by(end).unwrap_or_default());
+    let taking = match place.taken_by(end) {
+        Some(topic) => Some(Taking::of(server, topic, &intake)?),
+        None => None,
     };
+    let channel = KafkaChannel { intake, outlet, taking: Mutex::new(taking), place, end };
     Ok((channel, topology))
+}
+
+impl Taking {
+    fn of(server: &Server, topic: &str, intake: &Arc<Intake>) -> Result<Self, ConnectError> {
+        let config = server.config(&[
+            ("group.id", group(topic)),
+            // A mark is ours to set; the client tells it, also when a partition goes.
+            ("enable.auto.commit", "true".to_owned()),
+            ("enable.auto.offset.store", "false".to_owned()),
+            ("auto.commit.interval.ms", MARKED_EVERY_MS.to_string()),
+            // What was published before the first copy came.
+            ("auto.offset.reset", "earliest".to_owned()),
+            // The others keep what they have when a copy comes or goes.
+            ("partition.assignment.strategy", "cooperative-sticky".to_owned()),
+            ("session.timeout.ms", SILENT_MS_MAX.to_string()),
+            ("heartbeat.interval.ms", SAYS_EVERY_MS.to_string()),
+            ("queued.max.messages.kbytes", READ_AHEAD_KIB.to_string()),
+            ("allow.auto.create.topics", "false".to_owned()),
+        ])?;
+        let consumer = StreamConsumer::from_config_and_context(&config, Ear::of(intake));
+        let (consumer, left) = OffThread::told(consumer.map_err(|error| not_made(&error))?);
+        consumer.subscribe(&[topic]).map_err(|error| ConnectError::Topology {
+            what: format!("topic {topic}"),
+            why: error.to_string(),
+        })?;
+        let consumer = Arc::new(consumer);
+        let reading = tokio::spawn({
+            let (intake, consumer) = (Arc::clone(intake), Arc::clone(&consumer));
+            async move { intake.run(&consumer).await }
+        });
+        Ok(Self { consumer, reading, left })
+    }
 }
 
 impl KafkaChannel {
     fn settle(&self, tag: Tag) {
-        let consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        let taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever has left holds nothing.
-        if let Some(consumer) = &*consumer {
-            self.intake.settle(consumer, tag);
+        if let Some(taking) = &*taking {
+            self.intake.settle(&taking.consumer, tag);
         }
     }
 
     async fn put_aside(&self, tag: Tag, reason: &str) -> Result<(), ChannelError> {
+        let Some(topic) = self.place.dead_letters(self.end) else { return Ok(()) };
         let Some(record) = self.intake.hold.peek(tag) else { return Ok(()) };
-        let topic = self.place.dead_letters(self.end);
         let leaving = Leaving {
             topic: &topic,
             key: record.key.as_deref(),
@@ -121,8 +131,7 @@ impl KafkaChannel {
 
     async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
         let Some(topic) = self.place.topic(message.kind) else {
-            let why = "nothing says where events are published: give the place `events`";
-            return Err(ChannelError::Refused(why.to_owned()));
+            return Err(ChannelError::nowhere(message.kind));
         };
         let mut headers = OwnedHeaders::new_with_capacity(message.attributes.len());
         for (name, text) in &message.attributes {
@@ -135,10 +144,9 @@ impl KafkaChannel {
 
     /// Tells the reader to end, and lets go of the client. Says how to wait for both.
     fn leave(&self) -> Option<(JoinHandle<()>, oneshot::Receiver<()>)> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        running.0.abort();
-        self.consumer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Some(running)
+        let taking = self.taking.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        taking.reading.abort();
+        Some((taking.reading, taking.left))
     }
 }
 

@@ -43,7 +43,10 @@ async fn ask(
 ) -> Result<BTreeMap<String, usize>, ConnectError> {
     // It makes no topic by asking for it.
     let config = server.config(&[("allow.auto.create.topics", "false".to_owned())])?;
-    let unreachable = |why: String| ConnectError::Unreachable { addresses: server.shown(), why };
+    let unreachable = |why: String| ConnectError::Unreachable {
+        addresses: amends_transport::without_login(&server.addresses),
+        why,
+    };
     let asking = off_thread(move || {
         let client: BaseConsumer<Complaints> =
             config.create_with_context(Complaints::default()).map_err(Unanswered::NotMade)?;

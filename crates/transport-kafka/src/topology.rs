@@ -73,11 +73,12 @@ pub(crate) struct Needed {
 }
 
 fn topics(place: &Place, ends: &[End]) -> Vec<Needed> {
-    let passing = [Some(&place.commands), Some(&place.replies), place.events.as_ref()];
-    let passing = passing.into_iter().flatten().cloned();
+    let queues = place.queues.iter().flat_map(|queues| [&queues.commands, &queues.replies]);
+    let passing = queues.chain(&place.events).cloned();
     let passing = passing.map(|name| Needed { name, stay: Some(STAY) });
     // Until a person has looked at them.
-    let staying = ends.iter().map(|end| Needed { name: place.dead_letters(*end), stay: None });
+    let staying = ends.iter().filter_map(|end| place.dead_letters(*end));
+    let staying = staying.map(|name| Needed { name, stay: None });
     passing.chain(staying).collect()
 }
 

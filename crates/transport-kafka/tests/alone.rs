@@ -32,7 +32,7 @@ async fn url(server: &'static LazyLock<testbed::Server>) -> String {
 }
 
 fn place(name: &str) -> Place {
-    Place { commands: format!("{name}.commands"), replies: format!("{name}.replies"), events: None }
+    Place::new(format!("{name}.commands"), format!("{name}.replies"))
 }
 
 async fn end(url: &str, name: &str, end: End) -> KafkaChannel {
@@ -185,7 +185,7 @@ async fn a_foreign_message_is_put_aside_as_it_came_and_the_rest_moves_on() {
     service.dead_letter(received.tag, "no JSON").await.expect("it is kept");
 
     // What was put aside is a message like any other: an end that takes from there has it.
-    let dead = Place { commands: "foreign.commands.dead-letters".to_owned(), ..place("foreign") };
+    let dead = Place::new("foreign.commands.dead-letters", "foreign.replies");
     let (dead, _) = connect(&Server::new(&url), dead, End::Service, true).await.unwrap();
     let received = next(&dead).await;
     let reason = received.headers.iter().find(|(name, _)| name == "amends-dead-letter-reason");

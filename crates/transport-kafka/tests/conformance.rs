@@ -36,11 +36,9 @@ struct Own {
 impl Own {
     fn at(url: String, process: Option<testbed::Server>) -> Arc<Self> {
         let number = PLACES.fetch_add(1, Ordering::Relaxed);
-        let place = amends_transport_kafka::Place {
-            commands: format!("place.{number}.commands"),
-            replies: format!("place.{number}.replies"),
-            events: Some(format!("place.{number}.events")),
-        };
+        let [commands, replies, events] =
+            ["commands", "replies", "events"].map(|of| format!("place.{number}.{of}"));
+        let place = amends_transport_kafka::Place::new(commands, replies).with_events(events);
         let process = process.map(|process| Arc::new(Mutex::new(process)));
         Arc::new(Self { server: Server::new(url), place, process })
     }
@@ -96,8 +94,8 @@ impl Place for Own {
     }
 
     fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        let (addresses, topic) =
-            (self.server.addresses.clone(), self.place.dead_letters(End::Service));
+        let topic = self.place.dead_letters(End::Service).expect("commands are taken there");
+        let addresses = self.server.addresses.clone();
         async move {
             let read = move || all_of(&addresses, &topic);
             tokio::task::spawn_blocking(read).await.expect("it is read")

@@ -10,7 +10,7 @@ use amends_transport::{Channel, End, Kind, Message};
 use amends_transport_kafka::{Place, Server, connect};
 
 fn place() -> Place {
-    Place { commands: "commands".to_owned(), replies: "replies".to_owned(), events: None }
+    Place::new("commands", "replies")
 }
 
 #[tokio::test(flavor = "multi_thread")]

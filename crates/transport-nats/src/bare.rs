@@ -1,6 +1,6 @@
 //! The client by itself, for whoever measures.
 
-use amends_transport::{Acknowledging, Bare, ChannelError, End};
+use amends_transport::{Acknowledging, Bare, ChannelError, End, without_login};
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::pull::Stream;
 use bytes::Bytes;
@@ -25,19 +25,22 @@ struct BareNats {
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
     let client = server.options().await?.connect(server.addresses()).await;
     let client = client.map_err(|error| ConnectError::Unreachable {
-        url: server.shown(),
+        url: without_login(&server.url),
         why: error.to_string(),
     })?;
     let jetstream = jetstream::new(client);
     let (consumer, _) = prepare(&jetstream, server, place, end, true).await?;
+    let (Some(consumer), Some(queues)) = (consumer, &place.queues) else {
+        return Err(ConnectError::Missing {
+            what: "queues at a place of events alone".to_owned(),
+            way: "say those of its commands and replies".to_owned(),
+        });
+    };
     let messages = consumer.messages().await.map_err(|error| ConnectError::Topology {
-        what: format!("consumer {}", place.consumer(end)),
+        what: format!("consumer of {}", queues.taken_by(end)),
         why: error.to_string(),
     })?;
-    let subject = match end {
-        End::Engine => place.commands.clone(),
-        End::Service => place.replies.clone(),
-    };
+    let subject = queues.filled_by(end).to_owned();
     Ok(BareNats { jetstream, subject, messages: Mutex::new(messages) })
 }
 

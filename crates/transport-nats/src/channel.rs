@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use amends_transport::{
     Brought, Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology,
+    without_login,
 };
 use amends_wire::envelope::{header_name, header_text, header_value, open};
 use async_nats::connection::State;
@@ -76,17 +77,18 @@ pub async fn connect(
     });
     let client = options.connect(server.addresses()).await;
     let client = client.map_err(|error| ConnectError::Unreachable {
-        url: server.shown(),
+        url: without_login(&server.url),
         why: error.to_string(),
     })?;
     let jetstream = jetstream::new(client.clone());
     let (consumer, topology) = prepare(&jetstream, server, &place, end, create).await?;
     let hold = Hold::new();
     let inner = Arc::new(Inner { client, jetstream, place, end, hold, connected });
-    let tasks = vec![
-        tokio::spawn(pull(Arc::clone(&inner), consumer)),
-        tokio::spawn(say_at_work(Arc::clone(&inner), server.ack_wait / 3)),
-    ];
+    let mut tasks = Vec::new();
+    if let Some(consumer) = consumer {
+        tasks.push(tokio::spawn(pull(Arc::clone(&inner), consumer)));
+        tasks.push(tokio::spawn(say_at_work(Arc::clone(&inner), server.ack_wait / 3)));
+    }
     Ok((NatsChannel { inner, tasks: Mutex::new(tasks) }, topology))
 }
 
@@ -156,8 +158,7 @@ async fn say_at_work(inner: Arc<Inner>, every: Duration) {
 impl Inner {
     async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
         let Some(subject) = self.place.subject(message.kind, &message.name) else {
-            let why = "nothing says where events are published: give the place `events`";
-            return Err(ChannelError::Refused(why.to_owned()));
+            return Err(ChannelError::nowhere(message.kind));
         };
         let mut headers = HeaderMap::new();
         headers.insert(MESSAGE_ID, value(&message.id));
@@ -224,6 +225,9 @@ impl Channel for NatsChannel {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         Box::pin(async move {
+            let Some(subject) = self.inner.place.dead_letters(self.inner.end) else {
+                return Ok(());
+            };
             let Some(message) = self.inner.hold.peek(tag) else { return Ok(()) };
             let mut headers = message.headers.clone().unwrap_or_default();
             headers.insert(REASON, value(reason));
@@ -232,7 +236,6 @@ impl Channel for NatsChannel {
             if let Some(id) = id {
                 headers.insert(MESSAGE_ID, HeaderValue::from(id));
             }
-            let subject = self.inner.place.dead_letters(self.inner.end);
             self.inner.confirmed(subject, headers, message.payload.clone()).await?;
             self.inner.settle(tag, AckKind::Term).await
         })

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use amends_transport::{End, Kind};
+use amends_transport::{End, Kind, Queues, without_login};
 use async_nats::ConnectOptions;
 
 /// How long the server leaves a message with an end before it brings it to another, unless the end
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Login {
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server")
-            .field("url", &self.shown())
+            .field("url", &without_login(&self.url))
             .field("login", &self.login)
             .field("ack_wait", &self.ack_wait)
             .finish()
@@ -55,16 +55,6 @@ impl Server {
     /// At this address, as nobody in particular.
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), login: None, ack_wait: ACK_WAIT }
-    }
-
-    /// The address without whoever comes in there.
-    pub(crate) fn shown(&self) -> String {
-        let one = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            (None, Some((_, host))) => host.to_owned(),
-            (_, None) => url.to_owned(),
-        };
-        self.url.split(',').map(one).collect::<Vec<_>>().join(",")
     }
 
     pub(crate) async fn options(&self) -> Result<ConnectOptions, ConnectError> {
@@ -89,46 +79,57 @@ impl Server {
 /// Where the messages of a service are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The stream that holds the subjects of commands and replies.
+    /// The stream that holds the subjects of commands and replies; events have one beside it.
     pub stream: String,
-    /// The subject of its commands.
-    pub commands: String,
-    /// The subject of its replies.
-    pub replies: String,
+    /// The subjects of commands and replies. Without them an end takes nothing, and only publishes
+    /// events.
+    pub queues: Option<Queues>,
     /// What stands before the names of its events: `orders.events` makes
     /// `orders.events.InventoryReserved`. Without it the service publishes none.
     pub events: Option<String>,
 }
 
 impl Place {
-    /// The subject that an end takes from.
-    pub(crate) fn taken_by(&self, end: End) -> &str {
-        match end {
-            End::Engine => &self.replies,
-            End::Service => &self.commands,
-        }
+    /// A stream, with the subjects of commands and replies.
+    pub fn new(
+        stream: impl Into<String>,
+        commands: impl Into<String>,
+        replies: impl Into<String>,
+    ) -> Self {
+        let queues = Some(Queues::new(commands, replies));
+        Self { stream: stream.into(), queues, events: None }
+    }
+
+    /// With events that are published below this subject.
+    #[must_use]
+    pub fn with_events(self, events: impl Into<String>) -> Self {
+        Self { events: Some(events.into()), ..self }
     }
 
     /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> String {
-        format!("{}.dead-letters", self.taken_by(end))
-    }
-
-    /// The name of the consumer that all copies of an end share.
-    pub(crate) fn consumer(&self, end: End) -> String {
-        let subject = self.taken_by(end);
-        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-        format!("amends-{}", subject.chars().map(plain).collect::<String>())
+    pub fn dead_letters(&self, end: End) -> Option<String> {
+        Some(dead_letters(self.queues.as_ref()?.taken_by(end)))
     }
 
     /// The subject of a message; `None` where the place has none for it.
     pub(crate) fn subject(&self, kind: Kind, name: &str) -> Option<String> {
         match kind {
-            Kind::Command => Some(self.commands.clone()),
-            Kind::Reply => Some(self.replies.clone()),
+            Kind::Command => Some(self.queues.as_ref()?.commands.clone()),
+            Kind::Reply => Some(self.queues.as_ref()?.replies.clone()),
             Kind::Event => Some(format!("{}.{name}", self.events.as_ref()?)),
         }
     }
+}
+
+/// Where is put aside what cannot be taken from a subject.
+pub(crate) fn dead_letters(subject: &str) -> String {
+    format!("{subject}.dead-letters")
+}
+
+/// The name of the consumer that all copies of an end share, by the subject that it takes from.
+pub(crate) fn consumer(subject: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    format!("amends-{}", subject.chars().map(plain).collect::<String>())
 }
 
 /// Why there is no connection.
@@ -168,25 +169,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_shown_without_its_password() {
-        for (url, shown) in [
-            ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
-            ("nats://me:s3cr3t@h:1,tls://t@i:2", "nats://h:1,tls://i:2"),
-            ("me:s3@cr3t@h:1", "h:1"),
-        ] {
-            assert_eq!(Server::new(url).shown(), shown);
-        }
-    }
-
-    #[test]
     fn a_consumer_has_a_name_that_the_server_takes() {
-        let place = Place {
-            stream: "S".to_owned(),
-            commands: "shop.notify.commands".to_owned(),
-            replies: "r".to_owned(),
-            events: None,
-        };
-        assert_eq!(place.consumer(End::Service), "amends-shop-notify-commands");
-        assert_eq!(place.dead_letters(End::Engine), "r.dead-letters");
+        assert_eq!(consumer("shop.notify.commands"), "amends-shop-notify-commands");
+        let place = Place::new("S", "shop.notify.commands", "r");
+        assert_eq!(place.dead_letters(End::Engine).as_deref(), Some("r.dead-letters"));
     }
 }

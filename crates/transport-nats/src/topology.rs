@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use amends_transport::{End, Topology, UNSETTLED_MAX};
+use amends_transport::{End, Queues, Topology, UNSETTLED_MAX, without_login};
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::context::{Context as JetStream, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, ErrorCode};
 
-use crate::place::{ConnectError, Place, Server};
+use crate::place::{self, ConnectError, Place, Server};
 
 /// How many messages all copies of an end together may hold: each has its own limit, and this one
 /// must not be what stops the next copy.
@@ -30,36 +30,40 @@ const EVENTS_STAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub async fn examine(server: &Server, place: &Place) -> Result<Topology, ConnectError> {
     let client = server.options().await?.connect(server.addresses()).await;
     let client = client.map_err(|error| ConnectError::Unreachable {
-        url: server.shown(),
+        url: without_login(&server.url),
         why: error.to_string(),
     })?;
     let context = jetstream::new(client);
     let mut topology = Topology::default();
-    if let Some(stream) = stream(&context, place, false, &mut topology).await? {
+    let stream = streams(&context, place, false, &mut topology).await?;
+    if let (Some(stream), Some(queues)) = (stream, &place.queues) {
         for end in [End::Engine, End::Service] {
-            consumer(&stream, server, place, end, false, &mut topology).await?;
+            consumer(&stream, server, queues.taken_by(end), false, &mut topology).await?;
         }
     }
     Ok(topology)
 }
 
-/// The consumer of an end, with the stream under it. What is missing is made with `create`, and is
-/// an error otherwise.
+/// The consumer of an end, with the stream under it; none at a place where nothing is taken. What is
+/// missing is made with `create`, and is an error otherwise.
 pub(crate) async fn prepare(
     context: &JetStream,
     server: &Server,
     place: &Place,
     end: End,
     create: bool,
-) -> Result<(PullConsumer, Topology), ConnectError> {
+) -> Result<(Option<PullConsumer>, Topology), ConnectError> {
     let mut topology = Topology::default();
-    let stream = stream(context, place, create, &mut topology).await?;
+    let stream = streams(context, place, create, &mut topology).await?;
+    let Some(queues) = &place.queues else { return Ok((None, topology)) };
     let consumer = match &stream {
-        Some(stream) => consumer(stream, server, place, end, create, &mut topology).await?,
+        Some(stream) => {
+            consumer(stream, server, queues.taken_by(end), create, &mut topology).await?
+        }
         None => None,
     };
     match consumer {
-        Some(consumer) => Ok((consumer, topology)),
+        Some(consumer) => Ok((Some(consumer), topology)),
         None => Err(ConnectError::Missing {
             what: topology.missing.join(", no "),
             way: "make it, or allow it to be made".to_owned(),
@@ -67,13 +71,20 @@ pub(crate) async fn prepare(
     }
 }
 
-async fn stream(
+/// Looks at the streams of a place. Answers that of its queues, where it is there by now.
+async fn streams(
     context: &JetStream,
     place: &Place,
     create: bool,
     topology: &mut Topology,
 ) -> Result<Option<Stream>, ConnectError> {
-    let found = one_stream(context, place, &place.stream, create, own(place), topology).await?;
+    let found = match &place.queues {
+        Some(queues) => {
+            let config = own(&place.stream, queues);
+            one_stream(context, place, &place.stream, create, config, topology).await?
+        }
+        None => None,
+    };
     if let Some(events) = &place.events {
         let (name, config) = of_events(place, events);
         one_stream(context, place, &name, create, config, topology).await?;
@@ -119,17 +130,13 @@ fn is_missing(kind: &GetStreamErrorKind) -> bool {
 }
 
 /// Commands and replies go when they are acknowledged, dead letters when a person takes them out.
-fn own(place: &Place) -> Config {
-    let subjects = [
-        place.commands.clone(),
-        place.replies.clone(),
-        place.dead_letters(End::Service),
-        place.dead_letters(End::Engine),
-    ];
+fn own(stream: &str, Queues { commands, replies }: &Queues) -> Config {
+    let dead_letters = [commands, replies].map(|subject| place::dead_letters(subject));
+    let subjects = [commands.clone(), replies.clone()].into_iter().chain(dead_letters);
     Config {
-        name: place.stream.clone(),
+        name: stream.to_owned(),
         description: Some("Commands and replies of sagas, and what could not be taken".to_owned()),
-        subjects: subjects.into(),
+        subjects: subjects.collect(),
         retention: RetentionPolicy::WorkQueue,
         storage: StorageType::File,
         duplicate_window: KNOWN_FOR,
@@ -184,12 +191,11 @@ fn weaknesses(place: &Place, config: &Config, topology: &mut Topology) {
 async fn consumer(
     stream: &Stream,
     server: &Server,
-    place: &Place,
-    end: End,
+    subject: &str,
     create: bool,
     topology: &mut Topology,
 ) -> Result<Option<PullConsumer>, ConnectError> {
-    let name = place.consumer(end);
+    let name = place::consumer(subject);
     let what = format!("consumer {name}");
     if let Ok(found) = stream.get_consumer::<pull::Config>(&name).await {
         let config = &found.cached_info().config;
@@ -209,7 +215,7 @@ async fn consumer(
     }
     let config = pull::Config {
         durable_name: Some(name.clone()),
-        filter_subject: place.taken_by(end).to_owned(),
+        filter_subject: subject.to_owned(),
         ack_policy: AckPolicy::Explicit,
         ack_wait: server.ack_wait,
         max_ack_pending: UNSETTLED_MAX as i64 * COPIES_MAX,

@@ -38,12 +38,10 @@ impl Own {
         let number = PLACES.fetch_add(1, Ordering::Relaxed);
         let mut server = Server::new(url);
         server.ack_wait = ACK_WAIT;
-        let place = amends_transport_nats::Place {
-            stream: format!("PLACE_{number}"),
-            commands: format!("place.{number}.commands"),
-            replies: format!("place.{number}.replies"),
-            events: Some(format!("place.{number}.events")),
-        };
+        let [commands, replies, events] =
+            ["commands", "replies", "events"].map(|of| format!("place.{number}.{of}"));
+        let place = amends_transport_nats::Place::new(format!("PLACE_{number}"), commands, replies)
+            .with_events(events);
         Arc::new(Self { server, place, process: process.map(|p| Arc::new(Mutex::new(p))) })
     }
 
@@ -102,10 +100,11 @@ impl Place for Own {
             let jetstream = async_nats::jetstream::new(client);
             let stream = jetstream.get_stream(&self.place.stream).await.expect("it was made");
             let last = stream.cached_info().state.last_sequence;
+            let subject = self.place.dead_letters(End::Service);
             let mut dead = Vec::new();
             for sequence in 1..=last {
                 let Ok(message) = stream.get_raw_message(sequence).await else { continue };
-                if message.subject.as_str() == self.place.dead_letters(End::Service) {
+                if Some(message.subject.as_str()) == subject.as_deref() {
                     let reason = message.headers.get("amends-dead-letter-reason");
                     let reason = reason.map(|reason| reason.as_str()).unwrap_or_default();
                     let reason = amends_wire::envelope::header_text(reason).into_owned();

@@ -40,13 +40,19 @@ struct BareRabbit {
 ///
 /// The server cannot be reached, or something cannot be made.
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
+    let Some(queues) = &place.queues else {
+        return Err(ConnectError::Missing {
+            what: "queues at a place of events alone".to_owned(),
+            way: "say those of its commands and replies".to_owned(),
+        });
+    };
     let (taking, publishing) = (server.connect().await?, server.connect().await?);
     prepare(&taking, place, end, true).await?;
     let opened = async {
         let channel = taking.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let queue = place.taken_by(end).into();
+        let queue = queues.taken_by(end).into();
         let messages = channel.basic_consume(queue, "".into(), options, none).await?;
         let channel = publishing.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -55,15 +61,11 @@ pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare,
     let (messages, channel) = opened.await.map_err(|error: lapin::Error| {
         ConnectError::Topology { what: "a channel".to_owned(), why: words(&error) }
     })?;
-    let key = match end {
-        End::Engine => place.commands.clone(),
-        End::Service => place.replies.clone(),
-    };
     Ok(BareRabbit {
         _connections: [taking, publishing],
         publishing: channel,
         exchange: place.exchange.clone(),
-        key,
+        key: queues.filled_by(end).to_owned(),
         messages: Mutex::new(messages),
     })
 }

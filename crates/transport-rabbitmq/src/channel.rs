@@ -84,13 +84,19 @@ pub async fn connect(
     place.checked()?;
     let connection = server.connect().await?;
     let topology = prepare(&connection, &place, end, create).await?;
-    let incoming = Incoming::over(connection, place.taken_by(end)).await?;
+    let taken = place.taken_by(end).map(str::to_owned);
+    let incoming = match &taken {
+        Some(queue) => Some(Incoming::over(connection, queue).await?),
+        None => None,
+    };
     let publisher = Publisher::connect(server).await?;
     let hold = Hold::new();
     let inner = Arc::new(Inner { server: server.clone(), place, end, hold, publisher });
     let (stop, stopped) = watch::channel(false);
-    let taking = tokio::spawn(take(Arc::clone(&inner), incoming, stopped));
-    let (taking, waiting) = (Mutex::new(Some(taking)), Mutex::default());
+    let taking = taken
+        .zip(incoming)
+        .map(|(queue, incoming)| tokio::spawn(take(Arc::clone(&inner), queue, incoming, stopped)));
+    let (taking, waiting) = (Mutex::new(taking), Mutex::default());
     Ok((RabbitChannel { inner, stop, taking, waiting }, topology))
 }
 
@@ -121,7 +127,12 @@ impl Incoming {
 }
 
 /// Brings what the server has, over one connection after the other, until it is told to stop.
-async fn take(inner: Arc<Inner>, mut incoming: Incoming, mut stop: watch::Receiver<bool>) {
+async fn take(
+    inner: Arc<Inner>,
+    queue: String,
+    mut incoming: Incoming,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let why = tokio::select! {
             biased;
@@ -134,7 +145,7 @@ async fn take(inner: Arc<Inner>, mut incoming: Incoming, mut stop: watch::Receiv
         incoming = tokio::select! {
             biased;
             () = told(&mut stop) => return,
-            again = inner.again() => again,
+            again = inner.again(&queue) => again,
         };
     }
 }
@@ -163,13 +174,13 @@ impl Inner {
         }
     }
 
-    async fn again(&self) -> Incoming {
+    async fn again(&self, queue: &str) -> Incoming {
         let mut pause = PAUSE;
         loop {
             sleep(pause).await;
             let incoming = async {
                 let connection = self.server.connect().await?;
-                Incoming::over(connection, self.place.taken_by(self.end)).await
+                Incoming::over(connection, queue).await
             };
             match incoming.await {
                 Ok(incoming) => return incoming,
@@ -181,8 +192,7 @@ impl Inner {
 
     async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
         let Some((exchange, key)) = self.place.route(message.kind, &message.name) else {
-            let why = "nothing says where events are published: give the place `events`";
-            return Err(ChannelError::Refused(why.to_owned()));
+            return Err(ChannelError::nowhere(message.kind));
         };
         let (properties, body) = letter::outgoing(message);
         self.publisher.publish((exchange, &key), properties, &body).await
@@ -235,8 +245,8 @@ impl Channel for RabbitChannel {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         Box::pin(async move {
+            let Some(queue) = self.inner.place.dead_letters(self.inner.end) else { return Ok(()) };
             let Some(held) = self.inner.hold.peek(tag) else { return Ok(()) };
-            let queue = self.inner.place.dead_letters(self.inner.end);
             let properties = letter::put_aside(&held.properties, reason);
             self.inner.publisher.publish(("", &queue), properties, &held.body).await?;
             self.inner.acknowledge(tag).await

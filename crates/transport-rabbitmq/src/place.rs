@@ -1,6 +1,6 @@
 //! Where a service's messages are: an exchange, its queues.
 
-use amends_transport::{End, Kind};
+use amends_transport::{End, Kind, Queues};
 
 /// AMQP writes the length of a name into one byte.
 const NAME_BYTES_MAX: usize = 255;
@@ -13,10 +13,9 @@ pub struct Place {
     /// The exchange that commands and replies are published to; empty for the server's default one,
     /// which brings each message to the queue of its routing key.
     pub exchange: String,
-    /// The queue of its commands, and their routing key.
-    pub commands: String,
-    /// The queue of its replies, and their routing key.
-    pub replies: String,
+    /// The queues of commands and replies, and their routing keys. Without them an end takes nothing,
+    /// and only publishes events.
+    pub queues: Option<Queues>,
     /// The exchange of its events, the queue that keeps them, and what stands before their names
     /// in a routing key: `orders.events` makes `orders.events.InventoryReserved`. Without it the
     /// service publishes none.
@@ -24,24 +23,39 @@ pub struct Place {
 }
 
 impl Place {
+    /// The queues of commands and replies, at the server's default exchange.
+    pub fn new(commands: impl Into<String>, replies: impl Into<String>) -> Self {
+        let queues = Some(Queues::new(commands, replies));
+        Self { exchange: String::new(), queues, events: None }
+    }
+
+    /// With an exchange of its own.
+    #[must_use]
+    pub fn with_exchange(self, exchange: impl Into<String>) -> Self {
+        Self { exchange: exchange.into(), ..self }
+    }
+
+    /// With events that are published to this exchange.
+    #[must_use]
+    pub fn with_events(self, events: impl Into<String>) -> Self {
+        Self { events: Some(events.into()), ..self }
+    }
+
     /// The queue that an end takes from.
-    pub(crate) fn taken_by(&self, end: End) -> &str {
-        match end {
-            End::Engine => &self.replies,
-            End::Service => &self.commands,
-        }
+    pub(crate) fn taken_by(&self, end: End) -> Option<&str> {
+        Some(self.queues.as_ref()?.taken_by(end))
     }
 
     /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> String {
-        format!("{}{DEAD_LETTERS}", self.taken_by(end))
+    pub fn dead_letters(&self, end: End) -> Option<String> {
+        self.taken_by(end).map(dead_letters)
     }
 
     /// The exchange and the routing key of a message; `None` where the place has none for it.
     pub(crate) fn route(&self, kind: Kind, name: &str) -> Option<(&str, String)> {
         match kind {
-            Kind::Command => Some((&self.exchange, self.commands.clone())),
-            Kind::Reply => Some((&self.exchange, self.replies.clone())),
+            Kind::Command => Some((&self.exchange, self.queues.as_ref()?.commands.clone())),
+            Kind::Reply => Some((&self.exchange, self.queues.as_ref()?.replies.clone())),
             Kind::Event => {
                 let events = self.events.as_deref()?;
                 Some((events, format!("{events}.{name}")))
@@ -51,9 +65,10 @@ impl Place {
 
     /// Names that AMQP cannot say.
     pub(crate) fn checked(&self) -> Result<(), ConnectError> {
-        let names = [&self.exchange, &self.commands, &self.replies];
-        let long = |name: &&&String| name.len() + DEAD_LETTERS.len() > NAME_BYTES_MAX;
-        match names.iter().copied().chain(&self.events).find(|name| long(&name)) {
+        let queues = self.queues.iter().flat_map(|queues| [&queues.commands, &queues.replies]);
+        let mut names = queues.chain([&self.exchange]).chain(&self.events);
+        let long = |name: &&String| name.len() + DEAD_LETTERS.len() > NAME_BYTES_MAX;
+        match names.find(long) {
             None => Ok(()),
             Some(name) => Err(ConnectError::Topology {
                 what: format!("`{name}`"),
@@ -61,6 +76,11 @@ impl Place {
             }),
         }
     }
+}
+
+/// Where is put aside what cannot be taken from a queue.
+pub(crate) fn dead_letters(queue: &str) -> String {
+    format!("{queue}{DEAD_LETTERS}")
 }
 
 /// Why there is no connection.
@@ -101,14 +121,8 @@ mod tests {
 
     #[test]
     fn a_name_that_amqp_cannot_say_is_told() {
-        let mut place = Place {
-            exchange: String::new(),
-            commands: "c".repeat(242),
-            replies: "r".to_owned(),
-            events: None,
-        };
-        assert!(place.checked().is_ok());
-        place.commands.push('c');
-        assert!(place.checked().unwrap_err().to_string().contains("242 bytes"));
+        assert!(Place::new("c".repeat(242), "r").checked().is_ok());
+        let long = Place::new("c".repeat(243), "r").checked();
+        assert!(long.unwrap_err().to_string().contains("242 bytes"));
     }
 }

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ErrorKind, ExchangeKind};
 use tokio::time::{Instant, sleep};
 
-use crate::place::{ConnectError, Place};
+use crate::place::{ConnectError, Place, dead_letters};
 use crate::server::{PAUSE, Server, words};
 
 /// From version 4 on the server gives a message up after 20 deliveries unless a queue says
@@ -103,16 +103,19 @@ fn things(place: &Place, end: Option<End>) -> Vec<Thing<'_>> {
     let mut thing = |name: &str, kind, is_needed| {
         things.push(Thing { name: name.to_owned(), kind, is_needed });
     };
-    if !place.exchange.is_empty() {
-        // A routing key means just the queue of that name.
-        thing(&place.exchange, ThingKind::Exchange("direct"), true);
-    }
-    for of in [End::Service, End::Engine] {
-        let is_ours = end.is_none_or(|end| end == of);
-        let dead_letters = place.dead_letters(of);
-        thing(&dead_letters, ThingKind::DeadLetters, is_ours);
-        let kind = ThingKind::Queue { dead_letters, exchange: &place.exchange };
-        thing(place.taken_by(of), kind, is_ours || place.exchange.is_empty());
+    if let Some(queues) = &place.queues {
+        if !place.exchange.is_empty() {
+            // A routing key means just the queue of that name.
+            thing(&place.exchange, ThingKind::Exchange("direct"), true);
+        }
+        for of in [End::Service, End::Engine] {
+            let is_ours = end.is_none_or(|end| end == of);
+            let queue = queues.taken_by(of);
+            let dead_letters = dead_letters(queue);
+            thing(&dead_letters, ThingKind::DeadLetters, is_ours);
+            let kind = ThingKind::Queue { dead_letters, exchange: &place.exchange };
+            thing(queue, kind, is_ours || place.exchange.is_empty());
+        }
     }
     if let Some(events) = &place.events {
         let is_ours = end != Some(End::Engine);

@@ -14,7 +14,7 @@ use crate::batches::seconds;
 use crate::place::{ConnectError, Place};
 use crate::queue::Queue;
 use crate::server::{ANSWERED_WITHIN, Server, answered_within};
-use crate::topology::prepare;
+use crate::topology::{Ways, prepare};
 use crate::words::meaning;
 
 /// As many as SQS brings at once.
@@ -37,10 +37,16 @@ struct BareSqs {
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
     place.checked()?;
     let client = server.client().await?;
-    let (queues, _) = prepare(&client, server, place, end, true).await?;
+    let (found, _) = prepare(&client, server, place, end, true).await?;
+    let Some(Ways { commands, replies, .. }) = found.ways else {
+        return Err(ConnectError::Missing {
+            what: "queues at a place of events alone".to_owned(),
+            way: "say those of its commands and replies".to_owned(),
+        });
+    };
     let (to, from) = match end {
-        End::Engine => (queues.commands, queues.replies),
-        End::Service => (queues.replies, queues.commands),
+        End::Engine => (commands, replies),
+        End::Service => (replies, commands),
     };
     Ok(BareSqs { client, server: server.clone(), to, from, brought: Mutex::default() })
 }

@@ -23,7 +23,7 @@ use crate::letter;
 use crate::place::{ConnectError, Place};
 use crate::queue::Queue;
 use crate::server::{ANSWERED_WITHIN, Server, answered_within};
-use crate::topology::{Queues, prepare};
+use crate::topology::{Found, Ways, prepare};
 use crate::words::meaning;
 use held::Held;
 
@@ -58,25 +58,51 @@ struct Inner {
     client: Client,
     server: Server,
     place: Place,
-    /// What this end takes from.
-    queue: Queue,
     hold: Hold<Arc<Held>>,
-    deleting: Batches<Deleting>,
-    hiding: Batches<Hiding>,
-    out: Outlets,
+    /// None at a place of events alone.
+    open: Option<Arc<Open>>,
+    events: Option<Outlet>,
 }
 
-/// The ways out.
-struct Outlets {
+/// The way in, and the ways out.
+struct Open {
+    /// What this end takes from.
+    queue: Queue,
+    deleting: Batches<Deleting>,
+    hiding: Batches<Hiding>,
     commands: Outlet,
     replies: Outlet,
-    events: Option<Outlet>,
     dead_letters: Outlet,
 }
 
 struct Outlet {
     bytes_max: usize,
     sending: Batches<Sending>,
+}
+
+impl Outlet {
+    fn to(client: &Client, queue: Queue) -> Self {
+        let (client, bytes_max) = (client.clone(), queue.bytes_max);
+        Self { bytes_max, sending: Batches::of(Sending { client, queue }) }
+    }
+}
+
+impl Open {
+    fn of(client: &Client, Ways { commands, replies, dead_letters }: Ways, end: End) -> Self {
+        let queue = match end {
+            End::Engine => replies.clone(),
+            End::Service => commands.clone(),
+        };
+        let url = queue.url.clone();
+        Self {
+            queue,
+            deleting: Batches::of(Deleting { client: client.clone(), url: url.clone() }),
+            hiding: Batches::of(Hiding { client: client.clone(), url }),
+            commands: Outlet::to(client, commands),
+            replies: Outlet::to(client, replies),
+            dead_letters: Outlet::to(client, dead_letters),
+        }
+    }
 }
 
 /// Connects to a place, and says what was found or, with `create`, made there.
@@ -92,48 +118,35 @@ pub async fn connect(
 ) -> Result<(SqsChannel, Topology), ConnectError> {
     place.checked()?;
     let client = server.client().await?;
-    let (queues, topology) = prepare(&client, server, &place, end, create).await?;
-    let Queues { commands, replies, events, dead_letters } = queues;
-    let queue = match end {
-        End::Engine => replies.clone(),
-        End::Service => commands.clone(),
-    };
-    let outlet = |queue: Queue| Outlet {
-        bytes_max: queue.bytes_max,
-        sending: Batches::of(Sending { client: client.clone(), queue }),
-    };
-    let out = Outlets {
-        commands: outlet(commands),
-        replies: outlet(replies),
-        events: events.map(outlet),
-        dead_letters: outlet(dead_letters),
-    };
-    let url = queue.url.clone();
+    let (found, topology) = prepare(&client, server, &place, end, create).await?;
+    let Found { ways, events } = found;
+    let open = ways.map(|ways| Arc::new(Open::of(&client, ways, end)));
     let inner = Arc::new(Inner {
-        deleting: Batches::of(Deleting { client: client.clone(), url: url.clone() }),
-        hiding: Batches::of(Hiding { client: client.clone(), url }),
+        open: open.clone(),
+        events: events.map(|queue| Outlet::to(&client, queue)),
         client,
         server: server.clone(),
         place,
-        queue,
         hold: Hold::new(),
-        out,
     });
-    let tasks =
-        vec![tokio::spawn(take(Arc::clone(&inner))), tokio::spawn(hide(Arc::clone(&inner)))];
+    let mut tasks = Vec::new();
+    if let Some(open) = open {
+        tasks.push(tokio::spawn(take(Arc::clone(&inner), Arc::clone(&open))));
+        tasks.push(tokio::spawn(hide(Arc::clone(&inner), open)));
+    }
     Ok((SqsChannel { inner, tasks: Mutex::new(tasks) }, topology))
 }
 
 /// Brings what the service has, as there is room. Where this is ended a question that is open is hung
 /// up: what the service might still answer stays hidden until its time is over.
-async fn take(inner: Arc<Inner>) {
+async fn take(inner: Arc<Inner>, open: Arc<Open>) {
     let (mut asking, mut pause) = (1, PAUSE);
     loop {
         let mut room = inner.hold.room(asking * BROUGHT_MAX).await;
-        match inner.bring(&mut room, asking).await {
+        match inner.bring(&open.queue, &mut room, asking).await {
             Ok(full) => {
                 // Order is kept by one question after the other.
-                let more = if inner.queue.is_fifo { 1 } else { asking * 2 };
+                let more = if open.queue.is_fifo { 1 } else { asking * 2 };
                 asking = if full { more.min(ASKING_MAX) } else { 1 };
                 pause = PAUSE;
             }
@@ -148,7 +161,7 @@ async fn take(inner: Arc<Inner>) {
 }
 
 /// Has the service hide what is held from others for as long again.
-async fn hide(inner: Arc<Inner>) {
+async fn hide(inner: Arc<Inner>, open: Arc<Open>) {
     let held_for = inner.server.held_for;
     let mut tick = interval(held_for / 3);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,11 +169,11 @@ async fn hide(inner: Arc<Inner>) {
         tick.tick().await;
         let due = inner.hold.held().into_iter().filter(|held| held.is_due(held_for));
         let hiding = due.map(|held| {
-            let inner = &inner;
+            let open = &open;
             async move {
                 let until = Instant::now() + held_for;
                 // Not hidden it is brought to another copy, whose guard knows it.
-                match inner.hiding.ask((held.receipt(), held_for)).await {
+                match open.hiding.ask((held.receipt(), held_for)).await {
                     Ok(()) => held.is_hidden_until(until),
                     Err(error) => tracing::debug!("a message that is held may come again: {error}"),
                 }
@@ -172,13 +185,18 @@ async fn hide(inner: Arc<Inner>) {
 
 impl Inner {
     /// Asks for messages, this often side by side; whether each brought as many as it could.
-    async fn bring(&self, room: &mut Room<'_>, asking: usize) -> Result<bool, ChannelError> {
+    async fn bring(
+        &self,
+        queue: &Queue,
+        room: &mut Room<'_>,
+        asking: usize,
+    ) -> Result<bool, ChannelError> {
         let mut left = room.left();
         let mut questions = FuturesUnordered::new();
         while left > 0 && questions.len() < asking {
             let most = left.min(BROUGHT_MAX);
             left -= most;
-            questions.push(self.ask(most, asking > 1));
+            questions.push(self.ask(queue, most, asking > 1));
         }
         let (mut full, mut trouble) = (true, None);
         while let Some(answer) = questions.next().await {
@@ -197,6 +215,7 @@ impl Inner {
 
     async fn ask(
         &self,
+        queue: &Queue,
         most: usize,
         aside: bool,
     ) -> Result<(Vec<types::Message>, Instant), ChannelError> {
@@ -206,7 +225,7 @@ impl Inner {
         let question = self
             .client
             .receive_message()
-            .queue_url(&self.queue.url)
+            .queue_url(&queue.url)
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .visibility_timeout(seconds(self.server.held_for))
             .wait_time_seconds(seconds(asked_for))
@@ -235,15 +254,13 @@ impl Inner {
     }
 
     async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
+        let open = self.open.as_ref();
         let outlet = match message.kind {
-            Kind::Command => Some(&self.out.commands),
-            Kind::Reply => Some(&self.out.replies),
-            Kind::Event => self.out.events.as_ref(),
+            Kind::Command => open.map(|open| &open.commands),
+            Kind::Reply => open.map(|open| &open.replies),
+            Kind::Event => self.events.as_ref(),
         };
-        let Some(outlet) = outlet else {
-            let why = "nothing says where events are published: give the place `events`";
-            return Err(ChannelError::Refused(why.to_owned()));
-        };
+        let Some(outlet) = outlet else { return Err(ChannelError::nowhere(message.kind)) };
         let letter = letter::outgoing(message).map_err(ChannelError::Refused)?;
         let (bytes, bytes_max) = (letter.bytes(), outlet.bytes_max);
         if bytes > bytes_max {
@@ -256,8 +273,8 @@ impl Inner {
     }
 
     async fn put_aside(&self, tag: Tag, reason: &str) -> Result<(), ChannelError> {
-        let Some(held) = self.hold.peek(tag) else { return Ok(()) };
-        let outlet = &self.out.dead_letters;
+        let (Some(held), Some(open)) = (self.hold.peek(tag), &self.open) else { return Ok(()) };
+        let outlet = &open.dead_letters;
         let letter = letter::put_aside(held.message(), reason, outlet.bytes_max);
         if !letter.headers.contains_key(letter::REASON) {
             tracing::warn!("a dead letter has no room for its reason: {reason}");
@@ -267,13 +284,13 @@ impl Inner {
     }
 
     async fn acknowledge(&self, tag: Tag) -> Result<(), ChannelError> {
-        let Some(held) = self.hold.settle(tag) else { return Ok(()) };
-        self.deleting.ask(held.receipt()).await
+        let (Some(held), Some(open)) = (self.hold.settle(tag), &self.open) else { return Ok(()) };
+        open.deleting.ask(held.receipt()).await
     }
 
     async fn give_back(&self, tag: Tag, after: Duration) -> Result<(), ChannelError> {
-        let Some(held) = self.hold.settle(tag) else { return Ok(()) };
-        self.hiding.ask((held.receipt(), held.hidden_at_most(after))).await
+        let (Some(held), Some(open)) = (self.hold.settle(tag), &self.open) else { return Ok(()) };
+        open.hiding.ask((held.receipt(), held.hidden_at_most(after))).await
     }
 }
 
@@ -309,8 +326,8 @@ impl Channel for SqsChannel {
                 let _ = task.await; // it was told to end
             }
             let held = self.inner.hold.end();
-            let leaving =
-                held.iter().map(|held| self.inner.hiding.ask((held.receipt(), Duration::ZERO)));
+            let Some(open) = &self.inner.open else { return };
+            let leaving = held.iter().map(|held| open.hiding.ask((held.receipt(), Duration::ZERO)));
             let _ = timeout(CLOSED_WITHIN, join_all(leaving)).await;
         })
     }

@@ -1,6 +1,6 @@
 //! Where a service's messages are: its queues.
 
-use amends_transport::End;
+use amends_transport::{End, Queues};
 
 const FIFO: &str = ".fifo";
 
@@ -14,37 +14,40 @@ const NAME_MAX: usize = 80;
 /// a queue that keeps order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The queue of its commands.
-    pub commands: String,
-    /// The queue of its replies.
-    pub replies: String,
+    /// The queues of commands and replies. Without them an end takes nothing, and only publishes
+    /// events.
+    pub queues: Option<Queues>,
     /// The queue of its events, which one reads. Without it the service publishes none.
     pub events: Option<String>,
 }
 
 impl Place {
-    /// The queue that an end takes from.
-    pub(crate) fn taken_by(&self, end: End) -> &str {
-        match end {
-            End::Engine => &self.replies,
-            End::Service => &self.commands,
-        }
+    /// The queues of commands and replies.
+    pub fn new(commands: impl Into<String>, replies: impl Into<String>) -> Self {
+        Self { queues: Some(Queues::new(commands, replies)), events: None }
+    }
+
+    /// With events that are published to this queue.
+    #[must_use]
+    pub fn with_events(self, events: impl Into<String>) -> Self {
+        Self { events: Some(events.into()), ..self }
     }
 
     /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> String {
-        let queue = self.taken_by(end);
-        match queue.strip_suffix(FIFO) {
-            Some(queue) => format!("{queue}{DEAD_LETTERS}{FIFO}"),
-            None => format!("{queue}{DEAD_LETTERS}"),
-        }
+    pub fn dead_letters(&self, end: End) -> Option<String> {
+        Some(dead_letters(self.queues.as_ref()?.taken_by(end)))
+    }
+
+    /// All that it says, without where dead letters go.
+    pub(crate) fn said(&self) -> impl Iterator<Item = &String> {
+        let queues = self.queues.iter().flat_map(|queues| [&queues.commands, &queues.replies]);
+        queues.chain(&self.events)
     }
 
     /// Names that SQS does not take.
     pub(crate) fn checked(&self) -> Result<(), ConnectError> {
         let ends = [End::Engine, End::Service].map(|end| self.dead_letters(end));
-        let said = [&self.commands, &self.replies].into_iter().chain(&self.events).chain(&ends);
-        for said in said {
+        for said in self.said().chain(ends.iter().flatten()) {
             if is_url(said) {
                 continue;
             }
@@ -61,6 +64,14 @@ impl Place {
             }
         }
         Ok(())
+    }
+}
+
+/// Where is put aside what cannot be taken from a queue.
+pub(crate) fn dead_letters(queue: &str) -> String {
+    match queue.strip_suffix(FIFO) {
+        Some(queue) => format!("{queue}{DEAD_LETTERS}{FIFO}"),
+        None => format!("{queue}{DEAD_LETTERS}"),
     }
 }
 
@@ -118,7 +129,7 @@ mod tests {
     use super::*;
 
     fn place(commands: &str) -> Place {
-        Place { commands: commands.to_owned(), replies: "r".to_owned(), events: None }
+        Place::new(commands, "r")
     }
 
     #[test]
@@ -128,7 +139,7 @@ mod tests {
             ("desk.fifo", "desk-dead-letters.fifo"),
             ("https://h/1/desk.fifo", "https://h/1/desk-dead-letters.fifo"),
         ] {
-            assert_eq!(place(commands).dead_letters(End::Service), dead);
+            assert_eq!(place(commands).dead_letters(End::Service).as_deref(), Some(dead));
             assert_eq!(is_fifo(commands), is_fifo(dead));
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use amends_transport::without_login;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
@@ -73,7 +74,7 @@ impl fmt::Debug for Login {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("at", &self.shown())
+            .field("at", &without_login(&self.at))
             .field("login", &self.login)
             .field("held_for", &self.held_for)
             .field("asked_for", &self.asked_for)
@@ -92,15 +93,6 @@ impl Server {
     pub fn with_login(mut self, key: &str, secret: &str) -> Self {
         self.login = Some(Login { key: key.to_owned(), secret: secret.to_owned() });
         self
-    }
-
-    /// Where it is, without what others might take for the place of a login.
-    pub(crate) fn shown(&self) -> String {
-        match (self.at.split_once("://"), self.at.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-            (None, Some((_, host))) => host.to_owned(),
-            (_, None) => self.at.clone(),
-        }
     }
 
     /// A client. Nothing is asked of the service yet.
@@ -143,7 +135,7 @@ impl Server {
 
     /// The address, where it is none of Amazon's regions.
     fn checked(&self) -> Result<Option<&str>, ConnectError> {
-        let no = |why| Err(ConnectError::Server { at: self.shown(), why });
+        let no = |why| Err(ConnectError::Server { at: without_login(&self.at), why });
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         match self.at.split_once("://") {
             None if !self.at.is_empty() && self.at.chars().all(plain) => Ok(None),

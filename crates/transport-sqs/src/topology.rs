@@ -1,20 +1,26 @@
 //! The queues of a place: looked at, and made where that is wanted.
 
-use amends_transport::{End, Topology};
+use amends_transport::{End, Queues, Topology, without_login};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Setting;
 
 use crate::batches::seconds;
-use crate::place::{ConnectError, Place, is_fifo, is_url};
+use crate::place::{ConnectError, Place, dead_letters, is_fifo, is_url};
 use crate::queue::{KEPT_S_MAX, Queue, Settings};
 use crate::server::Server;
 use crate::words::{is_denied, is_missing, is_there_already, words};
 
-/// The queues of an end.
-pub(crate) struct Queues {
+/// What is there for an end.
+pub(crate) struct Found {
+    /// None at a place of events alone.
+    pub(crate) ways: Option<Ways>,
+    pub(crate) events: Option<Queue>,
+}
+
+/// The queues of commands and replies, and where the end puts aside what it cannot take.
+pub(crate) struct Ways {
     pub(crate) commands: Queue,
     pub(crate) replies: Queue,
-    pub(crate) events: Option<Queue>,
     pub(crate) dead_letters: Queue,
 }
 
@@ -28,8 +34,7 @@ pub async fn examine(server: &Server, place: &Place) -> Result<Topology, Connect
     let client = server.client().await?;
     let mut look = Look::new(&client, server, false);
     let dead_letters = [End::Service, End::Engine].map(|end| place.dead_letters(end));
-    let said = [&place.commands, &place.replies].into_iter().chain(&place.events);
-    for said in said.chain(&dead_letters) {
+    for said in place.said().chain(dead_letters.iter().flatten()) {
         look.at(said).await?;
     }
     Ok(look.topology)
@@ -43,19 +48,18 @@ pub(crate) async fn prepare(
     place: &Place,
     end: End,
     create: bool,
-) -> Result<(Queues, Topology), ConnectError> {
+) -> Result<(Found, Topology), ConnectError> {
     let mut look = Look::new(client, server, create);
-    let commands = look.at(&place.commands).await?;
-    let replies = look.at(&place.replies).await?;
+    let ways = match &place.queues {
+        Some(queues) => look.ways(queues, end).await?,
+        None => None,
+    };
     let events = match &place.events {
         Some(events) => look.at(events).await?,
         None => None,
     };
-    let dead_letters = look.at(&place.dead_letters(end)).await?;
-    if let (true, Some(commands), Some(replies), Some(dead_letters)) =
-        (look.topology.missing.is_empty(), commands, replies, dead_letters)
-    {
-        return Ok((Queues { commands, replies, events, dead_letters }, look.topology));
+    if look.topology.missing.is_empty() {
+        return Ok((Found { ways, events }, look.topology));
     }
     let way = match look.refused {
         None => "make it, or allow it to be made".to_owned(),
@@ -85,6 +89,18 @@ struct Look<'a> {
 impl<'a> Look<'a> {
     fn new(client: &'a Client, server: &'a Server, create: bool) -> Self {
         Self { client, server, create, topology: Topology::default(), refused: None }
+    }
+
+    /// The queues of an end, where all of them are there by now.
+    async fn ways(&mut self, queues: &Queues, end: End) -> Result<Option<Ways>, ConnectError> {
+        let commands = self.at(&queues.commands).await?;
+        let replies = self.at(&queues.replies).await?;
+        let dead_letters = self.at(&dead_letters(queues.taken_by(end))).await?;
+        let (Some(commands), Some(replies), Some(dead_letters)) = (commands, replies, dead_letters)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Ways { commands, replies, dead_letters }))
     }
 
     /// The queue, where it is there by now.
@@ -140,9 +156,10 @@ impl<'a> Look<'a> {
             Ok(told) => Ok(told.queue_url),
             Err(error) if is_missing(&error) => Ok(None),
             // The first question that the service is asked: it tells whether we are let in.
-            Err(error) => {
-                Err(ConnectError::Unreachable { at: self.server.shown(), why: words(&error) })
-            }
+            Err(error) => Err(ConnectError::Unreachable {
+                at: without_login(&self.server.at),
+                why: words(&error),
+            }),
         }
     }
 

@@ -157,6 +157,15 @@ impl Kind {
         }
     }
 
+    /// What a place calls where such messages go.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Command => "commands",
+            Self::Reply => "replies",
+            Self::Event => "events",
+        }
+    }
+
     /// Reads it back.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -175,4 +184,12 @@ pub enum ChannelError {
     /// It was not and never will be: too large a message, or a place that is not there.
     #[error("the broker refuses it: {0}")]
     Refused(String),
+}
+
+impl ChannelError {
+    /// A place has nothing for such messages.
+    pub fn nowhere(kind: Kind) -> Self {
+        let place = kind.place();
+        Self::Refused(format!("nothing says where {place} are published: give the place `{place}`"))
+    }
 }

@@ -3,6 +3,7 @@
 //! A transport carries commands to participants and brings back what they say. It decides
 //! nothing: it neither retries nor gives up, and what an outcome means is the machine's business.
 
+mod address;
 mod bare;
 mod by_message;
 mod channel;
@@ -14,9 +15,11 @@ mod hold;
 mod in_memory;
 mod in_process;
 mod later;
+mod queues;
 mod signing;
 mod topology;
 
+pub use address::without_login;
 pub use bare::{Acknowledging, Bare};
 pub use by_message::{ByMessage, CONFIRMED_WITHIN};
 pub use channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
@@ -28,5 +31,6 @@ pub use hold::{Brought, Hold, Room};
 pub use in_memory::InMemory;
 pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};
 pub use later::{Connect, Later};
+pub use queues::Queues;
 pub use signing::Signing;
 pub use topology::Topology;

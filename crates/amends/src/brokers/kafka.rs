@@ -1,7 +1,9 @@
 //! Places at Kafka.
 
-use amends_transport_kafka::{Place, Server};
 use std::path::Path;
+
+use amends_transport::Queues;
+use amends_transport_kafka::{Place, Server};
 
 super::place_at!(amends_transport_kafka);
 
@@ -9,13 +11,12 @@ super::place_at!(amends_transport_kafka);
 pub(super) fn place(
     addresses: &str,
     settings: Option<&Path>,
-    [commands, replies]: [&String; 2],
+    queues: Option<Queues>,
     events: Option<String>,
 ) -> Result<At, String> {
     let mut server = Server::new(addresses);
     if let Some(path) = settings {
         server = server.with_file(path).map_err(|error| error.to_string())?;
     }
-    let place = Place { commands: commands.clone(), replies: replies.clone(), events };
-    Ok(At { server, place })
+    Ok(At { server, place: Place { queues, events } })
 }

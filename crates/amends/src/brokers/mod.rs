@@ -18,7 +18,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use amends_definition::Transport as Described;
+use amends_definition::{Broker as Described, Queues};
 use amends_transport::{Bare, Channel, End, Topology};
 use clap::Args;
 use futures_util::future::BoxFuture;
@@ -133,38 +133,46 @@ impl BrokerOptions {
         said.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// The place that is described, with events where a saga type has some.
-    pub fn place(&self, described: &Described, events: Option<&str>) -> Result<Found, String> {
+    /// A place: its queues, where something is taken there, and where its events go.
+    pub fn place(
+        &self,
+        broker: &Described,
+        queues: Option<&Queues>,
+        events: Option<&str>,
+    ) -> Result<Found, String> {
+        let queues =
+            queues.map(|said| amends_transport::Queues::new(&said.commands, &said.replies));
         let events = events.map(str::to_owned);
-        match described {
+        match broker {
             #[cfg(feature = "kafka")]
-            Described::Kafka { commands, replies } => {
+            Described::Kafka => {
                 let addresses = said("Kafka", "--kafka ADDRESS", self.kafka.as_deref())?;
                 let settings = self.kafka_config.as_deref();
-                let place = kafka::place(addresses, settings, [commands, replies], events)?;
+                let place = kafka::place(addresses, settings, queues, events)?;
                 Ok(Found { broker: "Kafka", place: Arc::new(place) })
             }
             #[cfg(feature = "nats")]
-            Described::Nats { stream, commands, replies } => {
+            Described::Nats { stream } => {
                 let url = said("NATS", "--nats URL", self.nats.as_deref())?;
-                let place = nats::place(url, [stream, commands, replies], events);
+                let place = nats::place(url, stream, queues, events);
                 Ok(Found { broker: "NATS", place: Arc::new(place) })
             }
             #[cfg(feature = "rabbitmq")]
-            Described::RabbitMq { exchange, commands, replies } => {
+            Described::RabbitMq { exchange } => {
                 let url = said("RabbitMQ", "--rabbitmq URL", self.rabbitmq.as_deref())?;
-                let place = rabbitmq::place(url, [exchange, commands, replies], events);
+                let place = rabbitmq::place(url, exchange, queues, events);
                 Ok(Found { broker: "RabbitMQ", place: Arc::new(place) })
             }
             #[cfg(feature = "sqs")]
-            Described::Sqs { commands, replies } => {
+            Described::Sqs => {
                 let at = said("SQS", "--sqs REGION|URL", self.sqs.as_deref())?;
-                let place = sqs::place(at, [commands, replies], events);
+                let place = sqs::place(at, queues, events);
                 Ok(Found { broker: "SQS", place: Arc::new(place) })
             }
+            #[allow(unreachable_patterns, reason = "a build that leaves none out")]
             left_out => Err(format!(
-                "this amends was built without what reaches it ({left_out:?}); see its cargo \
-                 features"
+                "this amends was built without what reaches `{}`; see its cargo features",
+                left_out.key()
             )),
         }
     }

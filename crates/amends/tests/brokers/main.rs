@@ -13,6 +13,7 @@
 mod api;
 mod blows;
 mod book;
+#[path = "../broker/mod.rs"]
 mod broker;
 mod clients;
 mod judge;
@@ -25,14 +26,15 @@ mod run;
 mod server;
 mod service;
 mod stage;
+mod way;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use broker::{WAYS, Way};
 use run::Run;
+use way::{WAYS, Way};
 
 /// What the test command has time for: enough that each blow falls while orders are on their way.
 const SAGAS: u64 = 150;

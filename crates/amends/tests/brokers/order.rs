@@ -5,7 +5,7 @@ use amends_example_services::Worked;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::broker::Way;
+use crate::way::Way;
 
 /// Its type.
 pub const SAGA: &str = "OrderFulfillment";

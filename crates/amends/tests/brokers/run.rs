@@ -10,12 +10,12 @@ use amends_transport::{End, Kind, Message};
 
 use crate::blows::Blows;
 use crate::book::Book;
-use crate::broker::Way;
 use crate::clients::Clients;
 use crate::judge::{self, Evidence};
 use crate::report::Report;
 use crate::service::{self, Deliveries};
 use crate::stage::Stage;
+use crate::way::Way;
 
 /// A run in which nothing has moved for so long, while nobody was being killed, moves no more.
 const MOVES_WITHIN: Duration = Duration::from_secs(120);

@@ -6,95 +6,86 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{CONFIRMED_WITHIN, Channel, Kind, Message, Received};
+use amends_transport::{CONFIRMED_WITHIN, Channel, End, Kind, Message, Received};
 use amends_wire::{Direction, Headers, SendingId};
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
+use crate::broker::{Broker, Running};
 use crate::server::{Server, amends, words};
 
-/// How a broker is reached.
-pub struct Reached {
-    /// What it is in tests.
-    pub kind: testbed::Make,
-    /// The option that says where it is.
-    pub option: &'static str,
-    /// How the definition describes the service: `nats: { … }`.
-    pub described: &'static str,
-    /// What the server says when it has made what was missing.
-    pub made: &'static str,
-    /// What the server's environment says, to come in there.
-    pub env: &'static [(&'static str, &'static str)],
-    /// How it goes away, and comes back.
-    pub dies: Dies,
-    /// How long a queue must be there before the broker finds it again after a loss of power.
-    pub kept_after: Duration,
-    /// The service's end. What it needs is there when the server has made it.
-    pub service: fn(String) -> BoxFuture<'static, Arc<dyn Channel>>,
-}
+/// A broker, and what of it only whoever works at the command line meets.
+pub trait Reached: Broker {
+    /// What the server says when it has made what was missing of a place.
+    fn made(&self, short: &str) -> String;
 
-/// How a broker goes away.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Dies {
-    /// It is killed, and starts again on what it kept.
-    Killed,
-    /// It cannot be reached: what stands for it here keeps nothing. Every connection is cut, and each
-    /// new one refused.
-    Shut,
-}
-
-/// A broker, and the door before it where it is only shut.
-struct Broker {
-    process: testbed::Server,
-    door: Option<testbed::Door>,
-}
-
-impl Broker {
-    fn start(kind: testbed::Make, dies: Dies) -> Self {
-        let process = testbed::Server::start(kind()).expect("the broker starts");
-        let door = (dies == Dies::Shut)
-            .then(|| testbed::Door::before(process.port()).expect("a port is free"));
-        Self { process, door }
+    /// Where the events of a place are published.
+    fn events(&self, short: &str) -> String {
+        format!("{short}.events")
     }
 
-    fn url(&self) -> String {
-        let url = self.process.url();
-        match &self.door {
-            Some(door) => url.replace(&self.process.port().to_string(), &door.port().to_string()),
-            None => url,
+    /// How a definition says that a saga type tells its events there, and is asked for nothing.
+    fn telling(&self, short: &str) -> String {
+        format!("{}: {{ events: {} }}", self.name(), self.events(short))
+    }
+
+    /// An end that takes the events of a place.
+    fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>>;
+}
+
+/// The tests that are the same over every broker.
+macro_rules! over {
+    ($broker:expr) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn sagas_run_over_a_broker_that_goes_away_and_a_server_that_is_killed() {
+            crate::brokers::every_saga_ends(&$broker).await;
         }
-    }
 
-    fn go_away_and_come_back(&mut self) {
-        if let Some(door) = &mut self.door {
-            door.shut();
-            std::thread::sleep(AWAY_FOR);
-            door.open().unwrap();
-        } else {
-            self.process.kill().unwrap();
-            self.process.start_again().unwrap();
+        #[tokio::test(flavor = "multi_thread")]
+        async fn sagas_are_asked_for_by_message_and_told_of() {
+            crate::messaging::sagas_are_asked_for_and_told_of(&$broker).await;
         }
-    }
+
+        #[tokio::test(flavor = "multi_thread")]
+        async fn sagas_are_told_of_where_none_is_asked_for_by_message() {
+            crate::messaging::sagas_are_told_of_alone(&$broker).await;
+        }
+
+        #[test]
+        fn the_doctor_says_what_is_there_and_what_is_not() {
+            crate::brokers::the_doctor_says_what_is_there(&$broker);
+        }
+
+        #[test]
+        fn the_bench_measures_the_way_and_the_broker_alone() {
+            crate::brokers::the_bench_measures_the_way_and_the_broker_alone(&$broker);
+        }
+
+        #[test]
+        fn a_server_that_is_not_told_where_the_broker_is_says_so() {
+            crate::brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&$broker);
+        }
+    };
 }
 
-/// How long it is shut: about as long as another takes to start.
-const AWAY_FOR: Duration = Duration::from_secs(2);
+pub(crate) use over;
 
-impl Reached {
-    /// A saga of two steps, both of the service.
-    pub fn definition(&self) -> String {
-        format!(
-            "saga: Letter\n\
-             steps:\n  \
-             - {{ name: write, action: Desk.Write, compensation: Desk.Tear }}\n  \
-             - {{ name: post, action: Desk.Post, compensation: Desk.Fetch }}\n\
-             services:\n  \
-             Desk:\n    \
-             fence: barrier\n    \
-             {}\n",
-            self.described
-        )
-    }
+/// The first word of the service's queues.
+const DESK: &str = "desk";
+
+/// A saga of two steps, both of a service behind this broker.
+pub fn definition(broker: &dyn Broker) -> String {
+    format!(
+        "saga: Letter\n\
+         steps:\n  \
+         - {{ name: write, action: Desk.Write, compensation: Desk.Tear }}\n  \
+         - {{ name: post, action: Desk.Post, compensation: Desk.Fetch }}\n\
+         services:\n  \
+         Desk:\n    \
+         fence: barrier\n    \
+         {}\n",
+        broker.binding(DESK)
+    )
 }
 
 async fn next(service: &Arc<dyn Channel>) -> Received {
@@ -142,23 +133,21 @@ async fn answer(service: &Arc<dyn Channel>, command: &Received, refuses: bool) {
     let _ = service.acknowledge(command.tag).await; // or it comes again
 }
 
-async fn off_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(act).await.unwrap()
-}
+/// How long the broker is away: long enough to be missed.
+const AWAY_FOR: Duration = Duration::from_secs(2);
 
 /// A saga runs, one is rolled back, the broker is killed, the server is killed, and every saga ends.
-pub async fn every_saga_ends(reached: &Reached) {
+pub async fn every_saga_ends(reached: &'static dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, reached.definition()).unwrap();
+    let letter = folder.path().join("letter.yaml");
+    fs::write(&letter, definition(reached)).unwrap();
     let data = folder.path().join("data");
-    let (kind, dies) = (reached.kind, reached.dies);
-    let mut broker = off_thread(move || Broker::start(kind, dies)).await;
-    let url = broker.url();
-    let serve = || Server::start_in(reached.env, &data, &definition, &[reached.option, &url]);
+    let mut broker = Running::start(reached).await.expect("the broker starts");
+    let url = broker.url.clone();
+    let serve = || Server::start_in(reached.env(), &data, &letter, &[reached.option(), &url]);
     let server = serve();
-    server.says(reached.made);
-    let desk = (reached.service)(url.clone()).await;
+    server.says(&reached.made(DESK));
+    let desk = reached.connect(&url, DESK, End::Service).await.unwrap();
 
     // One that completes.
     let started = server.ask(&["start", "Letter", "--data", "{}"]);
@@ -173,12 +162,10 @@ pub async fn every_saga_ends(reached: &Reached) {
     assert!(server.ask(&["start", "Letter", "--data", "{}"]).status.success());
     let command = next(&desk).await;
     answer(&desk, &command, false).await;
-    tokio::time::sleep(reached.kept_after).await;
-    let mut broker = off_thread(move || {
-        broker.go_away_and_come_back();
-        broker
-    })
-    .await;
+    tokio::time::sleep(broker.broker.kept_after()).await;
+    broker.kill().await.unwrap();
+    tokio::time::sleep(AWAY_FOR).await;
+    broker.start_again().await.unwrap();
     let mut undone = false;
     while !undone {
         let command = next(&desk).await;
@@ -218,27 +205,26 @@ pub async fn every_saga_ends(reached: &Reached) {
     }
     answering.abort();
     desk.close().await;
-    broker.process.kill().unwrap();
 }
 
 /// What is missing is told, made when that is asked for, and then there; and a broker that is away is told.
-pub fn the_doctor_says_what_is_there(reached: &Reached) {
+pub fn the_doctor_says_what_is_there(reached: &dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, reached.definition()).unwrap();
-    let mut broker = testbed::Server::start((reached.kind)()).expect("the broker starts");
+    let letter = folder.path().join("letter.yaml");
+    fs::write(&letter, definition(reached)).unwrap();
+    let mut broker = testbed::Server::start(reached.make()()).expect("the broker starts");
     let url = broker.url();
     let doctor = |more: &[&str]| {
         let mut command = amends();
-        command.args(["doctor", "--listen", "127.0.0.1:0", "--definitions"]).arg(&definition);
+        command.args(["doctor", "--listen", "127.0.0.1:0", "--definitions"]).arg(&letter);
         command.arg("--data").arg(folder.path().join("data"));
-        command.args([reached.option, &url]).args(more).env("COLUMNS", "400");
-        command.envs(reached.env.iter().copied());
+        command.args([reached.option(), &url]).args(more).env("COLUMNS", "400");
+        command.envs(reached.env().iter().copied());
         let output = command.output().unwrap();
         (output.status.code(), words(&output))
     };
-    let made = reached.made.strip_prefix("made at ").unwrap();
-    let (broker_name, thing) = made.split_once(": ").unwrap();
+    let made = reached.made(DESK);
+    let (broker_name, thing) = made.strip_prefix("made at ").unwrap().split_once(": ").unwrap();
     let missing = format!("missing at {broker_name}: {thing};");
 
     let (code, said) = doctor(&[]);
@@ -246,7 +232,7 @@ pub fn the_doctor_says_what_is_there(reached: &Reached) {
     let (code, said) = doctor(&["--brokers-as-they-are"]);
     assert!(code == Some(1) && said.contains("have it made"), "{code:?} {said}");
     let (code, said) = doctor(&["--create"]);
-    assert!(code == Some(0) && said.contains(reached.made), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains(&made), "{code:?} {said}");
     let (code, said) = doctor(&[]);
     assert!(code == Some(0) && !said.contains(&missing), "{code:?} {said}");
     assert!(said.contains(&format!("{broker_name} has ")) && said.contains(thing), "{said}");
@@ -261,15 +247,24 @@ pub fn the_doctor_says_what_is_there(reached: &Reached) {
 }
 
 /// The engine's round trips are told beside those of the broker's own client.
-pub fn the_bench_measures_the_way_and_the_broker_alone(reached: &Reached) {
+pub fn the_bench_measures_the_way_and_the_broker_alone(reached: &dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
-    let mut broker = testbed::Server::start((reached.kind)()).expect("the broker starts");
-    let mode = reached.option.trim_start_matches("--");
+    let mut broker = testbed::Server::start(reached.make()()).expect("the broker starts");
     let output = amends()
-        .args(["bench", "--mode", mode, "--duration", "1", "--concurrency", "16", "-o", "json"])
-        .args([reached.option, &broker.url(), "--data"])
+        .args([
+            "bench",
+            "--mode",
+            reached.name(),
+            "--duration",
+            "1",
+            "--concurrency",
+            "16",
+            "-o",
+            "json",
+        ])
+        .args([reached.option(), &broker.url(), "--data"])
         .arg(folder.path())
-        .envs(reached.env.iter().copied())
+        .envs(reached.env().iter().copied())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", words(&output));
@@ -283,10 +278,10 @@ pub fn the_bench_measures_the_way_and_the_broker_alone(reached: &Reached) {
 }
 
 /// The definition stands, and the server says what it lacks.
-pub fn a_server_that_is_not_told_where_the_broker_is_says_so(reached: &Reached) {
+pub fn a_server_that_is_not_told_where_the_broker_is_says_so(reached: &dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, reached.definition()).unwrap();
-    let server = Server::start(&folder.path().join("data"), &definition);
-    server.says(&format!("say {} ", reached.option));
+    let letter = folder.path().join("letter.yaml");
+    fs::write(&letter, definition(reached)).unwrap();
+    let server = Server::start(&folder.path().join("data"), &letter);
+    server.says(&format!("say {} ", reached.option()));
 }

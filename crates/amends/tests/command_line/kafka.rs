@@ -1,54 +1,32 @@
-//! A service behind Kafka.
+//! What is reached over Kafka.
 
 use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use amends_testbed as testbed;
 use amends_transport::{Channel, End};
 use amends_transport_kafka::{Place, Server, connect};
+use futures_util::future::BoxFuture;
 
-use crate::brokers::{self, Dies, Reached};
+use crate::broker::Kafka;
+use crate::brokers::{Reached, definition, over};
 
-const KAFKA: Reached = Reached {
-    kind: testbed::kafka,
-    option: "--kafka",
-    described: "kafka: { commands: desk.commands, replies: desk.replies }",
-    made: "made at Kafka: topic desk.commands",
-    env: &[],
-    dies: Dies::Killed,
-    kept_after: Duration::ZERO,
-    service: |addresses| {
+over!(Kafka);
+
+impl Reached for Kafka {
+    fn made(&self, short: &str) -> String {
+        format!("made at Kafka: topic {short}.commands")
+    }
+
+    /// All of them are in one topic.
+    fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>> {
         Box::pin(async move {
-            let place = Place {
-                commands: "desk.commands".to_owned(),
-                replies: "desk.replies".to_owned(),
-                events: None,
-            };
-            let connected = connect(&Server::new(addresses), place, End::Service, true).await;
+            let events = self.events(short);
+            let place = Place::new(&events, &events);
+            let connected = connect(&Server::new(url), place, End::Engine, true).await;
             Arc::new(connected.unwrap().0) as Arc<dyn Channel>
         })
-    },
-};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sagas_run_over_a_broker_that_dies_and_a_server_that_is_killed() {
-    brokers::every_saga_ends(&KAFKA).await;
-}
-
-#[test]
-fn the_doctor_says_what_is_there_and_what_is_not() {
-    brokers::the_doctor_says_what_is_there(&KAFKA);
-}
-
-#[test]
-fn the_bench_measures_the_way_and_the_broker_alone() {
-    brokers::the_bench_measures_the_way_and_the_broker_alone(&KAFKA);
-}
-
-#[test]
-fn a_server_that_is_not_told_where_the_broker_is_says_so() {
-    brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&KAFKA);
+    }
 }
 
 /// The login comes from a file, and is nowhere in the log, whether it is taken or not.
@@ -57,8 +35,8 @@ fn a_login_comes_from_a_file_and_is_never_shown() {
     let folder = tempfile::tempdir().unwrap();
     let broker = testbed::Server::start(testbed::kafka_with_logins()).expect("a Kafka starts");
     let (owner, password) = testbed::KAFKA_OWNER;
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, KAFKA.definition()).unwrap();
+    let letter = folder.path().join("letter.yaml");
+    fs::write(&letter, definition(&Kafka)).unwrap();
     let login = folder.path().join("kafka.properties");
     let serve = |name: &str, password: &str| {
         let text = format!(
@@ -67,14 +45,14 @@ fn a_login_comes_from_a_file_and_is_never_shown() {
         );
         fs::write(&login, text).unwrap();
         let more = ["--kafka", &broker.url(), "--kafka-config", login.to_str().unwrap()];
-        crate::server::Server::start_with(&folder.path().join(name), &definition, &more)
+        crate::server::Server::start_with(&folder.path().join(name), &letter, &more)
     };
     let server = serve("wrong", "wr0ng");
     server.says("Authentication failed");
     assert!(!server.log().contains("wr0ng"), "{}", server.log());
     drop(server);
     let server = serve("right", password);
-    server.says(KAFKA.made);
+    server.says(&Kafka.made("desk"));
     assert!(!server.log().contains(password), "{}", server.log());
 }
 
@@ -82,13 +60,13 @@ fn a_login_comes_from_a_file_and_is_never_shown() {
 #[test]
 fn a_file_of_settings_that_cannot_be_read_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("letter.yaml");
-    fs::write(&definition, KAFKA.definition()).unwrap();
+    let letter = folder.path().join("letter.yaml");
+    fs::write(&letter, definition(&Kafka)).unwrap();
     let settings = folder.path().join("kafka.properties");
     fs::write(&settings, "sasl.username=me\ns3cr3t\n").unwrap();
     let more = ["--kafka", "127.0.0.1:1", "--kafka-config", settings.to_str().unwrap()];
     let data = folder.path().join("data");
-    let server = crate::server::Server::start_with(&data, &definition, &more);
+    let server = crate::server::Server::start_with(&data, &letter, &more);
     server.says("line 2 is not of the form name=value");
     assert!(!server.log().contains("s3cr3t"), "{}", server.log());
 }

@@ -2,6 +2,8 @@
 //! end.
 
 mod access;
+#[path = "../broker/mod.rs"]
+mod broker;
 mod brokers;
 mod endings;
 mod errors;

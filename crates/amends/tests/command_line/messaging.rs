@@ -1,86 +1,282 @@
-//! A saga type that is reached over NATS: started by message, signalled by message, and told of.
+//! Saga types that are reached over a broker, the same for every broker: started, cancelled and signalled by
+//! message, each once whatever comes twice, and told of, each end once whoever was killed.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use amends_testbed as testbed;
-use amends_transport::{Channel, End, Kind, Message, Received};
-use amends_transport_nats::{Place, Server as Nats, connect};
+use amends_transport::{Channel, End, Kind, Message};
 use serde_json::{Value, json};
 
+use crate::broker::Running;
+use crate::brokers::Reached;
 use crate::server::Server;
 
-const DEFINITION: &str = r#"
-saga: Leave
-business_key: "${ data.request }"
-steps:
-  - { name: approve, signal: approval, deadline: 1d, on_deadline: refuse }
-messaging:
-  nats: { stream: LEAVE, commands: leave.commands, replies: leave.replies, events: leave.events }
-"#;
+/// The first word of the place's queues.
+const LEAVE: &str = "leave";
 
-/// The other end of the place, or of the stream in which its events lie.
-async fn end(url: &str, [stream, commands, replies]: [&str; 3]) -> Arc<dyn Channel> {
-    let place = Place {
-        stream: stream.to_owned(),
-        commands: commands.to_owned(),
-        replies: replies.to_owned(),
-        events: None,
-    };
-    let (channel, _) = connect(&Nats::new(url), place, End::Engine, true).await.unwrap();
-    Arc::new(channel)
+/// However busy the machine. A broker may take the dead server for alive for half a minute, and leave with it
+/// what it was brought.
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Between two looks at what becomes.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Two saga types of one step each, which share a place: of one every change is told, of the other the end.
+fn definitions(folder: &Path, messaging: &str) -> PathBuf {
+    let definitions = folder.join("definitions");
+    fs::create_dir(&definitions).unwrap();
+    for (saga_type, transitions) in [("Leave", false), ("Trip", true)] {
+        let text = format!(
+            "saga: {saga_type}\n\
+             business_key: \"${{ data.request }}\"\n\
+             steps:\n  \
+             - {{ name: approve, signal: approval, deadline: 1d, on_deadline: refuse }}\n\
+             messaging:\n  \
+             {messaging}\n  \
+             transitions: {transitions}\n"
+        );
+        fs::write(definitions.join(format!("{saga_type}.yaml")), text).unwrap();
+    }
+    definitions
 }
 
-async fn ask(client: &Arc<dyn Channel>, id: &str, name: &str, body: Value) {
-    let attributes = [("specversion", "1.0"), ("id", id), ("source", "/people"), ("type", name)];
-    let message = Message {
-        id: id.to_owned(),
-        saga_id: id.to_owned(),
-        kind: Kind::Command,
-        name: name.to_owned(),
-        attributes: attributes.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(),
-        body: body.to_string().into(),
-    };
-    client.publish(&message).await.unwrap();
+/// Whoever asks, at the other end of the place.
+struct Client {
+    channel: Arc<dyn Channel>,
+    sent: u32,
+    /// Every answer, in the order in which they came.
+    answers: Vec<Value>,
+}
+
+impl Client {
+    /// Sends a request. One that is sent again is another message with the same words.
+    async fn ask(&mut self, id: &str, name: &str, body: Value) {
+        let attributes =
+            [("specversion", "1.0"), ("id", id), ("source", "/people"), ("type", name)];
+        self.send(name, attributes.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec(), body).await;
+    }
+
+    async fn send(&mut self, name: &str, attributes: Vec<(String, String)>, body: Value) {
+        self.sent += 1;
+        let message = Message {
+            id: format!("message {}", self.sent),
+            saga_id: format!("message {}", self.sent),
+            kind: Kind::Command,
+            name: name.to_owned(),
+            attributes,
+            body: body.to_string().into(),
+        };
+        self.channel.publish(&message).await.unwrap();
+    }
+
+    /// The first answer to a request: one that was sent twice may be answered twice.
+    async fn answer(&mut self, id: &str) -> Value {
+        loop {
+            let found = self.answers.iter().find(|answer| answer["request"]["id"] == id);
+            if let Some(answer) = found {
+                return answer.clone();
+            }
+            self.answers.push(next(&self.channel).await);
+        }
+    }
+
+    /// The saga that a request came to.
+    async fn accepted(&mut self, id: &str) -> Value {
+        let answer = self.answer(id).await;
+        assert_eq!(answer["type"], "SagaRequestAccepted", "{answer}");
+        answer["saga_id"].clone()
+    }
+}
+
+/// Whoever listens to the events of the place.
+struct Listener {
+    channel: Arc<dyn Channel>,
+    heard: Vec<Value>,
+}
+
+impl Listener {
+    /// What was told of a saga, its end being the last of it.
+    async fn hears_the_end_of(&mut self, saga: &Value) -> Vec<Value> {
+        loop {
+            let of_saga = self.heard.iter().filter(|event| event["saga_id"] == *saga);
+            let told: Vec<Value> = of_saga.cloned().collect();
+            let ended = |event: &Value| !event["type"].as_str().unwrap().ends_with("Transition");
+            if told.last().is_some_and(ended) {
+                return told;
+            }
+            self.heard.push(next(&self.channel).await);
+        }
+    }
+
+    /// The names of all events so far, each with its saga.
+    fn all(&self) -> Vec<[&Value; 2]> {
+        self.heard.iter().map(|event| [&event["type"], &event["saga_id"]]).collect()
+    }
 }
 
 async fn next(channel: &Arc<dyn Channel>) -> Value {
-    let received = tokio::time::timeout(Duration::from_secs(60), channel.receive());
-    let received: Received = received.await.expect("it comes").unwrap();
+    let received = async {
+        loop {
+            match channel.receive().await {
+                Ok(received) => return received,
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    };
+    let received = tokio::time::timeout(WITHIN, received).await.expect("it comes");
     channel.acknowledge(received.tag).await.unwrap();
     serde_json::from_slice(&received.body).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_saga_is_started_and_signalled_by_message_and_its_end_is_an_event() {
-    let started = tokio::task::spawn_blocking(|| testbed::Server::start(testbed::nats()));
-    let broker = started.await.unwrap().expect("NATS starts");
+/// Waits until the place has got all that the journal holds.
+fn all_is_told(server: &Server) {
+    let began = Instant::now();
+    loop {
+        let metrics = server.get("/metrics");
+        let lags = metrics.lines().filter(|line| line.starts_with("amends_events_lag_records{"));
+        let lags: Vec<&str> = lags.collect();
+        if !lags.is_empty() && lags.iter().all(|lag| lag.ends_with(" 0")) {
+            return;
+        }
+        assert!(began.elapsed() < WITHIN, "{lags:?}");
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Starts, a signal and a cancel, each twice, with the server killed in between; then the server is killed once
+/// more, and tells nothing again.
+pub async fn sagas_are_asked_for_and_told_of(reached: &'static dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
-    let definition = folder.path().join("leave.yaml");
-    fs::write(&definition, DEFINITION).unwrap();
-    let (data, url) = (folder.path().join("data"), broker.url());
-    let server = Server::start_with(&data, &definition, &["--nats", &url]);
-    server.says("made at NATS: stream LEAVE");
-    let client = end(&url, ["LEAVE", "leave.commands", "leave.replies"]).await;
+    let events = reached.events(LEAVE);
+    let both = reached.binding(LEAVE).replace(" }", &format!(", events: {events} }}"));
+    let definitions = definitions(folder.path(), &both);
+    let broker = Running::start(reached).await.expect("the broker starts");
+    let url = &broker.url;
+    let data = folder.path().join("data");
+    let serve = || Server::start_in(reached.env(), &data, &definitions, &[reached.option(), url]);
+    let server = serve();
+    server.says(&reached.made(LEAVE));
+    let channel = reached.connect(url, LEAVE, End::Engine).await.unwrap();
+    let mut client = Client { channel, sent: 0, answers: Vec::new() };
+    let mut listener = Listener { channel: reached.listener(url, LEAVE).await, heard: Vec::new() };
 
-    ask(&client, "1", "Leave.Start", json!({ "request": "r-1" })).await;
-    let answer = next(&client).await;
-    assert_eq!(answer["type"], "SagaRequestAccepted", "{answer}");
-    let saga = answer["saga_id"].clone();
+    for id in ["start-1", "start-1", "start-2"] {
+        client.ask(id, "Leave.Start", json!({ "request": id })).await;
+    }
+    let (first, second) = (client.accepted("start-1").await, client.accepted("start-2").await);
+    assert_ne!(first, second);
 
+    // None of these holds up what comes behind it.
+    client.send("foreign", Vec::new(), json!("words")).await;
+    client.ask("pause-1", "Leave.Pause", json!({})).await;
+    client.ask("cancel-0", "Leave.Cancel", json!("words")).await;
+    client.ask("start-3", "Leave.Start", json!({ "request": "start-1" })).await;
+    assert_eq!(client.answer("start-3").await["error"]["code"], "key_in_use");
+
+    // What is asked while the server is dead is done when it is there again.
     drop(server); // killed
-    let signal = json!({ "business_key": "r-1", "signal": "approval", "value": { "by": "x" } });
-    ask(&client, "2", "Leave.Signal", signal).await;
-    let _server = Server::start_with(&data, &definition, &["--nats", &url]);
-    let answer = next(&client).await;
-    assert_eq!((&answer["type"], &answer["saga_id"]), (&json!("SagaRequestAccepted"), &saga));
+    for _ in 0..2 {
+        let value = json!({ "by": "a person" });
+        let signal = json!({ "business_key": "start-1", "signal": "approval", "value": value });
+        client.ask("signal-1", "Leave.Signal", signal).await;
+        let cancel = json!({ "saga_id": second, "reason": "changed her mind" });
+        client.ask("cancel-1", "Leave.Cancel", cancel).await;
+    }
+    let server = serve();
+    assert_eq!(client.accepted("signal-1").await, first);
+    assert_eq!(client.accepted("cancel-1").await, second);
+    let told = listener.hears_the_end_of(&first).await;
+    assert_eq!((told.len(), &told[0]["type"]), (1, &json!("LeaveCompleted")), "{told:?}");
+    assert_eq!(told[0]["business_key"], "start-1");
+    let told = listener.hears_the_end_of(&second).await;
+    assert_eq!((told.len(), &told[0]["type"]), (1, &json!("LeaveFailed")), "{told:?}");
+    let why = json!({ "code": "cancelled", "message": "changed her mind" });
+    assert_eq!(told[0]["error"], why);
 
-    let events = ["LEAVE_EVENTS", "leave.events.LeaveFailed", "leave.events.LeaveCompleted"];
-    let listener = end(&url, events).await;
-    let event = next(&listener).await;
-    assert_eq!((&event["type"], &event["saga_id"]), (&json!("LeaveCompleted"), &saga), "{event}");
-    assert_eq!(event["business_key"], "r-1");
-    client.close().await;
-    listener.close().await;
+    // Where every change is told they come in their order.
+    client.ask("trip-1", "Trip.Start", json!({ "request": "r" })).await;
+    let trip = client.accepted("trip-1").await;
+    let signal = json!({ "saga_id": trip, "signal": "approval", "value": {} });
+    client.ask("trip-2", "Trip.Signal", signal).await;
+    let told = listener.hears_the_end_of(&trip).await;
+    assert!(told.is_sorted_by_key(|event| event["seq"].as_u64()), "{told:?}");
+    assert_eq!(told[0]["type"], "TripTransition");
+    assert_eq!(told.last().unwrap()["type"], "TripCompleted");
+
+    // What was confirmed is not told again.
+    all_is_told(&server);
+    let mut expected: Vec<[Value; 2]> =
+        listener.all().into_iter().map(|event| event.map(Value::clone)).collect();
+    drop(server); // killed
+    let server = serve();
+    client.ask("start-4", "Leave.Start", json!({ "request": "start-4" })).await;
+    let last = client.accepted("start-4").await;
+    client.ask("cancel-4", "Leave.Cancel", json!({ "saga_id": last })).await;
+    listener.hears_the_end_of(&last).await;
+    expected.push([json!("LeaveFailed"), last.clone()]);
+    let expected: Vec<_> = expected.iter().map(|[name, saga]| [name, saga]).collect();
+    assert_eq!(listener.all(), expected);
+
+    let began = Instant::now();
+    while reached.dead_letters(url, LEAVE, End::Service).await != Ok(3) {
+        assert!(began.elapsed() < WITHIN, "three messages were no requests\n{}", server.log());
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+
+    // One saga for each start that was accepted, whatever came twice.
+    let began = Instant::now();
+    loop {
+        // It is a little behind.
+        let (_, list) = server.json(&["list"]);
+        let sagas = list.as_array().unwrap().len();
+        if sagas >= 4 {
+            assert_eq!(sagas, 4, "{list}");
+            break;
+        }
+        assert!(began.elapsed() < WITHIN, "{list}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    for answer in client.answers.iter().filter(|answer| answer["request"]["id"] == "start-1") {
+        assert_eq!(answer["saga_id"], first, "answered alike");
+    }
+    client.channel.close().await;
+    listener.channel.close().await;
+}
+
+/// A place of events alone: nothing is taken there, and no queue is made that nobody needs.
+pub async fn sagas_are_told_of_alone(reached: &'static dyn Reached) {
+    let folder = tempfile::tempdir().unwrap();
+    let definitions = definitions(folder.path(), &reached.telling(LEAVE));
+    let broker = Running::start(reached).await.expect("the broker starts");
+    let url = &broker.url;
+    let data = folder.path().join("data");
+    let serve = || Server::start_in(reached.env(), &data, &definitions, &[reached.option(), url]);
+    let server = serve();
+    server.says("made at ");
+    let mut listener = Listener { channel: reached.listener(url, LEAVE).await, heard: Vec::new() };
+    let start = |server: &Server, request: &str| {
+        let data = json!({ "request": request }).to_string();
+        server.json(&["start", "Leave", "--data", &data]).1["saga_id"].clone()
+    };
+    let cancel = |server: &Server, saga: &Value| {
+        let asked = server.ask(&["cancel", saga.as_str().unwrap(), "--reason", "tired", "--yes"]);
+        assert!(asked.status.success(), "{}", crate::server::words(&asked));
+    };
+    let first = start(&server, "r-1");
+    cancel(&server, &first);
+    let told = listener.hears_the_end_of(&first).await;
+    assert_eq!(told[0]["type"], "LeaveFailed", "{told:?}");
+    all_is_told(&server);
+    assert!(!server.log().contains("commands"), "{}", server.log());
+    drop(server); // killed
+    let server = serve();
+    let second = start(&server, "r-2");
+    cancel(&server, &second);
+    listener.hears_the_end_of(&second).await;
+    let failed = json!("LeaveFailed");
+    assert_eq!(listener.all(), [[&failed, &first], [&failed, &second]]);
+    assert!(!server.log().contains("missing at"), "{}", server.log());
+    listener.channel.close().await;
 }

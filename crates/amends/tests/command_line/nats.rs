@@ -1,52 +1,49 @@
-//! A service behind NATS.
+//! What is reached over NATS.
 
+use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
-use amends_testbed as testbed;
 use amends_transport::{Channel, End};
 use amends_transport_nats::{Place, Server, connect};
+use futures_util::future::BoxFuture;
 
-use crate::brokers::{self, Dies, Reached};
+use crate::broker::Nats;
+use crate::brokers::{Reached, definition, over};
 
-const NATS: Reached = Reached {
-    kind: testbed::nats,
-    option: "--nats",
-    described: "nats: { stream: DESK, commands: desk.commands, replies: desk.replies }",
-    made: "made at NATS: stream DESK",
-    env: &[],
-    dies: Dies::Killed,
-    kept_after: Duration::ZERO,
-    service: |url| {
+over!(Nats);
+
+impl Reached for Nats {
+    fn made(&self, short: &str) -> String {
+        format!("made at NATS: stream {}", short.to_uppercase())
+    }
+
+    fn telling(&self, short: &str) -> String {
+        let stream = short.to_uppercase();
+        format!("nats: {{ stream: {stream}, events: {short}.events }}")
+    }
+
+    /// They lie in a stream of their own, each under its name.
+    fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>> {
         Box::pin(async move {
-            let place = Place {
-                stream: "DESK".to_owned(),
-                commands: "desk.commands".to_owned(),
-                replies: "desk.replies".to_owned(),
-                events: None,
-            };
-            let connected = connect(&Server::new(url), place, End::Service, true).await;
+            let stream = format!("{}_EVENTS", short.to_uppercase());
+            let place = Place::new(stream, format!("{short}.events"), format!("{short}.events.>"));
+            let connected = connect(&Server::new(url), place, End::Engine, true).await;
             Arc::new(connected.unwrap().0) as Arc<dyn Channel>
         })
-    },
-};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sagas_run_over_a_broker_that_dies_and_a_server_that_is_killed() {
-    brokers::every_saga_ends(&NATS).await;
+    }
 }
 
+/// Of two definitions one cannot see that another has its queue: the server can.
 #[test]
-fn the_doctor_says_what_is_there_and_what_is_not() {
-    brokers::the_doctor_says_what_is_there(&NATS);
-}
-
-#[test]
-fn the_bench_measures_the_way_and_the_broker_alone() {
-    brokers::the_bench_measures_the_way_and_the_broker_alone(&NATS);
-}
-
-#[test]
-fn a_server_that_is_not_told_where_the_broker_is_says_so() {
-    brokers::a_server_that_is_not_told_where_the_broker_is_says_so(&NATS);
+fn a_queue_that_two_services_would_take_from_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let definitions = folder.path().join("definitions");
+    fs::create_dir(&definitions).unwrap();
+    fs::write(definitions.join("letter.yaml"), definition(&Nats)).unwrap();
+    let another = definition(&Nats).replace("Letter", "Parcel").replace("Desk", "Counter");
+    fs::write(definitions.join("parcel.yaml"), another).unwrap();
+    let more = ["--nats", "127.0.0.1:1"];
+    let server =
+        crate::server::Server::start_with(&folder.path().join("data"), &definitions, &more);
+    server.says("takes from desk.replies already");
 }

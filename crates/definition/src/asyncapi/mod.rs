@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::compile::{Compiled, Messaging, Transport};
+use crate::compile::{Broker, Compiled, Messaging, Queues, Transport};
 use message::{Envelope, Shape};
 
 /// The version of AsyncAPI that documents are written in.
@@ -19,46 +19,34 @@ const ASYNCAPI: &str = "3.0.0";
 pub fn asyncapi(compiled: &Compiled) -> Option<Json> {
     let mut document = Document::default();
     for (service, binding) in &compiled.bindings.0 {
-        let Some(place) = binding.transport.as_ref().and_then(Place::of) else { continue };
-        document.service(compiled, service, binding.flat, &place);
+        let Some(Transport::Broker(broker, queues)) = &binding.transport else { continue };
+        document.service(compiled, service, binding.flat, Protocol::of(broker), queues);
     }
-    if let Some(messaging) = &compiled.messaging
-        && let Some(place) = Place::of(&messaging.transport)
-    {
-        document.saga_type(compiled, messaging, &place);
+    if let Some(messaging) = &compiled.messaging {
+        document.saga_type(compiled, messaging);
     }
     document.finish(compiled)
 }
 
-/// A broker's queues, without what differs between brokers.
-struct Place<'a> {
-    broker: Broker,
-    commands: &'a str,
-    replies: &'a str,
-}
-
+/// How messages go over a broker.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Broker {
+enum Protocol {
     Kafka,
     RabbitMq,
     Nats,
     Sqs,
 }
 
-impl<'a> Place<'a> {
-    fn of(transport: &'a Transport) -> Option<Self> {
-        let (broker, commands, replies) = match transport {
-            Transport::Http { .. } => return None,
-            Transport::Kafka { commands, replies } => (Broker::Kafka, commands, replies),
-            Transport::RabbitMq { commands, replies, .. } => (Broker::RabbitMq, commands, replies),
-            Transport::Nats { commands, replies, .. } => (Broker::Nats, commands, replies),
-            Transport::Sqs { commands, replies } => (Broker::Sqs, commands, replies),
-        };
-        Some(Self { broker, commands, replies })
+impl Protocol {
+    const fn of(broker: &Broker) -> Self {
+        match broker {
+            Broker::Kafka => Self::Kafka,
+            Broker::RabbitMq { .. } => Self::RabbitMq,
+            Broker::Nats { .. } => Self::Nats,
+            Broker::Sqs => Self::Sqs,
+        }
     }
-}
 
-impl Broker {
     /// Its name here, AsyncAPI's word for its protocol, and where one is on a laptop.
     const fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -86,15 +74,22 @@ impl Broker {
 
 #[derive(Default)]
 struct Document {
-    brokers: BTreeSet<Broker>,
+    brokers: BTreeSet<Protocol>,
     channels: Map<String, Json>,
     operations: Map<String, Json>,
     messages: Map<String, Json>,
 }
 
 impl Document {
-    fn service(&mut self, compiled: &Compiled, service: &str, flat: bool, place: &Place<'_>) {
-        let envelope = place.broker.envelope();
+    fn service(
+        &mut self,
+        compiled: &Compiled,
+        service: &str,
+        flat: bool,
+        broker: Protocol,
+        queues: &Queues,
+    ) {
+        let envelope = broker.envelope();
         let (mut sent, mut answers) = (Vec::new(), BTreeSet::new());
         for ix in compiled.definition.indices() {
             let step = compiled.definition.step(ix);
@@ -124,8 +119,8 @@ impl Document {
         replies.sort();
         let commands = format!("{service}.commands");
         let answered = format!("{service}.replies");
-        self.channel(&commands, place.commands, place.broker, &sent);
-        self.channel(&answered, place.replies, place.broker, &replies);
+        self.channel(&commands, &queues.commands, broker, &sent);
+        self.channel(&answered, &queues.replies, broker, &replies);
         for key in &sent {
             let reply = json!({
                 "channel": channel(&answered),
@@ -147,22 +142,25 @@ impl Document {
         );
     }
 
-    fn saga_type(&mut self, compiled: &Compiled, messaging: &Messaging, place: &Place<'_>) {
-        let saga_type = compiled.definition.saga_type().to_string();
-        let envelope = place.broker.envelope();
+    fn saga_type(&mut self, compiled: &Compiled, messaging: &Messaging) {
+        let broker = Protocol::of(&messaging.broker);
+        if let Some(queues) = &messaging.queues {
+            self.asked(compiled, broker, queues);
+        }
+        if let Some(events) = &messaging.events {
+            self.told(compiled, messaging.transitions, broker, events);
+        }
+    }
+
+    /// What a saga type is asked, and what it answers.
+    fn asked(&mut self, compiled: &Compiled, broker: Protocol, queues: &Queues) {
+        let saga_type = compiled.definition.saga_type();
         let data = compiled.data_schema.as_ref().map_or_else(|| json!({}), |s| s.schema().clone());
-        let mut keys = |shapes: Vec<Shape>| -> Vec<String> {
-            shapes.into_iter().map(|shape| self.message("", shape, envelope)).collect()
-        };
-        let asked = keys(message::requests(&saga_type, data));
-        let answers = keys(message::answers());
-        let told = match &messaging.events {
-            Some(_) => keys(message::events(&saga_type, messaging.transitions)),
-            None => Vec::new(),
-        };
+        let asked = self.keys(message::requests(saga_type, data), broker);
+        let answers = self.keys(message::answers(), broker);
         let (commands, replies) = (format!("{saga_type}.commands"), format!("{saga_type}.replies"));
-        self.channel(&commands, place.commands, place.broker, &asked);
-        self.channel(&replies, place.replies, place.broker, &answers);
+        self.channel(&commands, &queues.commands, broker, &asked);
+        self.channel(&replies, &queues.replies, broker, &answers);
         for key in &asked {
             let reply =
                 json!({ "channel": channel(&replies), "messages": messages(&replies, &answers) });
@@ -176,20 +174,31 @@ impl Document {
                 }),
             );
         }
-        let Some(events) = &messaging.events else { return };
-        if !place.broker.has_addresses() {
+    }
+
+    /// What is told of its sagas.
+    fn told(&mut self, compiled: &Compiled, transitions: bool, broker: Protocol, events: &str) {
+        let saga_type = compiled.definition.saga_type();
+        let told = self.keys(message::events(saga_type, transitions), broker);
+        if !broker.has_addresses() {
             let name = format!("{saga_type}.events");
-            self.channel(&name, events, place.broker, &told);
+            self.channel(&name, events, broker, &told);
             let publishing = json!({ "action": "send", "channel": channel(&name) });
             self.operations.insert(name, publishing);
             return;
         }
         for key in &told {
             let address = format!("{events}.{key}");
-            self.channel(key, &address, place.broker, std::slice::from_ref(key));
+            self.channel(key, &address, broker, std::slice::from_ref(key));
             let publishing = json!({ "action": "send", "channel": channel(key) });
             self.operations.insert(key.clone(), publishing);
         }
+    }
+
+    /// Adds messages that belong to no service, and answers their keys.
+    fn keys(&mut self, shapes: Vec<Shape>, broker: Protocol) -> Vec<String> {
+        let envelope = broker.envelope();
+        shapes.into_iter().map(|shape| self.message("", shape, envelope)).collect()
     }
 
     /// Adds a message and answers its key. The same shape in another envelope is another message.
@@ -210,7 +219,7 @@ impl Document {
         key
     }
 
-    fn channel(&mut self, name: &str, address: &str, broker: Broker, held: &[String]) {
+    fn channel(&mut self, name: &str, address: &str, broker: Protocol, held: &[String]) {
         self.brokers.insert(broker);
         let held: Map<String, Json> = held
             .iter()

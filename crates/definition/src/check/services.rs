@@ -190,6 +190,16 @@ fn transports(
     }
 }
 
+/// Each broker's section of `messaging`.
+macro_rules! asked_or_told {
+    ($file:expr, $findings:expr; $($field:ident),*) => {
+        $(if let Some(broker) = &$file.$field {
+            let says = |key: &str| broker.value.said.find(key).is_some();
+            asked_or_told(stringify!($field), broker.key, says, $findings);
+        })*
+    };
+}
+
 /// How the saga type itself is reached.
 fn messaging(messaging: &Field<MessagingFile>, subject: &Subject<'_>, findings: &mut Findings) {
     let file = &messaging.value;
@@ -208,8 +218,24 @@ fn messaging(messaging: &Field<MessagingFile>, subject: &Subject<'_>, findings: 
             }
         }
     }
-    brokers!(file, findings);
+    asked_or_told!(file, findings; kafka, rabbitmq, nats, sqs);
     secret(file.secret.as_ref(), subject, findings);
+}
+
+/// What is asked comes in by one queue and is answered over another; or neither is said, and events
+/// alone go out.
+fn asked_or_told(section: &str, at: Span, says: impl Fn(&str) -> bool, findings: &mut Findings) {
+    needed(section == "nats" && !says("stream"), section, "stream", at, findings);
+    if ["exchange", "commands", "replies"].into_iter().any(&says) {
+        for key in ["commands", "replies"] {
+            needed(!says(key), section, key, at, findings);
+        }
+    } else if !says("events") {
+        let message = format!("`{section}` takes nothing and tells nothing");
+        let fix = "add `events:` to tell of sagas, `commands:` and `replies:` to be asked for them, \
+                   or all three";
+        findings.add_with_fix(Rule::MissingTransportKey, at, message, fix);
+    }
 }
 
 fn needed(missing: bool, section: &str, key: &str, at: Span, findings: &mut Findings) {

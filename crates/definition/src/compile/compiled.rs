@@ -156,11 +156,14 @@ pub struct Binding {
     pub secret_env: Option<String>,
 }
 
-/// How a saga type is reached by message.
+/// How a saga type is reached by message, and told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Messaging {
-    /// Where starts, cancels and signals come in, and their answers go.
-    pub transport: Transport,
+    /// At which broker.
+    pub broker: Broker,
+    /// Where starts, cancels and signals come in, and their answers go. Without them nothing is asked
+    /// for by message.
+    pub queues: Option<Queues>,
     /// Where events are published: a topic, a queue, or what stands before their names.
     pub events: Option<String>,
     /// Whether every transition is an event.
@@ -177,50 +180,59 @@ pub enum Transport {
         /// Environment values are filled in. `None` when one of them is missing.
         url: Option<String>,
     },
-    /// Over Kafka.
-    Kafka {
-        /// The topic of commands.
-        commands: String,
-        /// The topic of replies.
-        replies: String,
-    },
-    /// Over RabbitMQ.
+    /// Over the queues of a broker.
+    Broker(Broker, Queues),
+}
+
+/// A broker, with what of it is shared by the queues of a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Broker {
+    /// Kafka, whose queues are topics.
+    Kafka,
+    /// RabbitMQ.
     RabbitMq {
         /// The exchange; empty for the default one.
         exchange: String,
-        /// The routing key of commands.
-        commands: String,
-        /// The queue of replies.
-        replies: String,
     },
-    /// Over NATS JetStream.
+    /// NATS JetStream, whose queues are subjects.
     Nats {
-        /// The stream of both subjects.
+        /// The stream of the subjects.
         stream: String,
-        /// The subject of commands.
-        commands: String,
-        /// The subject of replies.
-        replies: String,
     },
-    /// Over SQS.
-    Sqs {
-        /// The queue of commands.
-        commands: String,
-        /// The queue of replies.
-        replies: String,
-    },
+    /// Amazon SQS.
+    Sqs,
+}
+
+impl Broker {
+    /// Its key in a definition.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::RabbitMq { .. } => "rabbitmq",
+            Self::Nats { .. } => "nats",
+            Self::Sqs => "sqs",
+        }
+    }
+}
+
+/// Two queues, by the names that the broker has for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queues {
+    /// That of commands, or of what is asked of a saga type.
+    pub commands: String,
+    /// That of replies.
+    pub replies: String,
 }
 
 /// The url is left out: the environment may have put credentials into it (`semantics.md` S24).
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http { .. } => "Http",
-            Self::Kafka { .. } => "Kafka",
-            Self::RabbitMq { .. } => "RabbitMq",
-            Self::Nats { .. } => "Nats",
-            Self::Sqs { .. } => "Sqs",
-        })
+        match self {
+            Self::Http { .. } => f.write_str("Http"),
+            Self::Broker(broker, queues) => {
+                f.debug_tuple("Broker").field(broker).field(queues).finish()
+            }
+        }
     }
 }
 
@@ -357,13 +369,15 @@ fn binding(
     }
 }
 
-/// What a broker's section says, as the transport of that name.
-macro_rules! transport_of {
-    ($section:ident: $transport:ident { $($key:ident),* }) => {
-        Transport::$transport {
-            $($key: $section.$key.as_ref().map_or_else(String::new, |f| f.value.clone())),*
-        }
+/// What a broker's section says of its queues.
+macro_rules! queues {
+    ($section:ident) => {
+        Queues { commands: text(&$section.commands), replies: text(&$section.replies) }
     };
+}
+
+fn text(said: &Option<Field<String>>) -> String {
+    said.as_ref().map_or_else(String::new, |field| field.value.clone())
 }
 
 fn transport<'f>(
@@ -374,36 +388,42 @@ fn transport<'f>(
         let url = http.url.as_ref().and_then(|url| fill_url(&url.value, surroundings));
         return (Some(Transport::Http { url }), http.secret.as_ref());
     }
-    if let Some(kafka) = service.kafka.as_ref().map(|f| &f.value) {
-        return (Some(transport_of!(kafka: Kafka { commands, replies })), kafka.secret.as_ref());
-    }
-    if let Some(rabbit) = service.rabbitmq.as_ref().map(|f| &f.value) {
-        let transport = transport_of!(rabbit: RabbitMq { exchange, commands, replies });
-        return (Some(transport), rabbit.secret.as_ref());
-    }
-    if let Some(nats) = service.nats.as_ref().map(|f| &f.value) {
-        let transport = transport_of!(nats: Nats { stream, commands, replies });
-        return (Some(transport), nats.secret.as_ref());
-    }
-    if let Some(sqs) = service.sqs.as_ref().map(|f| &f.value) {
-        return (Some(transport_of!(sqs: Sqs { commands, replies })), sqs.secret.as_ref());
-    }
-    (None, None)
+    let (broker, queues, secret) = if let Some(kafka) = service.kafka.as_ref().map(|f| &f.value) {
+        (Broker::Kafka, queues!(kafka), &kafka.secret)
+    } else if let Some(rabbit) = service.rabbitmq.as_ref().map(|f| &f.value) {
+        let broker = Broker::RabbitMq { exchange: text(&rabbit.exchange) };
+        (broker, queues!(rabbit), &rabbit.secret)
+    } else if let Some(nats) = service.nats.as_ref().map(|f| &f.value) {
+        (Broker::Nats { stream: text(&nats.stream) }, queues!(nats), &nats.secret)
+    } else if let Some(sqs) = service.sqs.as_ref().map(|f| &f.value) {
+        (Broker::Sqs, queues!(sqs), &sqs.secret)
+    } else {
+        return (None, None);
+    };
+    (Some(Transport::Broker(broker, queues)), secret.as_ref())
 }
 
 fn messaging(file: &MessagingFile) -> Option<Messaging> {
-    let (transport, events) = if let Some(kafka) = file.kafka.as_ref().map(|f| &f.value) {
-        (transport_of!(kafka: Kafka { commands, replies }), &kafka.events)
+    // Where one queue is said both are, or a finding says that one is missing.
+    macro_rules! asked {
+        ($section:ident) => {
+            $section.commands.is_some().then(|| queues!($section))
+        };
+    }
+    let (broker, queues, events) = if let Some(kafka) = file.kafka.as_ref().map(|f| &f.value) {
+        (Broker::Kafka, asked!(kafka), &kafka.events)
     } else if let Some(rabbit) = file.rabbitmq.as_ref().map(|f| &f.value) {
-        (transport_of!(rabbit: RabbitMq { exchange, commands, replies }), &rabbit.events)
+        let broker = Broker::RabbitMq { exchange: text(&rabbit.exchange) };
+        (broker, asked!(rabbit), &rabbit.events)
     } else if let Some(nats) = file.nats.as_ref().map(|f| &f.value) {
-        (transport_of!(nats: Nats { stream, commands, replies }), &nats.events)
+        (Broker::Nats { stream: text(&nats.stream) }, asked!(nats), &nats.events)
     } else {
         let sqs = &file.sqs.as_ref()?.value;
-        (transport_of!(sqs: Sqs { commands, replies }), &sqs.events)
+        (Broker::Sqs, asked!(sqs), &sqs.events)
     };
     Some(Messaging {
-        transport,
+        broker,
+        queues,
         events: events.as_ref().map(|f| f.value.clone()),
         transitions: file.transitions.as_ref().is_some_and(|f| f.value),
         secret_env: file.secret.as_ref().and_then(|f| env_name(&f.value)).map(str::to_owned),

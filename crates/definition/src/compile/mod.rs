@@ -8,8 +8,8 @@ mod policy;
 
 pub(crate) use compiled::put_together;
 pub use compiled::{
-    Alerts, Binding, Bindings, Compiled, DataSchema, Failures, Messaging, Pattern, Places, Sla,
-    StepExtras, Transport,
+    Alerts, Binding, Bindings, Broker, Compiled, DataSchema, Failures, Messaging, Pattern, Places,
+    Queues, Sla, StepExtras, Transport,
 };
 pub(crate) use layout::{Laid, PLACEHOLDER, command, lay_out};
 pub(crate) use policy::Policy;

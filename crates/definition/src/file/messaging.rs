@@ -1,10 +1,17 @@
 //! How a saga type itself is reached by message: what is asked of its sagas, and what is told of them.
 
+use serde_json::{Value as Json, json};
+
 use crate::file::decode::record;
+
+/// What a place is for: something is asked there and answered, or events go out, or both.
+fn asked_or_told() -> Json {
+    json!([{ "required": ["commands", "replies"] }, { "required": ["events"] }])
+}
 
 record! {
     /// How a saga type is reached by message: starts, cancels and signals in, what became of them
-    /// and of the sagas out.
+    /// and of the sagas out; or its events out alone.
     MessagingFile("a mapping with one broker") {
         /// Over Kafka.
         kafka: KafkaPlace,
@@ -24,8 +31,8 @@ record! {
 
 record! {
     /// Over Kafka.
-    #[schemars(extend("required" = ["commands", "replies"]))]
-    KafkaPlace("a mapping with `commands` and `replies`") {
+    #[schemars(extend("anyOf" = asked_or_told()))]
+    KafkaPlace("a mapping with `commands` and `replies`, or with `events`") {
         /// The topic of what is asked: starts, cancels, signals.
         commands: String,
         /// The topic of the answers.
@@ -37,8 +44,8 @@ record! {
 
 record! {
     /// Over RabbitMQ.
-    #[schemars(extend("required" = ["commands", "replies"]))]
-    RabbitPlace("a mapping with `exchange`, `commands` and `replies`") {
+    #[schemars(extend("anyOf" = asked_or_told()))]
+    RabbitPlace("a mapping with `exchange`, `commands` and `replies`, or with `events`") {
         /// The exchange; the default exchange when not said.
         exchange: String,
         /// The routing key of what is asked: starts, cancels, signals.
@@ -52,8 +59,8 @@ record! {
 
 record! {
     /// Over NATS JetStream.
-    #[schemars(extend("required" = ["stream", "commands", "replies"]))]
-    NatsPlace("a mapping with `stream`, `commands` and `replies`") {
+    #[schemars(extend("required" = ["stream"], "anyOf" = asked_or_told()))]
+    NatsPlace("a mapping with `stream`, and with `commands` and `replies`, or with `events`") {
         /// The stream that holds both subjects.
         stream: String,
         /// The subject of what is asked: starts, cancels, signals.
@@ -67,8 +74,8 @@ record! {
 
 record! {
     /// Over SQS.
-    #[schemars(extend("required" = ["commands", "replies"]))]
-    SqsPlace("a mapping with `commands` and `replies`") {
+    #[schemars(extend("anyOf" = asked_or_told()))]
+    SqsPlace("a mapping with `commands` and `replies`, or with `events`") {
         /// The queue of what is asked: starts, cancels, signals.
         commands: String,
         /// The queue of the answers.

@@ -1,8 +1,8 @@
 //! Saga types that are reached by message: over the broker that a definition names under
 //! `messaging`, sagas are started, cancelled and signalled, and their events are published.
 //!
-//! A place is one broker with its queues, whichever types share it. It has a reader of requests
-//! and, where it says where events go, a publisher with a cursor of its own, so that a broker that
+//! A place is one broker with its queues, whichever types share it. It has a reader of requests where
+//! it says by which queues they come, and where it says where events go, a publisher with a cursor of its own, so that a broker that
 //! is away holds up no other.
 
 mod events;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Messaging, Transport};
+use amends_definition::{Broker, Messaging};
 use amends_transport::{CONFIRMED_WITHIN, Channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -79,7 +79,9 @@ impl Open {
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(requests::serve(Arc::clone(shared), Arc::clone(&channel), stopped.clone()));
+        if messaging.queues.is_some() {
+            tasks.spawn(requests::serve(Arc::clone(shared), Arc::clone(&channel), stopped.clone()));
+        }
         if messaging.events.is_some() {
             let publisher =
                 publisher::Publisher::new(shared, name, messaging, Arc::clone(&channel));
@@ -109,17 +111,16 @@ const CURSOR: &str = "messaging ";
 
 /// The place, in words that stay the same from start to start.
 fn name(messaging: &Messaging) -> String {
-    let parts: [&str; 5] = match &messaging.transport {
-        Transport::Http { .. } => ["http", "", "", "", ""],
-        Transport::Kafka { commands, replies } => ["kafka", "", commands, replies, ""],
-        Transport::RabbitMq { exchange, commands, replies } => {
-            ["rabbitmq", exchange, commands, replies, ""]
-        }
-        Transport::Nats { stream, commands, replies } => ["nats", stream, commands, replies, ""],
-        Transport::Sqs { commands, replies } => ["sqs", "", commands, replies, ""],
+    let at = match &messaging.broker {
+        Broker::RabbitMq { exchange } => exchange,
+        Broker::Nats { stream } => stream,
+        Broker::Kafka | Broker::Sqs => "",
     };
+    let queues = messaging.queues.as_ref();
+    let [commands, replies] =
+        queues.map_or(["", ""], |queues| [&*queues.commands, &*queues.replies]);
     let events = messaging.events.as_deref().unwrap_or_default();
-    format!("{CURSOR}{}{events}", parts.join(" "))
+    format!("{CURSOR}{} {at} {commands} {replies} {events}", messaging.broker.key())
 }
 
 /// A publisher that is not wanted any more would hold the journal for ever. What it had not

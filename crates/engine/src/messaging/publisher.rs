@@ -244,8 +244,10 @@ impl Publisher {
     /// Which events of a saga go to this place.
     fn published(&self, saga: &Saga) -> Option<Published> {
         let messaging = self.handle.shared.registry.messaging_of(&saga.pinned.saga_type)?;
-        let here =
-            messaging.transport == self.place.transport && messaging.events == self.place.events;
+        let Messaging { broker, queues, events, .. } = &self.place;
+        let here = messaging.broker == *broker
+            && messaging.queues == *queues
+            && messaging.events == *events;
         here.then_some(match messaging.transitions {
             true => Published::Transitions,
             false => Published::Ends,

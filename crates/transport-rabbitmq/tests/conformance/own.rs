@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amends_transport::{Channel, ChannelError, End, Kind, Message, Received};
+use amends_transport::{Channel, ChannelError, End, Kind, Message, Queues, Received};
 use amends_transport_rabbitmq::{ConnectError, Place, Server, connect, examine};
 use amends_wire::Headers;
 use lapin::BasicProperties;
@@ -27,6 +27,10 @@ async fn service(server: &Server, place: &Place) -> Arc<dyn Channel> {
 async fn next(end: &Arc<dyn Channel>) -> Received {
     let received = timeout(WITHIN, end.receive()).await;
     received.expect("something comes").expect("the server is there")
+}
+
+fn queues(place: &Place) -> &Queues {
+    place.queues.as_ref().expect("both are there")
 }
 
 fn message(kind: Kind, id: &str) -> Message {
@@ -60,14 +64,14 @@ async fn wrong_credentials_are_told_without_the_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_and_made_when_it_may_be() {
-    let (server, place) = (shared().await, Place { exchange: "ex.missing".into(), ..new_place() });
+    let (server, place) = (shared().await, new_place().with_exchange("ex.missing"));
     let events = place.events.clone().unwrap();
     let all = [
         "exchange ex.missing".to_owned(),
-        format!("queue {}", place.dead_letters(End::Service)),
-        format!("queue {}", place.commands),
-        format!("queue {}", place.dead_letters(End::Engine)),
-        format!("queue {}", place.replies),
+        format!("queue {}", place.dead_letters(End::Service).unwrap()),
+        format!("queue {}", queues(&place).commands),
+        format!("queue {}", place.dead_letters(End::Engine).unwrap()),
+        format!("queue {}", queues(&place).replies),
         format!("exchange {events}"),
         format!("queue {events}"),
     ];
@@ -88,7 +92,7 @@ async fn what_is_missing_is_named_and_made_when_it_may_be() {
 /// Nobody may make what begins with `amq.`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_not_be_made_is_told() {
-    let place = Place { exchange: String::new(), commands: "amq.commands".into(), ..new_place() };
+    let place = Place::new("amq.commands", "not.made");
     let error = connect(&shared().await, place, End::Service, true).await.unwrap_err().to_string();
     let (no, why) = ("has no queue amq.commands", "this user may not make it");
     assert!(
@@ -99,7 +103,7 @@ async fn what_may_not_be_made_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn weak_settings_are_found_one_behind_the_other() {
-    let (server, place) = (shared().await, Place { exchange: "ex.weak".into(), ..new_place() });
+    let (server, place) = (shared().await, new_place().with_exchange("ex.weak"));
     let other = client(&server).await;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     let fanout = lapin::ExchangeKind::Fanout;
@@ -109,23 +113,23 @@ async fn weak_settings_are_found_one_behind_the_other() {
         ("x-max-length", AMQPValue::LongInt(100)),
     ]);
     let options = QueueDeclareOptions { auto_delete: true, ..QueueDeclareOptions::default() };
-    other.queue_declare(place.commands.as_str().into(), options, said).await.unwrap();
+    other.queue_declare(queues(&place).commands.as_str().into(), options, said).await.unwrap();
     let said = arguments(&[
         ("x-queue-type", AMQPValue::LongString("quorum".into())),
         ("x-delivery-limit", AMQPValue::LongInt(3)),
     ]);
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    other.queue_declare(place.replies.as_str().into(), options, said).await.unwrap();
+    other.queue_declare(queues(&place).replies.as_str().into(), options, said).await.unwrap();
 
     let weak = examine(&server, &place).await.unwrap().weak;
     for (what, why) in [
         ("exchange ex.weak", "its type is fanout"),
-        (&*place.commands, "it is no quorum queue"),
-        (&*place.commands, "make it durable"),
-        (&*place.commands, "auto_delete off"),
-        (&*place.commands, "x-message-ttl"),
-        (&*place.commands, "the oldest message is dropped"),
-        (&*place.replies, "after 3 deliveries"),
+        (&*queues(&place).commands, "it is no quorum queue"),
+        (&*queues(&place).commands, "make it durable"),
+        (&*queues(&place).commands, "auto_delete off"),
+        (&*queues(&place).commands, "x-message-ttl"),
+        (&*queues(&place).commands, "the oldest message is dropped"),
+        (&*queues(&place).replies, "after 3 deliveries"),
     ] {
         let is_named = weak.iter().any(|weak| weak.contains(what) && weak.contains(why));
         assert!(is_named, "{what}: {why}: {weak:#?}");
@@ -136,10 +140,10 @@ async fn weak_settings_are_found_one_behind_the_other() {
 /// Neither lost nor taken for another's.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_queue_takes_comes_back_and_the_others_go_on() {
-    let (server, place) = (shared().await, Place { exchange: "ex.unrouted".into(), ..new_place() });
+    let (server, place) = (shared().await, new_place().with_exchange("ex.unrouted"));
     let service = service(&server, &place).await;
     let other = client(&server).await;
-    let (queue, key) = (place.replies.as_str(), place.replies.as_str());
+    let (queue, key) = (queues(&place).replies.as_str(), queues(&place).replies.as_str());
     other
         .queue_unbind(queue.into(), "ex.unrouted".into(), key.into(), FieldTable::default())
         .await
@@ -155,7 +159,7 @@ async fn what_no_queue_takes_comes_back_and_the_others_go_on() {
             (Kind::Event, told) => told.unwrap(),
             (_, told) => {
                 let Err(ChannelError::Refused(why)) = told else { panic!("{told:?}") };
-                assert!(why.contains(&place.replies) && why.contains("NO_ROUTE"), "{why}");
+                assert!(why.contains(&queues(&place).replies) && why.contains("NO_ROUTE"), "{why}");
             }
         }
     }
@@ -169,7 +173,7 @@ async fn what_no_queue_takes_comes_back_and_the_others_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_that_is_gone_is_told() {
-    let (server, place) = (shared().await, Place { exchange: "ex.gone".into(), ..new_place() });
+    let (server, place) = (shared().await, new_place().with_exchange("ex.gone"));
     let service = service(&server, &place).await;
     let other = client(&server).await;
     other.exchange_delete("ex.gone".into(), Default::default()).await.unwrap();
@@ -182,10 +186,10 @@ async fn an_exchange_that_is_gone_is_told() {
 /// The queue's reader waits until it is there again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_gone_is_told_and_waited_for() {
-    let (server, place) = (shared().await, Place { exchange: String::new(), ..new_place() });
+    let (server, place) = (shared().await, new_place().with_exchange(""));
     let service = service(&server, &place).await;
     let other = client(&server).await;
-    let queue = place.commands.as_str();
+    let queue = queues(&place).commands.as_str();
     other.queue_delete(queue.into(), QueueDeleteOptions::default()).await.unwrap();
     let told = timeout(WITHIN, service.receive()).await.unwrap();
     assert!(matches!(told, Err(ChannelError::Away(_))), "{told:?}");
@@ -221,9 +225,9 @@ async fn a_foreign_message_is_put_aside_and_the_rest_moves_on() {
     ]);
     let foreign =
         BasicProperties::default().with_headers(headers).with_content_type("text/plain".into());
-    publish(&other, &place.commands, &[0xff, 0x00, 0xfe], foreign).await;
-    publish(&other, &place.commands, b"", BasicProperties::default()).await;
-    publish(&other, &place.commands, b"{\"last\":1}", BasicProperties::default()).await;
+    publish(&other, &queues(&place).commands, &[0xff, 0x00, 0xfe], foreign).await;
+    publish(&other, &queues(&place).commands, b"", BasicProperties::default()).await;
+    publish(&other, &queues(&place).commands, b"{\"last\":1}", BasicProperties::default()).await;
     for number in 0..2 {
         let received = next(&service).await;
         assert_eq!((received.deliveries, received.value("bytes")), (1, None));
@@ -246,7 +250,8 @@ async fn a_message_that_is_given_back_many_times_is_not_given_up() {
     const TIMES: u32 = 100;
     let (server, place) = (shared().await, new_place());
     let service = service(&server, &place).await;
-    publish(&client(&server).await, &place.commands, b"1", BasicProperties::default()).await;
+    publish(&client(&server).await, &queues(&place).commands, b"1", BasicProperties::default())
+        .await;
     for time in 1..=TIMES {
         let received = next(&service).await;
         assert_eq!(received.deliveries, time);
@@ -266,11 +271,11 @@ async fn what_waits_holds_up_nobody() {
     let service = service(&server, &place).await;
     let other = client(&server).await;
     for _ in 0..WAITING {
-        publish(&other, &place.commands, b"\"waits\"", BasicProperties::default()).await;
+        publish(&other, &queues(&place).commands, b"\"waits\"", BasicProperties::default()).await;
         let received = next(&service).await;
         service.give_back(received.tag, WITHIN).await.unwrap();
     }
-    publish(&other, &place.commands, b"\"goes on\"", BasicProperties::default()).await;
+    publish(&other, &queues(&place).commands, b"\"goes on\"", BasicProperties::default()).await;
     let received = next(&service).await;
     assert_eq!(received.body, "\"goes on\"");
     service.acknowledge(received.tag).await.unwrap();

@@ -35,12 +35,10 @@ pub async fn shared() -> Server {
 pub fn new_place() -> amends_transport_rabbitmq::Place {
     let number = PLACES.fetch_add(1, Ordering::Relaxed);
     let exchange = if number.is_multiple_of(2) { format!("place.{number}") } else { String::new() };
-    amends_transport_rabbitmq::Place {
-        exchange,
-        commands: format!("place.{number}.commands"),
-        replies: format!("place.{number}.replies"),
-        events: Some(format!("place.{number}.events")),
-    }
+    let [commands, replies, events] =
+        ["commands", "replies", "events"].map(|of| format!("place.{number}.{of}"));
+    let place = amends_transport_rabbitmq::Place::new(commands, replies);
+    place.with_exchange(exchange).with_events(events)
 }
 
 struct Own {
@@ -109,7 +107,7 @@ pub async fn dead_letters(
     place: &amends_transport_rabbitmq::Place,
 ) -> Vec<(Bytes, String)> {
     let channel = client(server).await;
-    let queue = place.dead_letters(End::Service);
+    let queue = place.dead_letters(End::Service).expect("commands are taken there");
     let (mut dead, mut held) = (Vec::new(), Vec::new());
     loop {
         let got = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await;

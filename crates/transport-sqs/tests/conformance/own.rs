@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, ChannelError, End, Kind, Message, Received, UNSETTLED_MAX};
+use amends_transport::{
+    Channel, ChannelError, End, Kind, Message, Queues, Received, UNSETTLED_MAX,
+};
 use amends_transport_sqs::{ConnectError, Place, Server, SqsChannel, connect, examine};
 use amends_wire::Headers;
 use aws_sdk_sqs::Client;
@@ -18,6 +20,10 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 /// How long it is waited to see that nothing comes.
 const QUIET: Duration = Duration::from_millis(500);
+
+fn queues(place: &Place) -> &Queues {
+    place.queues.as_ref().expect("both are there")
+}
 
 async fn end(server: &Server, place: &Place, end: End) -> SqsChannel {
     connect(server, place.clone(), end, true).await.expect("it is there").0
@@ -82,7 +88,8 @@ async fn a_login_that_is_wrong_is_told_without_its_secret() {
     let error = connect(&as_guest, place.clone(), End::Service, true).await.unwrap_err();
     assert!(matches!(error, ConnectError::Missing { .. }), "{error:?}");
     let error = error.to_string();
-    let (what, why) = (format!("no queue {}", place.commands), "this login may not make it");
+    let (what, why) =
+        (format!("no queue {}", queues(&place).commands), "this login may not make it");
     assert!(error.contains(&what) && error.contains(why), "{error}");
     let as_owner = as_who(&url, owner);
     let (engine, made) = connect(&as_owner, place.clone(), End::Engine, true).await.unwrap();
@@ -110,9 +117,10 @@ async fn a_service_that_is_away_is_told_with_its_address() {
 async fn what_is_missing_is_named_and_made_when_it_may_be() {
     let (server, place) = (shared().await, new_place(true));
     let queue = |name: &str| format!("queue {name}");
-    let dead_letters = [End::Service, End::Engine].map(|end| queue(&place.dead_letters(end)));
+    let dead_letters =
+        [End::Service, End::Engine].map(|end| queue(&place.dead_letters(end).unwrap()));
     let events = queue(place.events.as_ref().unwrap());
-    let mut all = vec![queue(&place.commands), queue(&place.replies), events];
+    let mut all = vec![queue(&queues(&place).commands), queue(&queues(&place).replies), events];
     let ours = [all.clone(), vec![dead_letters[0].clone()]].concat();
     all.extend(dead_letters);
     assert_eq!(examine(&server, &place).await.unwrap().missing, all);
@@ -125,7 +133,7 @@ async fn what_is_missing_is_named_and_made_when_it_may_be() {
     assert_eq!((found.there, found.weak, found.created), (ours, vec![], vec![]));
 
     let client = client(&server);
-    let url = url(&client, &place.commands).await;
+    let url = url(&client, &queues(&place).commands).await;
     let settings = client.get_queue_attributes().queue_url(&url).attribute_names(Setting::All);
     let settings = settings.send().await.unwrap().attributes.unwrap();
     assert_eq!(settings[&Setting::MessageRetentionPeriod], "1209600");
@@ -138,24 +146,24 @@ async fn what_is_missing_is_named_and_made_when_it_may_be() {
 async fn weak_settings_are_found_and_a_url_says_a_queue_that_is_not_made() {
     let (server, place) = (shared().await, new_place(false));
     let client = client(&server);
-    let dead = client.create_queue().queue_name(place.dead_letters(End::Service));
+    let dead = client.create_queue().queue_name(place.dead_letters(End::Service).unwrap());
     let dead = dead.send().await.unwrap().queue_url.unwrap();
     let arn = client.get_queue_attributes().queue_url(dead).attribute_names(Setting::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap()[&Setting::QueueArn].clone();
     let policy = serde_json::json!({"deadLetterTargetArn": arn, "maxReceiveCount": 3});
     let weak = client
         .create_queue()
-        .queue_name(&place.commands)
+        .queue_name(&queues(&place).commands)
         .attributes(Setting::RedrivePolicy, policy.to_string())
         .attributes(Setting::MaximumMessageSize, "262144");
     let commands = weak.send().await.unwrap().queue_url.unwrap();
 
     let weak = examine(&server, &place).await.unwrap().weak;
     for (what, why) in [
-        (&place.commands, "messages go after 96 h"),
-        (&place.commands, "after 3 deliveries"),
-        (&place.commands, "messages of 262144 bytes"),
-        (&place.dead_letters(End::Service), "messages go after 96 h"),
+        (&queues(&place).commands, "messages go after 96 h"),
+        (&queues(&place).commands, "after 3 deliveries"),
+        (&queues(&place).commands, "messages of 262144 bytes"),
+        (&place.dead_letters(End::Service).unwrap(), "messages go after 96 h"),
     ] {
         let is_named = weak.iter().any(|weak| weak.contains(what) && weak.contains(why));
         assert!(is_named, "{what}: {why}: {weak:#?}");
@@ -163,13 +171,14 @@ async fn weak_settings_are_found_and_a_url_says_a_queue_that_is_not_made() {
     assert_eq!(weak.len(), 4, "{weak:#?}");
 
     let missing = commands.replace("-commands", "-nowhere");
-    let mut by_url = Place { commands, ..place.clone() };
+    let replies = queues(&place).replies.clone();
+    let by_url = Place::new(commands, &replies);
     let engine = end(&server, &by_url, End::Engine).await;
     let too_large = message(Kind::Command, "1", &format!("\"{}\"", "x".repeat(262_144)));
     let told = engine.publish(&too_large).await;
     let Err(ChannelError::Refused(why)) = told else { panic!("{told:?}") };
     assert!(why.contains("takes 262144"), "{why}");
-    by_url.commands = missing;
+    let by_url = Place::new(missing, replies);
     let error = connect(&server, by_url, End::Engine, true).await.unwrap_err().to_string();
     assert!(error.contains("-nowhere"), "{error}");
 }
@@ -198,7 +207,7 @@ async fn a_queue_that_is_gone_is_told_and_waited_for() {
     let (engine, service) =
         tokio::join!(end(&server, &place, End::Engine), end(&server, &place, End::Service));
     let client = client(&server);
-    let queue = url(&client, &place.commands).await;
+    let queue = url(&client, &queues(&place).commands).await;
     client.delete_queue().queue_url(queue).send().await.unwrap();
     let told = engine.publish(&message(Kind::Command, "1", "1")).await;
     let Err(ChannelError::Refused(why)) = told else { panic!("{told:?}") };
@@ -207,7 +216,7 @@ async fn a_queue_that_is_gone_is_told_and_waited_for() {
     assert!(matches!(told, Err(ChannelError::Away(_))), "{told:?}");
     // Made again by whoever may.
     let (_again, made) = connect(&server, place.clone(), End::Engine, true).await.unwrap();
-    assert_eq!(made.created, [format!("queue {}", place.commands)]);
+    assert_eq!(made.created, [format!("queue {}", queues(&place).commands)]);
     engine.publish(&message(Kind::Command, "2", "2")).await.unwrap();
     assert_eq!(next(&service).await.body, "2");
 }
@@ -218,7 +227,7 @@ async fn a_foreign_message_is_put_aside_and_the_rest_moves_on() {
     let (server, place) = (shared().await, new_place(false));
     let service = end(&server, &place, End::Service).await;
     let client = client(&server);
-    let queue = url(&client, &place.commands).await;
+    let queue = url(&client, &queues(&place).commands).await;
     let mut foreign = client.send_message().queue_url(&queue).message_body("<no json=\"é\"/>");
     for number in 0..10 {
         let value = MessageAttributeValue::builder();
@@ -230,7 +239,7 @@ async fn a_foreign_message_is_put_aside_and_the_rest_moves_on() {
         foreign = foreign.message_attributes(format!("x-{number}"), value.build().unwrap());
     }
     foreign.send().await.unwrap();
-    put(&client, &place.commands, "{\"last\":1}").await;
+    put(&client, &queues(&place).commands, "{\"last\":1}").await;
     for _ in 0..2 {
         let received = next(&service).await;
         if received.body == "{\"last\":1}" {
@@ -260,7 +269,7 @@ async fn characters_that_sqs_does_not_take_are_not_sent_and_arrive() {
     // As it lies there.
     service.close().await;
     let client = client(&server);
-    let queue = url(&client, &place.commands).await;
+    let queue = url(&client, &queues(&place).commands).await;
     let raw = async {
         loop {
             let asked = client.receive_message().queue_url(&queue).send().await.unwrap();
@@ -420,7 +429,7 @@ async fn many_are_published_and_settled_side_by_side() {
     let settled = held.iter().map(|tag| service.acknowledge(*tag));
     assert!(futures_util::future::join_all(settled).await.iter().all(Result::is_ok));
     let settings = client(&server);
-    let queue = url(&settings, &place.commands).await;
+    let queue = url(&settings, &queues(&place).commands).await;
     let left = settings.get_queue_attributes().queue_url(queue).attribute_names(Setting::All);
     let left = left.send().await.unwrap().attributes.unwrap();
     let none =

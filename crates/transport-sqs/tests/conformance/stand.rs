@@ -55,11 +55,9 @@ pub fn at(url: String) -> Server {
 pub fn new_place(fifo: bool) -> amends_transport_sqs::Place {
     let number = PLACES.fetch_add(1, Ordering::Relaxed);
     let ending = if fifo { ".fifo" } else { "" };
-    amends_transport_sqs::Place {
-        commands: format!("place-{number}-commands{ending}"),
-        replies: format!("place-{number}-replies{ending}"),
-        events: Some(format!("place-{number}-events{ending}")),
-    }
+    let [commands, replies, events] =
+        ["commands", "replies", "events"].map(|of| format!("place-{number}-{of}{ending}"));
+    amends_transport_sqs::Place::new(commands, replies).with_events(events)
 }
 
 struct Own {
@@ -130,7 +128,8 @@ pub async fn dead_letters(
     place: &amends_transport_sqs::Place,
 ) -> Vec<(Bytes, String)> {
     let client = client(server);
-    let url = url(&client, &place.dead_letters(End::Service)).await;
+    let queue = place.dead_letters(End::Service).expect("commands are taken there");
+    let url = url(&client, &queue).await;
     let (mut dead, mut held) = (Vec::new(), Vec::new());
     loop {
         let asked = client.receive_message().queue_url(&url).max_number_of_messages(10);

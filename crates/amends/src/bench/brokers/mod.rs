@@ -6,7 +6,7 @@ mod participants;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amends_definition::Transport as Described;
+use amends_definition::{Broker, Queues};
 use amends_transport::{ByMessage, End};
 
 use super::machine::Process;
@@ -83,19 +83,17 @@ pub async fn echo(arguments: &Arguments) -> Result<(), Error> {
 
 /// The place of this name at the broker that is measured.
 fn found(arguments: &Arguments, name: &str) -> Result<Found, Error> {
-    let (commands, replies) = (format!("{name}.commands"), format!("{name}.replies"));
-    let described = match arguments.mode {
-        Mode::Kafka => Described::Kafka { commands, replies },
-        Mode::Nats => Described::Nats { stream: name.to_owned(), commands, replies },
-        Mode::Rabbitmq => Described::RabbitMq { exchange: String::new(), commands, replies },
-        // A name has no full stop there.
-        Mode::Sqs => {
-            let [commands, replies] = ["commands", "replies"].map(|of| format!("{name}-{of}"));
-            Described::Sqs { commands, replies }
-        }
+    // A name has no full stop over SQS.
+    let mark = if arguments.mode == Mode::Sqs { '-' } else { '.' };
+    let [commands, replies] = ["commands", "replies"].map(|of| format!("{name}{mark}{of}"));
+    let broker = match arguments.mode {
+        Mode::Kafka => Broker::Kafka,
+        Mode::Nats => Broker::Nats { stream: name.to_owned() },
+        Mode::Rabbitmq => Broker::RabbitMq { exchange: String::new() },
+        Mode::Sqs => Broker::Sqs,
         Mode::InProcess | Mode::Http | Mode::Restart | Mode::Parked => {
             return Err(Error::Lost("it has no broker".to_owned()));
         }
     };
-    arguments.brokers.place(&described, None).map_err(Error::Lost)
+    arguments.brokers.place(&broker, Some(&Queues { commands, replies }), None).map_err(Error::Lost)
 }

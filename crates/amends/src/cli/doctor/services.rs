@@ -3,7 +3,7 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use amends_definition::{Compiled, Transport};
+use amends_definition::{Compiled, Messaging, Transport};
 use amends_transport::{End, Topology};
 use http::Uri;
 
@@ -31,9 +31,9 @@ impl Doctor {
                     let text = "its url needs an environment variable that is not set";
                     report.say(Bad, "service", &format!("{name}: {text}"))?;
                 }
-                Some(described) => {
-                    self.at_broker(name, self.brokers.place(described, None), End::Engine, report)
-                        .await?;
+                Some(Transport::Broker(broker, queues)) => {
+                    let place = self.brokers.place(broker, Some(queues), None);
+                    self.at_broker(name, place, End::Engine, report).await?;
                 }
                 None => {
                     let text = format!("{name}: it is not said how it is reached");
@@ -45,8 +45,11 @@ impl Doctor {
             }
         }
         if let Some(messaging) = &compiled.messaging {
-            let name = format!("{} by message", compiled.definition.saga_type());
-            let place = self.brokers.place(&messaging.transport, messaging.events.as_deref());
+            let saga_type = compiled.definition.saga_type();
+            let Messaging { broker, queues, events, .. } = &**messaging;
+            let what = if queues.is_some() { "by message" } else { "events" };
+            let name = format!("{saga_type} {what}");
+            let place = self.brokers.place(broker, queues.as_ref(), events.as_deref());
             self.at_broker(&name, place, End::Service, report).await?;
             if let Some(variable) = &messaging.secret_env {
                 secret(&name, variable, report)?;

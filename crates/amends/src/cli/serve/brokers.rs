@@ -1,10 +1,11 @@
 //! A transport for each service that is described as being behind a broker, and the end at which a saga
 //! type itself is reached.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Binding, Messaging, Transport as Described};
+use amends_definition::{Binding, Broker, Messaging, Transport as Described};
 use amends_transport::{ByMessage, Channel, Connect, End, Later, Signing, Transport as _};
 use amends_wire::signature::Secret;
 use futures_util::FutureExt;
@@ -17,12 +18,17 @@ pub struct Brokers {
     /// By the way a service was described: taken in again, a definition finds its transport, since
     /// two would share one queue of replies.
     known: Mutex<Vec<(String, Binding, Arc<ByMessage>)>>,
+    /// Who takes from which queue of which broker.
+    takers: Mutex<BTreeMap<(&'static str, String), String>>,
 }
+
+/// All that are reached by message: any of them reads the requests of all.
+const SAGA_TYPES: &str = "the reader of what sagas are asked";
 
 impl Brokers {
     /// Knows no service yet.
     pub fn new(options: BrokerOptions) -> Self {
-        Self { options, known: Mutex::default() }
+        Self { options, known: Mutex::default(), takers: Mutex::default() }
     }
 
     /// What carries the commands of a service that is behind a broker. It is connected in the
@@ -59,31 +65,49 @@ impl Brokers {
         messaging: &Messaging,
         secrets: Vec<Secret>,
     ) -> Result<Arc<dyn Channel>, String> {
-        let events = messaging.events.as_deref();
-        let channel =
-            self.later("requests and events", &messaging.transport, End::Service, events)?;
-        Ok(Signing::over(channel, secrets))
+        let Messaging { broker, queues, events, .. } = messaging;
+        if let Some(queues) = queues {
+            self.takes(SAGA_TYPES, broker, &queues.commands)?;
+        }
+        let place = self.options.place(broker, queues.as_ref(), events.as_deref())?;
+        let whose = if queues.is_some() { "requests and events" } else { "events" };
+        Ok(Signing::over(self.later(whose, place, End::Service), secrets))
     }
 
     fn channel(&self, service: &str, binding: &Binding) -> Result<Arc<dyn Channel>, String> {
-        let Some(described) = &binding.transport else {
+        let Some(Described::Broker(broker, queues)) = &binding.transport else {
             return Err("the definition does not say how the service is reached".to_owned());
         };
-        self.later(service, described, End::Engine, None)
+        self.takes(&format!("the service {service}"), broker, &queues.replies)?;
+        let place = self.options.place(broker, Some(queues), None)?;
+        Ok(self.later(service, place, End::Engine))
     }
 
-    fn later(
-        &self,
-        whose: &str,
-        described: &Described,
-        end: End,
-        events: Option<&str>,
-    ) -> Result<Arc<dyn Channel>, String> {
-        let Found { broker, place } = self.options.place(described, events)?;
+    /// Notes who takes from a queue. Somebody else would be brought half of what is there, and have
+    /// to put it aside.
+    fn takes(&self, whose: &str, broker: &Broker, queue: &str) -> Result<(), String> {
+        let mut takers = self.takers.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (broker.key(), queue.to_owned());
+        match takers.get(&key) {
+            Some(other) if other != whose => Err(format!(
+                "{other} takes from {queue} already, in another definition or an earlier version: \
+                 whoever takes from a queue takes all of it, so give each a queue of its own (what \
+                 was there before is let go by a restart)"
+            )),
+            Some(_) => Ok(()),
+            None => {
+                takers.insert(key, whose.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn later(&self, whose: &str, found: Found, end: End) -> Arc<dyn Channel> {
+        let Found { broker, place } = found;
         let create = !self.options.brokers_as_they_are;
         let what = format!("{broker} for {whose}");
         let runtime = tokio::runtime::Handle::current();
-        Ok(Arc::new(Later::new(&what, telling(broker, place, end, create), &runtime)))
+        Arc::new(Later::new(&what, telling(broker, place, end, create), &runtime))
     }
 }
 

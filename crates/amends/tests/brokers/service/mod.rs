@@ -14,9 +14,10 @@ use amends_participant::Serving;
 use amends_transport::End;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::broker::{self, Broker};
+use crate::broker::Broker;
 use crate::order::{STEPS, Step};
 use crate::process::Process;
+use crate::way;
 use counted::Counted;
 pub use counted::{Deliveries, deliveries_are_counted};
 
@@ -125,7 +126,7 @@ async fn serve(arguments: &[String]) -> Result<(), String> {
         return Err(format!("a service is its name, its broker, a URL, a folder: {arguments:?}"));
     };
     let place = STEPS.iter().position(|step| step.short == short).ok_or("no such service")?;
-    let broker = broker::named(over).ok_or("no such broker")?;
+    let broker = way::named(over).ok_or("no such broker")?;
     let folder = Path::new(folder);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let participant = ledger::participant(place, &database(folder, &STEPS[place])).await;

@@ -13,12 +13,7 @@ use super::Broker;
 pub struct Nats;
 
 fn place(short: &str) -> Place {
-    Place {
-        stream: short.to_uppercase(),
-        commands: format!("{short}.commands"),
-        replies: format!("{short}.replies"),
-        events: None,
-    }
+    Place::new(short.to_uppercase(), format!("{short}.commands"), format!("{short}.replies"))
 }
 
 impl Broker for Nats {
@@ -35,8 +30,10 @@ impl Broker for Nats {
     }
 
     fn binding(&self, short: &str) -> String {
-        let Place { stream, commands, replies, .. } = place(short);
-        format!("nats: {{ stream: {stream}, commands: {commands}, replies: {replies} }}")
+        let stream = short.to_uppercase();
+        format!(
+            "nats: {{ stream: {stream}, commands: {short}.commands, replies: {short}.replies }}"
+        )
     }
 
     fn connect<'a>(
@@ -60,10 +57,11 @@ impl Broker for Nats {
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
             let place = place(short);
+            let subject = place.dead_letters(end).ok_or("nothing is taken there")?;
             let counted = async {
                 let context = async_nats::jetstream::new(async_nats::connect(url).await?);
                 let stream = context.get_stream(&place.stream).await?;
-                let subjects = stream.info_with_subjects(place.dead_letters(end)).await?;
+                let subjects = stream.info_with_subjects(subject).await?;
                 let counts: Vec<(String, usize)> = subjects.try_collect().await?;
                 Ok::<_, async_nats::Error>(counts.iter().map(|(_, count)| *count as u64).sum())
             };

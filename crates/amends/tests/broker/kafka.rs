@@ -19,11 +19,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 pub struct Kafka;
 
 fn place(short: &str) -> Place {
-    Place {
-        commands: format!("{short}.commands"),
-        replies: format!("{short}.replies"),
-        events: None,
-    }
+    Place::new(format!("{short}.commands"), format!("{short}.replies"))
 }
 
 impl Broker for Kafka {
@@ -40,8 +36,7 @@ impl Broker for Kafka {
     }
 
     fn binding(&self, short: &str) -> String {
-        let Place { commands, replies, .. } = place(short);
-        format!("kafka: {{ commands: {commands}, replies: {replies} }}")
+        format!("kafka: {{ commands: {short}.commands, replies: {short}.replies }}")
     }
 
     fn connect<'a>(
@@ -65,6 +60,7 @@ impl Broker for Kafka {
     ) -> BoxFuture<'a, Result<u64, String>> {
         let (addresses, topic) = (url.to_owned(), place(short).dead_letters(end));
         Box::pin(async move {
+            let topic = topic.ok_or("nothing is taken there")?;
             let counted = tokio::task::spawn_blocking(move || length(&addresses, &topic)).await;
             counted.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
         })

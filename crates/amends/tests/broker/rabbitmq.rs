@@ -15,12 +15,8 @@ use super::Broker;
 pub struct RabbitMq;
 
 fn place(short: &str) -> Place {
-    Place {
-        exchange: short.to_owned(),
-        commands: format!("{short}.commands"),
-        replies: format!("{short}.replies"),
-        events: None,
-    }
+    let place = Place::new(format!("{short}.commands"), format!("{short}.replies"));
+    place.with_exchange(short)
 }
 
 impl Broker for RabbitMq {
@@ -37,8 +33,8 @@ impl Broker for RabbitMq {
     }
 
     fn binding(&self, short: &str) -> String {
-        let Place { exchange, commands, replies, .. } = place(short);
-        format!("rabbitmq: {{ exchange: {exchange}, commands: {commands}, replies: {replies} }}")
+        let queues = format!("commands: {short}.commands, replies: {short}.replies");
+        format!("rabbitmq: {{ exchange: {short}, {queues} }}")
     }
 
     /// One that was made within the last seconds comes back without a leader, and confirms nothing.
@@ -68,7 +64,7 @@ impl Broker for RabbitMq {
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
-            let queue = place(short).dead_letters(end);
+            let queue = place(short).dead_letters(end).ok_or("nothing is taken there")?;
             let counted = async {
                 let connection = Connection::connect(url, ConnectionProperties::default()).await?;
                 let channel = connection.create_channel().await?;

@@ -15,11 +15,7 @@ use super::Broker;
 pub struct Sqs;
 
 fn place(short: &str) -> Place {
-    Place {
-        commands: format!("{short}-commands"),
-        replies: format!("{short}-replies.fifo"),
-        events: None,
-    }
+    Place::new(format!("{short}-commands"), format!("{short}-replies.fifo"))
 }
 
 impl Broker for Sqs {
@@ -36,8 +32,7 @@ impl Broker for Sqs {
     }
 
     fn binding(&self, short: &str) -> String {
-        let Place { commands, replies, .. } = place(short);
-        format!("sqs: {{ commands: {commands}, replies: {replies} }}")
+        format!("sqs: {{ commands: {short}-commands, replies: {short}-replies.fifo }}")
     }
 
     fn env(&self) -> &'static [(&'static str, &'static str)] {
@@ -76,7 +71,8 @@ impl Broker for Sqs {
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
-            let (client, queue) = (client(url), place(short).dead_letters(end));
+            let client = client(url);
+            let queue = place(short).dead_letters(end).ok_or("nothing is taken there")?;
             let counted = async {
                 let told = client.get_queue_url().queue_name(queue).send().await?;
                 let asked = client.get_queue_attributes().set_queue_url(told.queue_url);

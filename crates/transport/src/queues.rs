@@ -1,0 +1,35 @@
+//! The two queues of a place, whatever a broker calls a queue.
+
+use crate::channel::End;
+
+/// Two queues, by the names that the broker has for them: one to a service, one to the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Queues {
+    /// That of commands.
+    pub commands: String,
+    /// That of replies.
+    pub replies: String,
+}
+
+impl Queues {
+    /// By these names.
+    pub fn new(commands: impl Into<String>, replies: impl Into<String>) -> Self {
+        Self { commands: commands.into(), replies: replies.into() }
+    }
+
+    /// The one that an end takes from.
+    pub fn taken_by(&self, end: End) -> &str {
+        match end {
+            End::Engine => &self.replies,
+            End::Service => &self.commands,
+        }
+    }
+
+    /// The one that an end publishes to.
+    pub fn filled_by(&self, end: End) -> &str {
+        match end {
+            End::Engine => &self.commands,
+            End::Service => &self.replies,
+        }
+    }
+}
