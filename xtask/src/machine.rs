@@ -101,6 +101,18 @@ const TOOLS: &[Tool] = &[
         why: "it fetches Kafka, which no Debian package has",
     },
     Tool {
+        program: "OpenSSL's headers",
+        shown_by: Some(has_openssl),
+        debian_package: "libssl-dev",
+        why: "Kafka is reached by TLS in tests",
+    },
+    Tool {
+        program: "pkg-config",
+        shown_by: None,
+        debian_package: "pkgconf",
+        why: "it says where OpenSSL is",
+    },
+    Tool {
         program: "make",
         shown_by: None,
         debian_package: "make",
@@ -243,6 +255,10 @@ fn has_venv() -> bool {
 fn has_postgres() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     on_path("initdb") || versions.map(|v| v.path().join("bin/initdb")).any(|p| p.is_file())
+}
+
+fn has_openssl() -> bool {
+    succeeds(Command::new("pkg-config").args(["--exists", "openssl"]))
 }
 
 /// Only root has Debian's place for servers in the path.

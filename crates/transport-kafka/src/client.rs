@@ -29,7 +29,7 @@ impl Server {
         let mut config = ClientConfig::new();
         config.set("client.id", "amends");
         // The certificates of the system: the library that is built along knows none.
-        if cfg!(feature = "tls") {
+        if cfg!(feature = "encrypted") {
             config.set("ssl.ca.location", "probe");
         }
         for (name, value) in &self.settings {
@@ -58,7 +58,7 @@ pub(crate) fn not_made(error: &KafkaError) -> ConnectError {
         KafkaError::ClientConfig(rd_kafka_conf_res_t::RD_KAFKA_CONF_UNKNOWN, _, name, _) => {
             format!("the client library has no setting {name}")
         }
-        KafkaError::ClientConfig(_, _, name, _) if cfg!(feature = "tls") => {
+        KafkaError::ClientConfig(_, _, name, _) if cfg!(feature = "encrypted") => {
             format!("{name} does not take the value that it was given")
         }
         KafkaError::ClientConfig(_, _, name, _) => format!(

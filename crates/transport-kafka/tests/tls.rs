@@ -1,8 +1,6 @@
 //! A cluster that encrypts and asks for a login by SCRAM is reached, and one whose certificate nobody
 //! vouches for is not.
 
-#![cfg(feature = "tls")]
-
 use std::time::Duration;
 
 use amends_testbed::{self as testbed, KAFKA_CERTIFICATE, KAFKA_OWNER};
