@@ -1,6 +1,7 @@
 //! Where a service's messages are: a server, a stream, its subjects.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use amends_transport::{End, Kind, Queues, without_login};
@@ -57,16 +58,29 @@ impl Server {
         Self { url: url.into(), login: None, ack_wait: ACK_WAIT }
     }
 
+    /// As whoever a file of credentials says. It is read again at each connection, so that another
+    /// one may be put in its place.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or is no such file.
+    pub fn with_credentials(self, path: &Path) -> Result<Self, ConnectError> {
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|error| unusable(path, &format!("cannot be read: {error}")))?;
+        credentials(ConnectOptions::new(), path, &text)?;
+        Ok(Self { login: Some(Login::Credentials(path.to_owned())), ..self })
+    }
+
     pub(crate) async fn options(&self) -> Result<ConnectOptions, ConnectError> {
         let options = ConnectOptions::new().name("amends");
         Ok(match &self.login {
             None => options,
             Some(Login::Token(token)) => options.token(token.clone()),
             Some(Login::Credentials(path)) => {
-                let opened = options.credentials_file(path).await;
-                opened.map_err(|error| {
-                    ConnectError::Login(format!("{} cannot be read: {error}", path.display()))
-                })?
+                let text = tokio::fs::read_to_string(path).await;
+                let text =
+                    text.map_err(|error| unusable(path, &format!("cannot be read: {error}")))?;
+                credentials(options, path, &text)?
             }
         })
     }
@@ -74,6 +88,21 @@ impl Server {
     pub(crate) fn addresses(&self) -> Vec<String> {
         self.url.split(',').map(|url| url.trim().to_owned()).collect()
     }
+}
+
+/// What the client says of a file that it cannot use may quote it.
+fn credentials(
+    options: ConnectOptions,
+    path: &Path,
+    text: &str,
+) -> Result<ConnectOptions, ConnectError> {
+    let what = "is no file of credentials: it has the user's token (BEGIN NATS USER JWT) and its \
+                seed (BEGIN USER NKEY SEED), as `nsc generate creds` writes them";
+    options.credentials(text).map_err(|_| unusable(path, what))
+}
+
+fn unusable(path: &Path, what: &str) -> ConnectError {
+    ConnectError::Login(format!("{} {what}", path.display()))
 }
 
 /// Where the messages of a service are.

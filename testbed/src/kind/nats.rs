@@ -1,5 +1,6 @@
 //! NATS with JetStream.
 
+use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,12 +14,29 @@ const GREETING_WITHIN: Duration = Duration::from_secs(1);
 
 const PACKAGE: &str = "nats-server";
 
+/// What a server that asks who one is knows: an operator, and the account of a shop. The keys were made for
+/// tests, and open nothing else.
+const LOGINS: &str = include_str!("nats/logins.conf");
+
+/// In the folder of a server that asks: the credentials of a user of its account.
+pub const NATS_OWNER: &str = "owner.creds";
+
+/// The same of a user of another account, which it does not know.
+pub const NATS_STRANGER: &str = "stranger.creds";
+
 /// A NATS server with JetStream.
 pub fn nats() -> Box<dyn Kind> {
-    Box::new(Nats { folders: vec![PathBuf::from("/usr/sbin")] })
+    Box::new(Nats { asks: false, folders: vec![PathBuf::from("/usr/sbin")] })
+}
+
+/// One that takes whoever shows [`NATS_OWNER`], and nobody else.
+pub fn nats_with_logins() -> Box<dyn Kind> {
+    Box::new(Nats { asks: true, folders: vec![PathBuf::from("/usr/sbin")] })
 }
 
 struct Nats {
+    /// Whether it asks who one is.
+    asks: bool,
     /// Where its program may be, beside those of the path.
     folders: Vec<PathBuf>,
 }
@@ -32,15 +50,21 @@ impl Kind for Nats {
         "nats"
     }
 
-    fn set_up(&self, _folder: &Path) -> anyhow::Result<Option<Program>> {
+    fn set_up(&self, folder: &Path) -> anyhow::Result<Option<Program>> {
+        if self.asks {
+            fs::write(folder.join("logins.conf"), LOGINS)?;
+            fs::write(folder.join(NATS_OWNER), include_str!("nats/owner.creds"))?;
+            fs::write(folder.join(NATS_STRANGER), include_str!("nats/stranger.creds"))?;
+        }
         Ok(None)
     }
 
     fn serve(&self, folder: &Path, port: u16) -> anyhow::Result<Program> {
-        Ok(Program::find("nats-server", &self.folders, PACKAGE)?
+        let server = Program::find("nats-server", &self.folders, PACKAGE)?
             .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream"])
             .arg("--store_dir")
-            .arg(folder.join("data")))
+            .arg(folder.join("data"));
+        Ok(if self.asks { server.arg("--config").arg(folder.join("logins.conf")) } else { server })
     }
 
     /// It greets before JetStream has read what it has, so a client may have to wait for that.

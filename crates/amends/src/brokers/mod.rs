@@ -82,6 +82,9 @@ pub struct BrokerOptions {
     /// between several of a cluster
     #[arg(long, value_name = "URL", env = "AMENDS_NATS", hide_env_values = true)]
     nats: Option<String>,
+    /// Who we are there, where the address does not say it: a file of credentials, as `nsc` makes it
+    #[arg(long, value_name = "FILE", env = "AMENDS_NATS_CREDENTIALS")]
+    nats_credentials: Option<PathBuf>,
     /// The RabbitMQ server, for services that are described with `rabbitmq`:
     /// amqp://user:password@host:5672/vhost, or amqps://; with commas between several of a cluster
     #[arg(long, value_name = "URL", env = "AMENDS_RABBITMQ", hide_env_values = true)]
@@ -123,10 +126,12 @@ impl BrokerOptions {
     /// What says the same to another process of this program.
     pub fn environment(&self) -> impl Iterator<Item = (&'static str, &OsStr)> {
         let config = self.kafka_config.as_deref().map(Path::as_os_str);
+        let credentials = self.nats_credentials.as_deref().map(Path::as_os_str);
         let said = [
             ("AMENDS_KAFKA", self.kafka.as_deref().map(OsStr::new)),
             ("AMENDS_KAFKA_CONFIG", config),
             ("AMENDS_NATS", self.nats.as_deref().map(OsStr::new)),
+            ("AMENDS_NATS_CREDENTIALS", credentials),
             ("AMENDS_RABBITMQ", self.rabbitmq.as_deref().map(OsStr::new)),
             ("AMENDS_SQS", self.sqs.as_deref().map(OsStr::new)),
         ];
@@ -154,7 +159,8 @@ impl BrokerOptions {
             #[cfg(feature = "nats")]
             Described::Nats { stream } => {
                 let url = said("NATS", "--nats URL", self.nats.as_deref())?;
-                let place = nats::place(url, stream, queues, events);
+                let credentials = self.nats_credentials.as_deref();
+                let place = nats::place(url, credentials, stream, queues, events)?;
                 Ok(Found { broker: "NATS", place: Arc::new(place) })
             }
             #[cfg(feature = "rabbitmq")]
