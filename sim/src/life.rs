@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use amends_core::Millis;
 use amends_engine::{Change, Deployment, Engine, Error, Options};
 use amends_store::{CatalogError, JournalError, Store};
 use tokio::sync::broadcast::error::RecvError;
@@ -61,6 +62,7 @@ pub async fn live(world: &Arc<World>) -> Option<Life> {
             let frozen = chance.span(10_000, 120_000);
             note!(world.trace, None, "frozen for {frozen} ms");
             world.judge.mark(Mark::Frozen);
+            world.judge.freezes(life.opening, Millis(frozen));
             tokio::time::advance(Duration::from_millis(frozen)).await;
             continue;
         }
@@ -113,6 +115,7 @@ fn replaced(world: &Arc<World>, chance: &mut Chance, mut old: Life) {
     let span = chance.span(5_000, 30_000);
     let world = Arc::clone(world);
     note!(world.trace, None, "engine {} is replaced", old.opening);
+    world.judge.is_over(old.opening);
     world.judge.mark(Mark::Replaced);
     tokio::spawn(async move {
         let still = tokio::time::timeout(Duration::from_millis(span), old.engine.broken()).await;

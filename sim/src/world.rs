@@ -108,6 +108,7 @@ impl World {
 
     /// An engine is dead.
     pub fn died(&self, opening: u64) {
+        self.judge.is_over(opening);
         let mut engines = self.engines();
         engines.alive.remove(&opening);
         engines.current.take_if(|running| running.opening == opening);

@@ -51,6 +51,10 @@ async fn checkpoint(shared: &Arc<Shared>) -> Result<(), CatalogError> {
     }
     let held: Vec<(SagaId, u64)> =
         collected.iter().map(|saga| (SagaId(saga.row.saga), saga.row.seq)).collect();
+    // The next start learns from the sign how late it is: the catalog holds no fact of a later time.
+    if !mutated(Mutant::CheckpointUnsigned) {
+        shared.outages.leave_sign(&*store.catalog, shared.clock.now()).await?;
+    }
     bring(shared, collected, last).await?;
     shared.catalog_at(store.catalog.position());
     tell(shared, held);

@@ -280,12 +280,6 @@ impl Shared {
             "the engine was down or stopped for {secs} s; the deadlines of running sagas move by as \
              much"
         );
-        let shared = Arc::clone(self);
-        tokio::spawn(async move {
-            if let Err(error) = shared.outages.keep(&*shared.store.catalog).await {
-                tracing::warn!(%error, "an outage could not be kept");
-            }
-        });
     }
 
     /// How the engine is.

@@ -63,10 +63,20 @@ pub enum Mutant {
     CheckpointInPart,
     /// Pace only what is sent at the first look after a start.
     PaceFirstOnly,
-    /// Count the time in which two outages overlap twice.
-    CountOverlap,
     /// Hold the place in a lane of an attempt that nobody waits for any more.
     HoldPlaces,
+    /// Tell no saga of an outage.
+    OutageUntold,
+    /// Tell only sagas that go forward of an outage.
+    OutageUntoldOnceTurned,
+    /// Tell a saga of the last outage that it slept through, and of none before it.
+    LastOutageOnly,
+    /// Keep outages in memory alone.
+    ForgetOutages,
+    /// Leave a sign of life before the outages before it are kept.
+    SignBeforeOutages,
+    /// Write a checkpoint that is later than the last sign of life.
+    CheckpointUnsigned,
 }
 
 /// The facts that a mistake makes of these, where it makes others of them.

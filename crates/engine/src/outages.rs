@@ -3,19 +3,24 @@
 //!
 //! A saga that is parked makes up for those it slept through when it is read back, so they are kept
 //! in the catalog, as is the engine's last sign of life, from which the next start sees how long it
-//! was away.
+//! was away. A sign is left only when the outages before it are kept: one that is lost with its engine
+//! is then found again by the next.
 
+use std::array;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use amends_core::{Millis, Time};
-use amends_store::{Catalog, CatalogError};
+use amends_store::{Catalog, CatalogError, ShardId};
 use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::engine::Shared;
 use crate::mutant::{Mutant, mutated};
 use crate::options::OUTAGE_AFTER;
+use crate::shard::SHARDS;
 
 /// How many outages are remembered: each is at least [`OUTAGE_AFTER`], and one that is forgotten
 /// only takes its time from sagas that have slept since before it.
@@ -29,8 +34,21 @@ const ALIVE: &str = "alive";
 const OUTAGES: &str = "outages";
 
 /// See the module.
+pub struct Outages {
+    noted: Mutex<Noted>,
+    /// When each shard has looked at the clock, and so has noticed every outage before that.
+    looked: [AtomicU64; SHARDS as usize],
+    /// Signs are left one after the other, so that none takes the place of a later one.
+    leaving: tokio::sync::Mutex<()>,
+}
+
 #[derive(Default)]
-pub struct Outages(Mutex<Vec<Outage>>);
+struct Noted {
+    outages: Vec<Outage>,
+    /// How many were ever noted, and how many of them the catalog has.
+    ever: u64,
+    kept: u64,
+}
 
 /// A time in which the engine did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,27 +57,46 @@ struct Outage {
     lasted: Millis,
 }
 
+impl Default for Outages {
+    fn default() -> Self {
+        Self {
+            noted: Mutex::default(),
+            looked: array::from_fn(|_| AtomicU64::new(0)),
+            leaving: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
 impl Outages {
-    /// Takes back what is kept, and the last sign of life.
+    /// Takes back what is kept, and says when there was the last sign of life: that is also the end of
+    /// an outage, at which the engine lived to keep it.
     pub async fn restore(&self, catalog: &dyn Catalog) -> Result<Option<Time>, CatalogError> {
-        let kept = catalog.note(OUTAGES).await?.unwrap_or_default();
-        *self.lock() = read(&kept);
+        let kept = read(&catalog.note(OUTAGES).await?.unwrap_or_default());
+        let ended = kept.last().map(|last| last.ended);
+        self.lock().outages = kept;
         let alive = catalog.note(ALIVE).await?.unwrap_or_default();
-        Ok(std::str::from_utf8(&alive).ok().and_then(|text| text.parse().ok()).map(Time))
+        let alive = std::str::from_utf8(&alive).ok().and_then(|text| text.parse().ok()).map(Time);
+        Ok(alive.max(ended))
     }
 
     /// Notes that the engine did nothing for a while until now. Says whether that is news: every
     /// shard notices the same outage.
     pub fn note(&self, ended: Time, lasted: Millis) -> bool {
-        let mut outages = self.lock();
-        if outages.last().is_some_and(|last| ended.since(last.ended) < OUTAGE_AFTER) {
+        let mut noted = self.lock();
+        if noted.outages.last().is_some_and(|last| ended.since(last.ended) < OUTAGE_AFTER) {
             return false;
         }
-        if outages.len() == OUTAGES_KEPT {
-            outages.remove(0);
+        if noted.outages.len() == OUTAGES_KEPT {
+            noted.outages.remove(0);
         }
-        outages.push(Outage { ended, lasted });
+        noted.outages.push(Outage { ended, lasted });
+        noted.ever += 1;
         true
+    }
+
+    /// A shard has looked at the clock, and has noted what it noticed.
+    pub fn looked(&self, shard: ShardId, now: Time) {
+        self.looked[shard.0 as usize].store(now.0, Ordering::Release);
     }
 
     /// How much of the time since then the engine did nothing. Two may overlap, and count once: a
@@ -68,22 +105,61 @@ impl Outages {
     pub fn since(&self, since: Time) -> Millis {
         let mut counted_until = since;
         let mut missed = 0;
-        for outage in self.lock().iter() {
-            let since = if mutated(Mutant::CountOverlap) { since } else { counted_until };
-            missed += outage.lasted.min(outage.ended.since(since)).0;
+        let noted = self.lock();
+        let left_out =
+            if mutated(Mutant::LastOutageOnly) { noted.outages.len().max(1) - 1 } else { 0 };
+        for outage in noted.outages.iter().skip(left_out) {
+            missed += outage.lasted.min(outage.ended.since(counted_until)).0;
             counted_until = counted_until.max(outage.ended);
         }
         Millis(missed)
     }
 
-    /// Keeps them.
-    pub async fn keep(&self, catalog: &dyn Catalog) -> Result<(), CatalogError> {
-        let text = write(&self.lock());
-        catalog.put_note(OUTAGES, text).await
+    /// Leaves a sign of life of now, or of the last time at which it is known that no outage was
+    /// overlooked: a shard that has not looked at the clock for so long may have one to notice.
+    pub async fn leave_sign(&self, catalog: &dyn Catalog, now: Time) -> Result<(), CatalogError> {
+        let _alone = self.leaving.lock().await;
+        let looked = self.looked.iter().map(|at| Time(at.load(Ordering::Acquire))).min();
+        let sure = looked.filter(|looked| now.since(*looked) > OUTAGE_AFTER).unwrap_or(now);
+        let sign = Bytes::from(sure.0.to_string());
+        if mutated(Mutant::SignBeforeOutages) {
+            catalog.put_note(ALIVE, sign.clone()).await?;
+        }
+        self.keep(catalog).await?;
+        catalog.put_note(ALIVE, sign).await
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Outage>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Keeps what is not kept.
+    async fn keep(&self, catalog: &dyn Catalog) -> Result<(), CatalogError> {
+        let (text, ever) = {
+            let noted = self.lock();
+            if noted.kept == noted.ever || mutated(Mutant::ForgetOutages) {
+                return Ok(());
+            }
+            (write(&noted.outages), noted.ever)
+        };
+        catalog.put_note(OUTAGES, text).await?;
+        self.lock().kept = ever;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Notes the outages before a start: the engine is known to have lived at these times, of which the
+    /// first is its last sign of life, and the others are those of facts after it. One between them was
+    /// noticed, and not kept.
+    pub fn lived(self: &Arc<Self>, signs: BTreeSet<Time>, now: Time) {
+        let until = signs.iter().skip(1).copied().chain([now]);
+        for (sign, next) in signs.iter().zip(until) {
+            let away = next.since(*sign);
+            if away > OUTAGE_AFTER {
+                self.outage(next, away);
+            }
+        }
     }
 }
 
@@ -114,8 +190,8 @@ pub async fn signs_of_life(shared: Arc<Shared>, mut stop: watch::Receiver<bool>)
             _ = ticks.tick() => {}
         }
         let last = *stop.borrow();
-        let now = Bytes::from(shared.clock.now().0.to_string());
-        if let Err(error) = shared.store.catalog.put_note(ALIVE, now).await {
+        let now = shared.clock.now();
+        if let Err(error) = shared.outages.leave_sign(&*shared.store.catalog, now).await {
             tracing::warn!(%error, "no sign of life could be left");
             shared.catalog_fails(&error);
         }

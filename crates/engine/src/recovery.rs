@@ -1,6 +1,6 @@
 //! Recovery: the definitions, then each shard's sagas, from the catalog and the journal's tail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use amends_core::{SagaId, Time};
@@ -63,20 +63,14 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
     }
     shared.set_inlets(inlets);
     let alive = shared.outages.restore(&*shared.store.catalog).await?;
-    let mut last_alive = alive.unwrap_or_default();
-    let tails = tails(shared, &mut last_alive).await?;
-    shared.clock.not_before(last_alive);
+    let mut signs = BTreeSet::from_iter(alive);
+    let tails = tails(shared, &mut signs).await?;
+    shared.clock.not_before(signs.last().copied().unwrap_or_default());
     let mut due = Vec::new();
     for number in 0..SHARDS {
         due.extend(due_soon(shared, ShardId(number)).await?);
     }
-    for saga in &due {
-        last_alive = last_alive.max(Time(saga.row.updated_at));
-    }
-    let now = shared.clock.now();
-    if last_alive > Time::default() && now.since(last_alive) > crate::options::OUTAGE_AFTER {
-        shared.outage(now, now.since(last_alive));
-    }
+    shared.lived(signs, shared.clock.now());
     let mut shards: Vec<Shard> = builders
         .into_iter()
         .map(|(build, id, epoch)| build(Arc::clone(shared), id, epoch))
@@ -116,13 +110,15 @@ pub async fn shards(shared: &Arc<Shared>) -> Result<Vec<Shard>, Error> {
     Ok(shards)
 }
 
-/// The journal's tail, by saga: the oldest comes back first.
+/// The journal's tail, by saga: the oldest comes back first. The times of its facts are signs of life
+/// too, those after the last that was left.
 async fn tails(
     shared: &Arc<Shared>,
-    last_alive: &mut Time,
+    signs: &mut BTreeSet<Time>,
 ) -> Result<BTreeMap<SagaId, Tail>, Error> {
     let mut tails: BTreeMap<SagaId, Tail> = BTreeMap::new();
     let mut after: Position = shared.store.catalog.position();
+    let alive = signs.last().copied();
     loop {
         let records = match shared.store.journal.replay(after).await {
             Err(JournalError::Damaged { .. }) if mutated(Mutant::PassOverHoles) => {
@@ -142,9 +138,8 @@ async fn tails(
             });
             tail.count += entry.events.count;
             tail.bytes.extend_from_slice(&entry.events.bytes);
-            if let Some(Ok((at, _))) = crate::persist::decode(&entry.events.bytes).next() {
-                *last_alive = (*last_alive).max(at);
-            }
+            let times = crate::persist::times(&entry.events.bytes);
+            signs.extend(times.filter(|at| alive.is_none_or(|alive| *at > alive)));
         }
     }
 }

@@ -159,6 +159,7 @@ pub fn ways() -> (Inlets, impl FnOnce(Arc<Shared>, ShardId, Epoch) -> Shard) {
             let _ = deliver.send(delivery); // the shard is gone: so is the wish to know
         });
         let now = shared.clock.now();
+        shared.outages.looked(id, now);
         let desk = Desk {
             id,
             epoch,
@@ -292,6 +293,7 @@ impl Shard {
         if away > OUTAGE_AFTER {
             self.outage(away);
         }
+        self.desk.shared.outages.looked(self.desk.id, now);
     }
 
     fn submit(&mut self) {

@@ -120,8 +120,8 @@ impl Judge {
             let other = (*command != *outgoing.command)
                 .then(|| format!("{} is sent and {command} is pinned", outgoing.command));
             inner.check(&self.trace, Law::S19, Some(id), other);
-            if let Some((_, started)) = clock.filter(|_| recovered) {
-                let seconds = (now - started) / 1_000 + 1;
+            if let Some(clock) = clock.filter(|_| recovered) {
+                let seconds = (now - clock.read_at) / 1_000 + 1;
                 let service = outgoing.service.to_string();
                 let count = inner.ledgers.recovered.entry((opening, service)).or_default();
                 *count += 1;

@@ -9,6 +9,7 @@ mod callers;
 mod end;
 mod facts;
 mod ledger;
+mod time;
 mod truth;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +70,7 @@ laws! {
     S19, 900: "every command that leaves: it is one of the version that the saga is pinned to",
     S20, 900: "every durable record: the next events of its sagas; a flipped bit stops the start",
     S21, 500: "every durable fact that raises attention",
-    S22, 800: "every durable time-out, every step given up, and every deadline that moves",
+    S22, 800: "every durable time-out, every step given up, every deadline that moves, and every saga that goes on after an outage",
     S23, 900: "every transition that is published, in its order, against the facts durable at that moment, and the other way",
     L1, 900: "every saga at the end: ended, or with attention",
     L2, 900: "every saga at the end: within the sum of deadlines and retries",

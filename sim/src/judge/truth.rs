@@ -10,6 +10,7 @@ use amends_engine::persist;
 use amends_store::{Epoch, Record, ShardId};
 
 use super::facts::laws_of;
+use super::time::{Clock, Outage, made_up};
 use super::{Inner, Judge, Law};
 use crate::disk::Witness;
 use crate::marks::{Mark, of_fact};
@@ -19,8 +20,8 @@ use crate::marks::{Mark, of_fact};
 pub struct Truth {
     pub(crate) sagas: BTreeMap<SagaId, Known>,
     owners: BTreeMap<ShardId, Epoch>,
-    /// The clock of each opening's engine: what it said at what moment of the run.
-    pub(crate) clocks: BTreeMap<u64, (Time, u64)>,
+    /// The clock of each opening's engine.
+    pub(crate) clocks: BTreeMap<u64, Clock>,
     /// The starts that were acknowledged, by their caller's number.
     pub(crate) acknowledged: BTreeMap<u64, SagaId>,
     /// The last event of each saga that a caller was told of.
@@ -42,6 +43,8 @@ pub struct Known {
     pub(crate) last: Option<Event>,
     /// The runs of which a settled refusal was heard.
     pub(crate) refused: BTreeSet<RunRef>,
+    /// The outages that it has not heard of.
+    pub(crate) missed: Vec<Outage>,
     /// When something last happened to it, in milliseconds of the run.
     pub moved_at: u64,
     /// Which opening wrote its first fact: to every later one it is a saga that was recovered. Its time
@@ -85,17 +88,6 @@ impl Witness for Judge {
 }
 
 impl Judge {
-    /// An engine has read the wall clock. Its time is at most that, or what an engine before it had
-    /// come to: it does not go back when the wall clock was set back. It may be less, where the one
-    /// before has written nothing down, so a fact of a later time is wrong for certain.
-    pub fn clock_read(&self, opening: u64, wall: Time) {
-        let now = self.trace.now();
-        let mut inner = self.inner();
-        let reached = |(wall, at): &(Time, u64)| Time(wall.0 + (now - at));
-        let latest = inner.truth.clocks.values().map(reached).max();
-        inner.truth.clocks.insert(opening, (latest.map_or(wall, |latest| latest.max(wall)), now));
-    }
-
     fn entry(
         &self,
         inner: &mut Inner,
@@ -104,7 +96,7 @@ impl Judge {
         id: SagaId,
         events: &amends_store::Events,
     ) {
-        let engine_now = inner.truth.clocks.get(&opening).map(|(wall, at)| wall.0 + (now - at));
+        let engine_now = inner.truth.clocks.get(&opening).map(|clock| clock.says(now));
         let held = inner.truth.sagas.get(&id).map_or(0, |known| known.saga.seq);
         let gap = (events.first_seq != held + 1)
             .then(|| format!("event {} follows event {held}", events.first_seq));
@@ -125,7 +117,7 @@ impl Judge {
                 return;
             };
             count += 1;
-            if engine_now.is_some_and(|now| at.0 > now) {
+            if engine_now.is_some_and(|now| at > now) {
                 let what = format!("a fact of {} ms is durable before that time", at.0);
                 inner.check(&self.trace, Law::S22, Some(id), Some(what));
             }
@@ -170,6 +162,7 @@ impl Judge {
                     sent: BTreeMap::new(),
                     last: None,
                     refused: BTreeSet::new(),
+                    missed: Vec::new(),
                     moved_at: now,
                     started_by: opening,
                     ended_by: None,
@@ -184,7 +177,8 @@ impl Judge {
         let before = known.saga.clone();
         let applied = known.saga.apply(at, event);
         let last = known.last.replace(event.clone());
-        let found = laws_of(&known.definition, &before, last.as_ref(), at, event, &known.saga);
+        let mut found = laws_of(&known.definition, &before, last.as_ref(), at, event, &known.saga);
+        found.extend(made_up(known, &before, at, event).map(|broken| (Law::S22, broken)));
         let marks = of_fact(&before, event, &known.saga);
         known.moved_at = now;
         known.states.push(hash(&known.saga));

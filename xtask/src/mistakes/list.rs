@@ -59,7 +59,7 @@ pub(crate) const MISTAKES: &[Mistake] = &[
         law: "S22",
         name: "a saga that has turned is told of no outage",
         file: "crates/engine/src/shard/recovery.rs",
-        was: "if lasted > OUTAGE_AFTER && waits {",
+        was: "if lasted > OUTAGE_AFTER && waits && !untold(live) {",
         is: "if lasted > OUTAGE_AFTER && waits && live.saga.turned.is_none() {",
         package: "amends-engine",
         test_file: "crates/engine/tests/outages.rs",

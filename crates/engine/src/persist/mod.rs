@@ -101,6 +101,16 @@ pub fn after(bytes: &[u8], events: u64) -> Option<&[u8]> {
     (passed == events).then(|| &bytes[bytes.len() - history.frames.len()..])
 }
 
+/// When the decisions of a history were made. Only the heads of the frames are read; after the first
+/// error there is nothing more.
+pub fn times(bytes: &[u8]) -> impl Iterator<Item = Time> {
+    let mut history = History::new(bytes);
+    std::iter::from_fn(move || {
+        history.open_frame().ok()?;
+        Some(history.frame.time())
+    })
+}
+
 /// Where the reading of a history has come to.
 struct History<'a> {
     length: usize,

@@ -75,7 +75,7 @@ impl Shard {
         let missed = std::mem::take(&mut live.missed);
         if std::mem::take(&mut live.asleep) {
             self.desk.wake(live);
-        } else if missed > Millis::ZERO && !live.saga.state.ended() {
+        } else if missed > Millis::ZERO && !live.saga.state.ended() && !untold(live) {
             // It refuses nothing.
             let _ = self.desk.work(live, Input::Outage { lasted: missed }, None);
         }
@@ -169,6 +169,12 @@ fn revived(desk: &Desk, whole: Whole) -> Result<Live, Unreadable> {
     Ok(Live::held(saga, deployed, whole.held_seq, whole.unsaved))
 }
 
+/// Does a mistake keep outages from this saga?
+fn untold(live: &Live) -> bool {
+    mutated(Mutant::OutageUntold)
+        || (mutated(Mutant::OutageUntoldOnceTurned) && live.saga.turned.is_some())
+}
+
 impl Desk {
     /// A saga is in memory again: it makes up for an outage, hears that its exchanges are gone, and
     /// goes on.
@@ -178,7 +184,7 @@ impl Desk {
         }
         let lasted = self.shared.outages.since(live.saga.updated_at);
         let waits = !live.saga.state.ended() && live.saga.paused.is_none();
-        if lasted > OUTAGE_AFTER && waits {
+        if lasted > OUTAGE_AFTER && waits && !untold(live) {
             // It refuses nothing.
             let _ = self.work(live, Input::Outage { lasted }, None);
         }
