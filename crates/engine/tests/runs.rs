@@ -177,6 +177,42 @@ async fn a_full_disk_stops_acceptance_and_loses_nothing() {
     engine.stop().await;
 }
 
+/// Of sagas of every shard, in memory and not, while the shard that cannot write is among them.
+#[tokio::test(start_paused = true)]
+async fn reads_go_on_while_the_journal_is_full() {
+    /// So many that the shard in trouble has some.
+    const SAGAS: usize = 40;
+    let (disk, ledger) = (Disk::new(), Ledger::default());
+    let engine = engine(&disk, &ledger, ORDER).await;
+    let handle = engine.handle();
+    let mut sagas = vec![run(&handle, json!({"order_id": "done"})).await.id];
+    for n in 0..SAGAS {
+        let waits = json!({"order_id": n.to_string(), "Payment.Charge": "hang"});
+        sagas.push(begin(&handle, waits).await);
+    }
+    let cancelled = sagas.pop().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    disk.fail_next(Fault::JournalFull);
+    let asking = handle.clone();
+    let asked =
+        tokio::spawn(async move { asking.ask(cancelled, verb(SagaVerb::Cancel), None).await });
+    while handle.health().ready {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for saga in sagas {
+        let got = handle.get(saga).await.unwrap().unwrap();
+        let history = handle.history(saga).await.unwrap().unwrap();
+        assert_eq!(history.len() as u64, got.saga.seq);
+    }
+    // Nothing is told of what is not durable.
+    let got = handle.get(cancelled).await.map(|_| ());
+    assert!(matches!(got, Err(Unavailable::JournalFailed(_))), "{got:?}");
+    assert!(!handle.health().ready, "a read waited until there was room again");
+    asked.await.unwrap().unwrap();
+    assert!(handle.health().ready);
+    engine.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_ends_the_engine_and_what_was_acknowledged_is_there_afterwards() {
     let (disk, ledger) = (Disk::new(), Ledger::default());
