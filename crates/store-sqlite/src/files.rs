@@ -97,7 +97,18 @@ impl FileSystem for System {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(holder.as_bytes())?;
-        Ok(Locked::Here(Box::new(file)))
+        Ok(Locked::Here(Box::new(Held(file))))
+    }
+}
+
+/// A lock, which ends when it is dropped, or with its process.
+struct Held(File);
+
+/// Closing the file would end it as well, unless a program is just being started, which has all that is
+/// open until it begins: then a start right after a stop would find the folder still open.
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock(); // the file is closed in a moment
     }
 }
 
@@ -107,4 +118,41 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(path: &Path) -> Option<Box<dyn Any + Send + Sync>> {
+        match System.lock(path, "a test").unwrap() {
+            Locked::Here(lock) => Some(lock),
+            Locked::Elsewhere(holder) => {
+                assert_eq!(holder, "a test");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_lock_has_one_holder_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = take(&path);
+        assert!(lock.is_some());
+        assert!(take(&path).is_none());
+        drop(lock);
+        assert!(take(&path).is_some());
+    }
+
+    #[test]
+    fn a_lock_ends_also_while_a_program_that_is_being_started_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let lock = take(&path).unwrap();
+        let inherited = lock.downcast_ref::<Held>().unwrap().0.try_clone().unwrap();
+        drop(lock);
+        assert!(take(&path).is_some());
+        drop(inherited);
+    }
 }
