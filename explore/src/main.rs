@@ -231,19 +231,16 @@ fn explore_groups(
     let mut fallen = Vec::new();
     let mut hold = |name: &str, tally: &Tally| {
         if options.raise_floor {
-            floor.raise(name, tally);
+            floor.raise(options.reach, name, tally);
         } else {
-            fallen.extend(floor.below(name, tally));
+            fallen.extend(floor.below(options.reach, name, tally));
         }
     };
     for group in groups {
         let tally = explore_group(&group)?;
         total.add(tally);
         table.explored(&group, &tally);
-        // Nobody has yet explored the deep so far that there is a floor.
-        if group.reach < Reach::Deep {
-            hold(group.name, &tally);
-        }
+        hold(group.name, &tally);
     }
     for group in danced {
         let begun = Instant::now();
@@ -257,8 +254,8 @@ fn explore_groups(
     }
     println!("{:21} {}", "total", counted(&total, begun.elapsed().as_secs_f64()));
     // Its total too, so that no group is lost or moved unseen.
-    if let (Some(name), None) = (Floor::total(options.reach), &options.group) {
-        hold(name, &total);
+    if options.group.is_none() {
+        hold(Floor::total(options.reach), &total);
     }
     // A long run says at its end all that it found, and not the first of it only.
     if fallen.is_empty() { Ok(()) } else { Err(fallen.join("\n")) }

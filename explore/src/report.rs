@@ -106,7 +106,9 @@ fn name(run: RunRef) -> String {
     if run.run == 0 { format!("{}", run.step.0) } else { format!("{}.{}", run.step.0, run.run) }
 }
 
-/// What each group came to at least when the floor was last raised.
+/// What each group came to at least when the floor was last raised. A deep run explores more of the same
+/// groups, and has lines of its own for those that have been brought to their end; of the others it is
+/// held to what the whole run came to, which is a part of theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Floor(BTreeMap<String, (usize, usize)>);
 
@@ -125,28 +127,30 @@ impl Floor {
         Ok(Self(floor))
     }
 
-    /// The name under which the total of a run of this reach is kept: of the deep no run has yet
-    /// come to its end.
-    pub fn total(reach: Reach) -> Option<&'static str> {
+    /// The name under which the total of a run of this reach is kept.
+    pub fn total(reach: Reach) -> &'static str {
         match reach {
-            Reach::Quick => Some("all-quick"),
-            Reach::Whole => Some("all-whole"),
-            Reach::Deep => None,
+            Reach::Quick => "all-quick",
+            Reach::Whole => "all-whole",
+            Reach::Deep => "all",
         }
     }
 
-    /// Raises a group's floor to what it came to, and never lowers it: where less is explored for a reason,
-    /// a person lowers the line in the file, and says why.
-    pub fn raise(&mut self, group: &str, tally: &Tally) {
-        let (shapes, states) = self.0.entry(group.to_owned()).or_default();
+    /// Raises a group's floor to what it came to in a run of this reach, and never lowers it: where less is
+    /// explored for a reason, a person lowers the line in the file, and says why.
+    pub fn raise(&mut self, reach: Reach, group: &str, tally: &Tally) {
+        let (shapes, states) = self.0.entry(line(reach, group)).or_default();
         *shapes = tally.shapes.max(*shapes);
         *states = tally.states.max(*states);
     }
 
-    /// In what a group fell below its floor. A group without one has fallen too: a floor that is not
-    /// there holds nothing.
-    pub fn below(&self, group: &str, tally: &Tally) -> Option<String> {
-        let Some(&(shapes, states)) = self.0.get(group) else {
+    /// In what a group fell below its floor in a run of this reach. A group without one has fallen too: a
+    /// floor that is not there holds nothing.
+    pub fn below(&self, reach: Reach, group: &str, tally: &Tally) -> Option<String> {
+        let part =
+            if group == Self::total(Reach::Deep) { Self::total(Reach::Whole) } else { group };
+        let own = self.0.get(&line(reach, group));
+        let Some(&(shapes, states)) = own.or_else(|| self.0.get(part)) else {
             return Some(format!("{group} has no line in floor.txt: run with --raise-floor once"));
         };
         let fell = tally.shapes < shapes || tally.states < states;
@@ -160,12 +164,22 @@ impl Floor {
     pub fn text(&self) -> String {
         let mut text = String::from(
             "# group, shapes, states: what a run explored when this was last raised, by\n\
-             # `cargo run --release -p amends-explore -- --whole --raise-floor`. A run that explores less fails.\n",
+             # `cargo run --release -p amends-explore -- --whole --raise-floor`. A run that explores less fails.\n\
+             # deep-: the same group in a deep run, as far as it was brought to its end, by `-- --deep --no-traps\n\
+             # --group NAME --raise-floor`; without such a line it explores at least what the whole run does.\n",
         );
         for (group, (shapes, states)) in &self.0 {
             let _ = writeln!(text, "{group} {shapes} {states}");
         }
         text
+    }
+}
+
+/// The name of a group's line for a run of this reach.
+fn line(reach: Reach, group: &str) -> String {
+    match reach {
+        Reach::Quick | Reach::Whole => group.to_owned(),
+        Reach::Deep => format!("deep-{group}"),
     }
 }
 
@@ -179,23 +193,58 @@ mod tests {
     #[test]
     fn a_floor_reads_back_and_tells_a_fall() {
         let mut floor = Floor::default();
-        floor.raise("one", &Tally { shapes: 3, scenes: 9, states: 100, depth_max: 7 });
-        floor.raise("one", &Tally { shapes: 2, scenes: 9, states: 99, depth_max: 7 });
+        floor.raise(
+            Reach::Quick,
+            "one",
+            &Tally { shapes: 3, scenes: 9, states: 100, depth_max: 7 },
+        );
+        floor.raise(Reach::Quick, "one", &Tally { shapes: 2, scenes: 9, states: 99, depth_max: 7 });
         let floor = Floor::parse(&floor.text());
         let less = Tally { shapes: 3, scenes: 9, states: 99, depth_max: 7 };
-        let told = floor.map(|floor| floor.below("one", &less));
+        let told = floor.map(|floor| floor.below(Reach::Quick, "one", &less));
         assert!(matches!(told, Ok(Some(_))), "{told:?}");
-        assert!(Floor::default().below("one", &less).is_some(), "no floor holds nothing");
+        let none = Floor::default().below(Reach::Quick, "one", &less);
+        assert!(none.is_some(), "no floor holds nothing");
     }
 
     #[test]
-    fn every_group_that_is_not_deep_has_a_floor_and_every_floor_a_group() {
-        let kept = Floor::parse(include_str!("../floor.txt"));
-        let totals = [Reach::Quick, Reach::Whole].into_iter().filter_map(Floor::total);
-        let choreographed = crate::choreography::groups(Reach::Whole);
-        let groups = plan::all(Reach::Whole).into_iter().map(|group| group.name);
-        let groups = groups.chain(choreographed.into_iter().map(|group| group.name));
-        let wanted: BTreeSet<String> = groups.chain(totals).map(str::to_owned).collect();
-        assert_eq!(kept.map(|floor| floor.0.into_keys().collect()), Ok(wanted));
+    fn a_deep_run_has_a_floor_of_its_own_or_the_one_of_the_whole() {
+        let tally = |states| Tally { shapes: 3, scenes: 9, states, depth_max: 7 };
+        let mut floor = Floor::default();
+        floor.raise(Reach::Whole, "one", &tally(100));
+        floor.raise(Reach::Whole, Floor::total(Reach::Whole), &tally(100));
+        for name in ["one", Floor::total(Reach::Deep)] {
+            assert_eq!(floor.below(Reach::Deep, name, &tally(100)), None);
+            assert!(floor.below(Reach::Deep, name, &tally(99)).is_some(), "{name}");
+            floor.raise(Reach::Deep, name, &tally(1_000));
+            assert!(floor.below(Reach::Deep, name, &tally(999)).is_some(), "{name}");
+        }
+        assert_eq!(floor.below(Reach::Whole, "one", &tally(100)), None, "it is not the deep one's");
+    }
+
+    #[test]
+    fn every_group_has_a_floor_and_every_floor_a_group() {
+        let kept = Floor::parse(include_str!("../floor.txt")).unwrap();
+        let names = |reach| -> BTreeSet<String> {
+            let groups = plan::all(reach).into_iter().map(|group| group.name);
+            let choreographed = crate::choreography::groups(reach);
+            let groups = groups.chain(choreographed.into_iter().map(|group| group.name));
+            groups.chain([Floor::total(reach)]).map(str::to_owned).collect()
+        };
+        let (deep, shallow): (BTreeSet<String>, BTreeSet<String>) =
+            kept.0.keys().cloned().partition(|name| name.starts_with("deep-"));
+        let totals = Floor::total(Reach::Quick).to_owned();
+        assert_eq!(shallow, &names(Reach::Whole) | &BTreeSet::from([totals]));
+        let all: BTreeSet<String> =
+            names(Reach::Deep).iter().map(|name| line(Reach::Deep, name)).collect();
+        assert!(deep.is_subset(&all), "{deep:?}");
+        let nothing = Tally::default();
+        for name in names(Reach::Deep) {
+            assert!(
+                kept.below(Reach::Deep, &name, &nothing)
+                    .is_some_and(|told| !told.contains("no line")),
+                "{name}"
+            );
+        }
     }
 }
