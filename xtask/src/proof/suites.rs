@@ -315,6 +315,14 @@ pub(super) const SUITES: &[Suite] = &[
         ],
     },
     Suite {
+        law: "S9",
+        file: KIT,
+        test: "each_mistake_is_caught_on_postgres",
+        over: "the cases of the guard of the kit",
+        list: GUARD,
+        mistakes: &[("UndoOfNothing", "a compensation undoes what never ran")],
+    },
+    Suite {
         law: "S10",
         file: KIT,
         test: "each_mistake_is_caught_on_postgres",
@@ -338,6 +346,14 @@ pub(super) const SUITES: &[Suite] = &[
         ],
     },
     Suite {
+        law: "S9",
+        file: KIT,
+        test: "each_mistake_is_caught_on_mariadb",
+        over: "the cases of the guard of the kit",
+        list: GUARD,
+        mistakes: &[("UndoOfNothing", "a compensation undoes what never ran")],
+    },
+    Suite {
         law: "S10",
         file: KIT,
         test: "each_mistake_is_caught_on_mariadb",
@@ -359,6 +375,14 @@ pub(super) const SUITES: &[Suite] = &[
             ("BytesIgnored", "other bytes under the same key pass for a duplicate"),
             ("UndoneAgain", "a compensation runs again in its second round"),
         ],
+    },
+    Suite {
+        law: "S9",
+        file: KIT,
+        test: "each_mistake_is_caught_on_sqlite",
+        over: "the cases of the guard of the kit",
+        list: GUARD,
+        mistakes: &[("UndoOfNothing", "a compensation undoes what never ran")],
     },
     Suite {
         law: "S10",

@@ -6,11 +6,16 @@ use super::{Action, Asked, Compensation, Row, State};
 /// What a round is told that is told an earlier one's refusal.
 const REFUSED_BEFORE: &str = r#"{"code":"NO","message":"it was refused before"}"#;
 
+/// The result that an action is said to have had that never ran.
+const NEVER_HAD: &str = r#"{"amount":5,"attempt":1}"#;
+
 /// One mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
     /// An action runs though its compensation came first.
     NoTombstone,
+    /// A compensation undoes what never ran.
+    UndoOfNothing,
     /// An action runs again though it is done.
     ResultForgotten,
     /// A refused action is asked again by a duplicate.
@@ -33,8 +38,9 @@ pub enum Mistake {
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NoTombstone,
+        Self::UndoOfNothing,
         Self::ResultForgotten,
         Self::RefusalForgotten,
         Self::RoundIgnored,
@@ -93,6 +99,11 @@ impl Mistake {
             (Self::BytesIgnored, _) if right == Compensation::KeyReused => {
                 let asked = Asked { body_sha256: &own.body_sha256, ..asked };
                 super::compensation(own, action, asked, completed)
+            }
+            (Self::UndoOfNothing, _)
+                if right == Compensation::Nothing && action.state == State::Claimed =>
+            {
+                Compensation::Run(NEVER_HAD.to_owned())
             }
             (Self::SagaNotBelieved, _) if right == Compensation::RunUnrecorded => {
                 Compensation::Nothing

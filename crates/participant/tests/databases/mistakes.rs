@@ -19,7 +19,9 @@ fn case_against<D: Tested>(mistake: Mistake) -> Case<D> {
         };
     }
     match mistake {
-        Mistake::NoTombstone => case!(rows::a_compensation_that_comes_first_leaves_a_tombstone),
+        Mistake::NoTombstone | Mistake::UndoOfNothing => {
+            case!(rows::a_compensation_that_comes_first_leaves_a_tombstone)
+        }
         Mistake::ResultForgotten => case!(rows::a_duplicate_is_told_the_first_answer),
         Mistake::RefusalForgotten => case!(rows::a_later_round_asks_anew_after_a_refusal),
         Mistake::RoundIgnored => case!(rows::a_later_round_asks_anew_after_a_refusal),
