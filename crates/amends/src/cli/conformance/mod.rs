@@ -5,11 +5,11 @@ mod subject;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use amends_definition::Compiled;
+use amends_definition::{Checked, Compiled};
 use clap::Args;
 use serde_json::Value;
 
-use super::definition_file::AllowedEnv;
+use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::rehearse::against::may_be_sent_to;
 use super::rehearse::listening::Listening;
@@ -101,7 +101,7 @@ More is on the page docs/conformance.md.";
 
 impl Conformance {
     pub async fn run(self, session: &Session) -> Outcome {
-        let (service, compiled) = self.subject()?;
+        let Subject { service, compiled, checked } = self.subject()?;
         may_be_sent_to(&service, &self.url, &self.allow_host, "http://127.0.0.1:PORT, say".into())?;
         let usage = |error: &dyn std::fmt::Display| Failure::new(Exit::Usage, error);
         let only = self.only()?;
@@ -134,26 +134,29 @@ impl Conformance {
         let report = uninterrupted(report).await;
         drop(progress);
         let named = self.definition.is_none();
-        let report = report?.map_err(|error| unsaid(&service, named, error))?;
-        finish(session, &report, None)?;
+        let report = report?.map_err(|error| {
+            checked.iter().for_each(definition_file::warn);
+            unsaid(&service, named, error)
+        })?;
+        finish(session, &report, checked.as_ref())?;
         only.tried(&report, &service)
     }
 
     /// The service, and a saga of its commands alone.
-    fn subject(&self) -> Result<(String, Compiled), Failure> {
+    fn subject(&self) -> Result<Subject, Failure> {
         match (&self.definition, &self.service, &self.command) {
             (Some(file), Some(service), command) => {
                 let data_said = self.data.is_some();
                 let command = command.as_deref();
-                let compiled = subject::of_file(file, &self.env, service, command, data_said)?;
-                Ok((service.clone(), compiled))
+                let (compiled, checked) =
+                    subject::of_file(file, &self.env, service, command, data_said)?;
+                Ok(Subject { service: service.clone(), compiled, checked: Some(checked) })
             }
-            (_, _, Some(command)) => subject::of_commands(
-                command,
-                self.undo.as_deref(),
-                self.fence,
-                self.secret.as_deref(),
-            ),
+            (_, _, Some(command)) => {
+                let (undo, secret) = (self.undo.as_deref(), self.secret.as_deref());
+                let (service, compiled) = subject::of_commands(command, undo, self.fence, secret)?;
+                Ok(Subject { service, compiled, checked: None })
+            }
             _ => Err(Failure::new(Exit::Usage, "which command is tried is not said").hint(
                 "--command PaymentService.ProcessPayment --undo PaymentService.RefundPayment, or \
                  --definition order.yaml --service PaymentService",
@@ -180,6 +183,15 @@ impl Conformance {
         }
         Ok(only)
     }
+}
+
+/// What is tried.
+struct Subject {
+    service: String,
+    /// A saga of its commands alone.
+    compiled: Compiled,
+    /// What was found in the file that describes it, where there is one.
+    checked: Option<Checked>,
 }
 
 /// The scenarios that are wanted: all, where none is said.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use amends_core::definition::{Definition, Fence};
 use amends_definition::{
-    Binding, Bindings, Compiled, Saga, Severity, StepBuilder, Transport, render_within,
+    Binding, Bindings, Checked, Compiled, Saga, Severity, StepBuilder, Transport, render_within,
 };
 use clap::ValueEnum;
 use serde_json::Value;
@@ -72,14 +72,14 @@ pub fn of_commands(
     Ok((service.to_owned(), bound(compiled, service, binding)))
 }
 
-/// A service of a definition, with all of its actions or with one.
+/// A service of a definition, with all of its actions or with one; and what was found in the file.
 pub fn of_file(
     file: &Path,
     env: &AllowedEnv,
     service: &str,
     command: Option<&str>,
     data_said: bool,
-) -> Result<Compiled, Failure> {
+) -> Result<(Compiled, Checked), Failure> {
     let usage = |what: String| Failure::new(Exit::Usage, what);
     let checked = definition_file::read(file, env)?;
     let errors = checked.count(Severity::Error);
@@ -132,7 +132,7 @@ pub fn of_file(
     let binding = whole.bindings.get(service).cloned();
     let binding = binding
         .ok_or_else(|| usage(format!("the definition does not describe the service {service}")))?;
-    Ok(bound(compiled, service, binding))
+    Ok((bound(compiled, service, binding), checked))
 }
 
 /// What makes a step be refused: fields for the one command, or for the one that is named.

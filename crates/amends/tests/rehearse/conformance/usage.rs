@@ -152,6 +152,33 @@ fn a_service_of_a_definition_is_tried_by_what_the_definition_says_of_it() {
 }
 
 #[test]
+fn what_the_checker_warns_of_in_the_definition_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(folder.path(), Fence::Barrier);
+    let quiet = std::fs::read_to_string(&file).unwrap();
+    let tried = start(Breaks::Nothing);
+    let of = |top: &str, command: &str, form: &str| {
+        std::fs::write(&file, format!("{top}{}", quiet.replace("Tried.Do", command))).unwrap();
+        let named = ["--service", "Tried", "--data", DATA, "--only", "duplicate", "-o", form];
+        let mut conformance = amends();
+        conformance.args(["conformance", &tried.url, "--definition", file.to_str().unwrap()]);
+        conformance.args(named).output().unwrap()
+    };
+    // A step may take longer than the saga.
+    let warned = "deadline: 1s\n";
+    let output = of(warned, "Tried.Do", "table");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("warning[A067]: ") && said.contains("amends check"), "{said}");
+    let (code, report) = read(&of(warned, "Tried.Do", "json"));
+    assert_eq!((code, &report["warnings"][0]["id"]), (0, &"A067".into()), "{report:#}");
+    let said = String::from_utf8(of(warned, "Tried.Doo", "table").stderr).unwrap();
+    assert!(said.contains("warning[A067]: ") && said.contains("404"), "{said}");
+    let said = String::from_utf8(of("", "Tried.Do", "table").stderr).unwrap();
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
 fn only_what_was_asked_for_is_tried() {
     let only = ["--only", "foreign_key"];
     let broken = Breaks::Breach(Breach::ForeignKey);
