@@ -42,8 +42,8 @@ pub struct Broken {
 pub fn groups(reach: Reach) -> Vec<Group> {
     let group = |name, about, reach, scenes| Group { name, about, reach, scenes };
     let apart = [vec![0, 1, 2, 3]];
-    let kit_alone = |mut scenes: Vec<Spec>| {
-        scenes.retain(|spec| spec.hands == Hands::Kit);
+    let by = |hands, mut scenes: Vec<Spec>| {
+        scenes.retain(|spec| spec.hands == hands);
         scenes
     };
     let mut groups = vec![
@@ -63,13 +63,13 @@ pub fn groups(reach: Reach) -> Vec<Group> {
             "choreographed-four",
             "four steps at four services, with the kit: one fault",
             Reach::Quick,
-            kit_alone(scenes(4, &ALL[..4], &apart, 1, 0)),
+            by(Hands::Kit, scenes(4, &ALL[..4], &apart, 1, 0)),
         ),
         group(
-            "choreographed-four-every",
-            "four steps at four services, with conditions and steps that only read: one fault",
+            "choreographed-four-sidecar",
+            "four steps at four services, with sidecars: one fault",
             Reach::Whole,
-            scenes(4, &ALL, &apart, 1, 0),
+            by(Hands::Sidecar, scenes(4, &ALL[..4], &apart, 1, 0)),
         ),
     ];
     groups.retain(|group| group.reach <= reach);
