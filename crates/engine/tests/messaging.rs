@@ -121,6 +121,25 @@ impl World {
     }
 }
 
+/// Over another way than by message.
+fn start_by_hand() -> Start {
+    Start {
+        saga_type: "Order".into(),
+        version: None,
+        data: r#"{"order_id": "by-hand"}"#.into(),
+        idempotency_key: None,
+        wait: None,
+    }
+}
+
+fn cancel_by_hand() -> amends_engine::Ask {
+    amends_engine::Ask::Verb {
+        verb: amends_engine::SagaVerb::Cancel,
+        by: "a person".into(),
+        reason: "tired".into(),
+    }
+}
+
 fn id(text: &str) -> SagaId {
     SagaId(text.parse::<uuid::Uuid>().unwrap().as_u128())
 }
@@ -237,12 +256,7 @@ async fn a_restart_publishes_what_was_not_confirmed_and_nothing_else() {
     world.answer().await;
     assert_eq!(world.events(1).await.len(), 1);
     world.broker.set_away(true);
-    let by_hand = amends_engine::Ask::Verb {
-        verb: amends_engine::SagaVerb::Cancel,
-        by: "a person".into(),
-        reason: "tired".into(),
-    };
-    before.handle().ask(id(&second), by_hand, None).await.unwrap();
+    before.handle().ask(id(&second), cancel_by_hand(), None).await.unwrap();
     assert_eq!(end(&before, &second).await, State::Failed);
     before.stop().await;
     world.broker.set_away(false);
@@ -354,14 +368,7 @@ async fn a_saga_that_nobody_can_read_holds_up_no_event_of_another() {
 async fn the_end_of_a_saga_that_was_not_asked_for_by_message_is_an_event() {
     let world = World::new();
     let engine = world.engine(DEFINITION).await;
-    let start = Start {
-        saga_type: "Order".into(),
-        version: None,
-        data: r#"{"order_id": "o-1"}"#.into(),
-        idempotency_key: None,
-        wait: None,
-    };
-    let saga = engine.handle().start(start).await.unwrap().snapshot.saga.id;
+    let saga = engine.handle().start(start_by_hand()).await.unwrap().snapshot.saga.id;
     world.ask("cancel-1", "Order.Cancel", json!({ "saga_id": saga.to_string() })).await;
     let events = world.events(1).await;
     assert_eq!(events[0]["saga_id"], saga.to_string());
@@ -375,20 +382,8 @@ async fn where_nothing_is_asked_for_by_message_events_go_out_all_the_same() {
     let alone = DEFINITION.replace("commands: orders.commands, replies: orders.replies, ", "");
     let engine = world.engine(&alone).await;
     world.ask("start-1", "Order.Start", json!({ "order_id": "o-1" })).await;
-    let start = Start {
-        saga_type: "Order".into(),
-        version: None,
-        data: r#"{"order_id": "o-2"}"#.into(),
-        idempotency_key: None,
-        wait: None,
-    };
-    let saga = engine.handle().start(start).await.unwrap().snapshot.saga.id;
-    let by_hand = amends_engine::Ask::Verb {
-        verb: amends_engine::SagaVerb::Cancel,
-        by: "a person".into(),
-        reason: "tired".into(),
-    };
-    engine.handle().ask(saga, by_hand, None).await.unwrap();
+    let saga = engine.handle().start(start_by_hand()).await.unwrap().snapshot.saga.id;
+    engine.handle().ask(saga, cancel_by_hand(), None).await.unwrap();
     let events = world.events(1).await;
     assert_eq!((events.len(), &events[0]["saga_id"]), (1, &json!(saga.to_string())), "{events:?}");
     assert!(!world.broker.is_idle(), "what was asked waits for whoever takes it");
@@ -416,12 +411,7 @@ async fn how_far_a_publisher_is_behind_is_measured() {
     };
     let saga = world.start("start-1", "o-1").await;
     world.broker.set_away(true);
-    let by_hand = amends_engine::Ask::Verb {
-        verb: amends_engine::SagaVerb::Cancel,
-        by: "a person".into(),
-        reason: "tired".into(),
-    };
-    engine.handle().ask(id(&saga), by_hand, None).await.unwrap();
+    engine.handle().ask(id(&saga), cancel_by_hand(), None).await.unwrap();
     until(&|lag| lag > 0).await;
     world.broker.set_away(false);
     until(&|lag| lag == 0).await;

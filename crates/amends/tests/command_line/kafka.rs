@@ -21,8 +21,7 @@ impl Reached for Kafka {
     /// All of them are in one topic.
     fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>> {
         Box::pin(async move {
-            let events = self.events(short);
-            let place = Place::new(&events, &events);
+            let place = Place::new(format!("{short}.listeners"), self.events(short));
             let connected = connect(&Server::new(url), place, End::Engine, true).await;
             Arc::new(connected.unwrap().0) as Arc<dyn Channel>
         })

@@ -110,9 +110,10 @@ impl Listener {
         }
     }
 
-    /// The names of all events so far, each with its saga.
-    fn all(&self) -> Vec<[&Value; 2]> {
-        self.heard.iter().map(|event| [&event["type"], &event["saga_id"]]).collect()
+    /// The names of the events of all sagas but this one, each with its saga.
+    fn all_but(&self, saga: &Value) -> Vec<[&Value; 2]> {
+        let of_others = self.heard.iter().filter(|event| event["saga_id"] != *saga);
+        of_others.map(|event| [&event["type"], &event["saga_id"]]).collect()
     }
 }
 
@@ -128,21 +129,6 @@ async fn next(channel: &Arc<dyn Channel>) -> Value {
     let received = tokio::time::timeout(WITHIN, received).await.expect("it comes");
     channel.acknowledge(received.tag).await.unwrap();
     serde_json::from_slice(&received.body).unwrap()
-}
-
-/// Waits until the place has got all that the journal holds.
-fn all_is_told(server: &Server) {
-    let began = Instant::now();
-    loop {
-        let metrics = server.get("/metrics");
-        let lags = metrics.lines().filter(|line| line.starts_with("amends_events_lag_records{"));
-        let lags: Vec<&str> = lags.collect();
-        if !lags.is_empty() && lags.iter().all(|lag| lag.ends_with(" 0")) {
-            return;
-        }
-        assert!(began.elapsed() < WITHIN, "{lags:?}");
-        std::thread::sleep(LOOK_EVERY);
-    }
 }
 
 /// Starts, a signal and a cancel, each twice, with the server killed in between; then the server is killed once
@@ -179,7 +165,7 @@ pub async fn sagas_are_asked_for_and_told_of(reached: &'static dyn Reached) {
     drop(server); // killed
     for _ in 0..2 {
         let value = json!({ "by": "a person" });
-        let signal = json!({ "business_key": "start-1", "signal": "approval", "value": value });
+        let signal = json!({ "saga_id": first, "signal": "approval", "value": value });
         client.ask("signal-1", "Leave.Signal", signal).await;
         let cancel = json!({ "saga_id": second, "reason": "changed her mind" });
         client.ask("cancel-1", "Leave.Cancel", cancel).await;
@@ -205,22 +191,29 @@ pub async fn sagas_are_asked_for_and_told_of(reached: &'static dyn Reached) {
     assert_eq!(told[0]["type"], "TripTransition");
     assert_eq!(told.last().unwrap()["type"], "TripCompleted");
 
-    // What was confirmed is not told again.
-    all_is_told(&server);
+    // What was confirmed is not told again. That of all before this one the journal knows, since it is told
+    // after them; its own word may be lost with the server.
+    let end = async |client: &mut Client, request: &str| {
+        client.ask(request, "Leave.Start", json!({ "request": request })).await;
+        let saga = client.accepted(request).await;
+        client.ask(&format!("{request}/cancel"), "Leave.Cancel", json!({ "saga_id": saga })).await;
+        saga
+    };
+    let between = end(&mut client, "start-4").await;
+    listener.hears_the_end_of(&between).await;
     let mut expected: Vec<[Value; 2]> =
-        listener.all().into_iter().map(|event| event.map(Value::clone)).collect();
+        listener.all_but(&between).into_iter().map(|event| event.map(Value::clone)).collect();
     drop(server); // killed
     let server = serve();
-    client.ask("start-4", "Leave.Start", json!({ "request": "start-4" })).await;
-    let last = client.accepted("start-4").await;
-    client.ask("cancel-4", "Leave.Cancel", json!({ "saga_id": last })).await;
+    let last = end(&mut client, "start-5").await;
     listener.hears_the_end_of(&last).await;
-    expected.push([json!("LeaveFailed"), last.clone()]);
+    expected.push([json!("LeaveFailed"), last]);
     let expected: Vec<_> = expected.iter().map(|[name, saga]| [name, saga]).collect();
-    assert_eq!(listener.all(), expected);
+    assert_eq!(listener.all_but(&between), expected);
 
     let began = Instant::now();
-    while reached.dead_letters(url, LEAVE, End::Service).await != Ok(3) {
+    // A broker that knows no single message may have brought one of them again after the server's death.
+    while !reached.dead_letters(url, LEAVE, End::Service).await.is_ok_and(|dead| dead >= 3) {
         assert!(began.elapsed() < WITHIN, "three messages were no requests\n{}", server.log());
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -231,8 +224,8 @@ pub async fn sagas_are_asked_for_and_told_of(reached: &'static dyn Reached) {
         // It is a little behind.
         let (_, list) = server.json(&["list"]);
         let sagas = list.as_array().unwrap().len();
-        if sagas >= 4 {
-            assert_eq!(sagas, 4, "{list}");
+        if sagas >= 5 {
+            assert_eq!(sagas, 5, "{list}");
             break;
         }
         assert!(began.elapsed() < WITHIN, "{list}");
@@ -268,15 +261,17 @@ pub async fn sagas_are_told_of_alone(reached: &'static dyn Reached) {
     cancel(&server, &first);
     let told = listener.hears_the_end_of(&first).await;
     assert_eq!(told[0]["type"], "LeaveFailed", "{told:?}");
-    all_is_told(&server);
+    let between = start(&server, "r-2");
+    cancel(&server, &between);
+    listener.hears_the_end_of(&between).await;
     assert!(!server.log().contains("commands"), "{}", server.log());
     drop(server); // killed
     let server = serve();
-    let second = start(&server, "r-2");
-    cancel(&server, &second);
-    listener.hears_the_end_of(&second).await;
+    let last = start(&server, "r-3");
+    cancel(&server, &last);
+    listener.hears_the_end_of(&last).await;
     let failed = json!("LeaveFailed");
-    assert_eq!(listener.all(), [[&failed, &first], [&failed, &second]]);
+    assert_eq!(listener.all_but(&between), [[&failed, &first], [&failed, &last]]);
     assert!(!server.log().contains("missing at"), "{}", server.log());
     listener.channel.close().await;
 }

@@ -1,8 +1,7 @@
 //! A server in a process of its own, and commands that ask it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -94,17 +93,6 @@ impl Server {
         let code = output.status.code().unwrap();
         let value = serde_json::from_slice(&output.stdout);
         (code, value.unwrap_or_else(|error| panic!("{error}: {}", words(&output))))
-    }
-
-    /// What it answers to a GET, with its head.
-    pub fn get(&self, path: &str) -> String {
-        let host = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut all = String::new();
-        stream.read_to_string(&mut all).unwrap();
-        all
     }
 
     pub fn pid(&self) -> u32 {
