@@ -10,7 +10,7 @@ use amends_transport::{
 };
 use amends_wire::envelope::{header_name, header_text, header_value, open};
 use async_nats::connection::State;
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::{Config, PullConsumer};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::{self, AckKind};
 use async_nats::{Client, Event, HeaderMap, HeaderValue};
@@ -31,6 +31,10 @@ const ASKED_FOR: Duration = Duration::from_secs(30);
 
 /// After the server could not be asked.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How often the server is told at most that a message is at work: a consumer that would hear it more
+/// often than this brings what is held again.
+const AT_WORK_EVERY_MIN: Duration = Duration::from_millis(50);
 
 /// What says why a message was put aside.
 const REASON: &str = "amends-dead-letter-reason";
@@ -86,8 +90,9 @@ pub async fn connect(
     let inner = Arc::new(Inner { client, jetstream, place, end, hold, connected });
     let mut tasks = Vec::new();
     if let Some(consumer) = consumer {
+        let every = at_work_every(&consumer.cached_info().config);
         tasks.push(tokio::spawn(pull(Arc::clone(&inner), consumer)));
-        tasks.push(tokio::spawn(say_at_work(Arc::clone(&inner), server.ack_wait / 3)));
+        tasks.push(tokio::spawn(say_at_work(Arc::clone(&inner), every)));
     }
     Ok((NatsChannel { inner, tasks: Mutex::new(tasks) }, topology))
 }
@@ -140,6 +145,13 @@ fn header(
 ) -> Option<(String, String)> {
     let [value] = &values[..] else { return None };
     Some((name.to_string(), header_text(value.as_str()).into_owned()))
+}
+
+/// Three times while the server waits for it: as the consumer has it, whoever made that, and not as
+/// we would make one.
+fn at_work_every(consumer: &Config) -> Duration {
+    let shortest = consumer.backoff.iter().fold(consumer.ack_wait, |least, wait| least.min(*wait));
+    (shortest / 3).max(AT_WORK_EVERY_MIN)
 }
 
 /// Tells the server that what is held is still at work.
