@@ -8,7 +8,7 @@ use amends_transport::{
     Brought, Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology,
     without_login,
 };
-use amends_wire::envelope::{header_name, header_text, header_value, open};
+use amends_wire::envelope::{header_name, header_text, open};
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{Config, PullConsumer};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::letter::{MESSAGE_ID, REASON, put_aside, value};
 use crate::place::{ConnectError, Place, Server};
 use crate::topology::prepare;
 
@@ -35,12 +36,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often the server is told at most that a message is at work: a consumer that would hear it more
 /// often than this brings what is held again.
 const AT_WORK_EVERY_MIN: Duration = Duration::from_millis(50);
-
-/// What says why a message was put aside.
-const REASON: &str = "amends-dead-letter-reason";
-
-/// The server drops a second message of the same id.
-const MESSAGE_ID: &str = "Nats-Msg-Id";
 
 /// One end of a place.
 pub struct NatsChannel {
@@ -201,11 +196,6 @@ impl Inner {
     }
 }
 
-fn value(text: &str) -> HeaderValue {
-    // Percent-encoded, so that it holds no end of a line.
-    HeaderValue::from(&*header_value(text))
-}
-
 fn not_published(error: &PublishError) -> ChannelError {
     let why = error.to_string();
     match error.kind() {
@@ -241,12 +231,11 @@ impl Channel for NatsChannel {
                 return Ok(());
             };
             let Some(message) = self.inner.hold.peek(tag) else { return Ok(()) };
-            let mut headers = message.headers.clone().unwrap_or_default();
-            headers.insert(REASON, value(reason));
-            // Another message than the one that lies on the subject that it came from.
-            let id = headers.get(MESSAGE_ID).map(|id| format!("{}/dead-letter", id.as_str()));
-            if let Some(id) = id {
-                headers.insert(MESSAGE_ID, HeaderValue::from(id));
+            let room = self.inner.client.max_payload().saturating_sub(message.payload.len());
+            let came = message.headers.clone().unwrap_or_default();
+            let headers = put_aside(&came, reason, room);
+            if headers.get(REASON).is_none() {
+                tracing::warn!("a dead letter has no room for its reason: {reason}");
             }
             self.inner.confirmed(subject, headers, message.payload.clone()).await?;
             self.inner.settle(tag, AckKind::Term).await

@@ -7,6 +7,7 @@
 
 mod bare;
 mod channel;
+mod letter;
 mod place;
 mod topology;
 

@@ -1,4 +1,5 @@
-//! What NATS alone can get wrong: consumers that others made.
+//! What NATS alone can get wrong: consumers that others made, messages that leave no room, and
+//! headers that tell the server what to do.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -6,10 +7,15 @@ use std::time::Duration;
 use amends_testbed as testbed;
 use amends_transport::{Channel, End, Kind, Message, Received};
 use amends_transport_nats::{NatsChannel, Place, Server, connect};
+use async_nats::HeaderMap;
+use async_nats::jetstream::{self, Context};
 use tokio::time::timeout;
 
 /// Long, so that only what never happens fails.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// What the server takes in one message, with its headers.
+const BYTES_MAX: usize = 1024 * 1024;
 
 static SERVER: LazyLock<testbed::Server> =
     LazyLock::new(|| testbed::Server::start(testbed::nats()).expect("a NATS server starts"));
@@ -27,6 +33,11 @@ async fn end(server: &Server, name: &str, end: End) -> NatsChannel {
     connect(server, place(name), end, true).await.expect("it is there").0
 }
 
+/// Around our own end.
+async fn foreign(server: &Server) -> Context {
+    jetstream::new(async_nats::connect(&server.url).await.expect("it is there"))
+}
+
 async fn next(end: &NatsChannel) -> Received {
     let received = async {
         loop {
@@ -36,6 +47,14 @@ async fn next(end: &NatsChannel) -> Received {
         }
     };
     timeout(WITHIN, received).await.expect("a message comes")
+}
+
+/// What was put aside last.
+async fn dead_letter(server: &Server, name: &str) -> (HeaderMap, usize) {
+    let stream = foreign(server).await.get_stream(name.to_uppercase()).await.expect("it was made");
+    let subject = place(name).dead_letters(End::Service).expect("commands are taken there");
+    let dead = stream.get_last_raw_message_by_subject(&subject).await.expect("it is there");
+    (dead.headers, dead.payload.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,4 +82,55 @@ async fn what_is_held_is_said_to_be_at_work_as_often_as_its_consumer_wants_it() 
         "it came again while it was held"
     );
     service.acknowledge(held.tag).await.expect("it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fills_a_message_is_put_aside_with_as_much_of_the_reason_as_fits() {
+    let server = server().await;
+    let service = end(&server, "full", End::Service).await;
+    let context = foreign(&server).await;
+    let (id, headers) = ("foreign", "NATS/1.0\r\nNats-Msg-Id: \r\n\r\n".len());
+    // Room for nothing, for an id that says where it is now, and for a part of the reason.
+    for (number, left) in [0, "/dead-letter".len(), 50].into_iter().enumerate() {
+        let id = format!("{id}{number}");
+        let body = "x".repeat(BYTES_MAX - headers - id.len() - left);
+        let mut said = HeaderMap::new();
+        said.insert("Nats-Msg-Id", id.as_str());
+        let kept = context.publish_with_headers("full.commands", said, body.clone().into()).await;
+        kept.expect("it is sent").await.expect("it is kept");
+        let received = next(&service).await;
+        service.dead_letter(received.tag, "NOT_JSON: it is none").await.expect("it is kept");
+        let (headers, bytes) = dead_letter(&server, "full").await;
+        assert_eq!(bytes, body.len());
+        let value = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+        let expected = match left {
+            0 => (None, None),
+            50 => (Some("NOT_JSON:"), Some(format!("{id}/dead-letter"))),
+            _ => (None, Some(format!("{id}/dead-letter"))),
+        };
+        let found = (value("amends-dead-letter-reason"), value("Nats-Msg-Id"));
+        assert_eq!((found.0.as_deref(), found.1), expected, "{left}");
+    }
+}
+
+/// The server would refuse it for ever where it is put aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_message_told_the_server_is_not_told_again_where_it_is_put_aside() {
+    let server = server().await;
+    let service = end(&server, "told", End::Service).await;
+    let context = foreign(&server).await;
+    let kept = context.publish("told.commands", "first".into()).await.expect("it is sent").await;
+    let last = kept.expect("it is kept").sequence;
+    let mut said = HeaderMap::new();
+    said.insert("Nats-Expected-Last-Sequence", last.to_string().as_str());
+    said.insert("Said", "to us");
+    let kept = context.publish_with_headers("told.commands", said, "second".into()).await;
+    kept.expect("it is sent").await.expect("it is kept");
+    for _ in 0..2 {
+        let received = next(&service).await;
+        service.dead_letter(received.tag, "NOT_JSON").await.expect("it is kept");
+    }
+    let (headers, bytes) = dead_letter(&server, "told").await;
+    assert_eq!((bytes, headers.len()), ("second".len(), 2), "{headers:?}");
+    assert_eq!(headers.get("Said").map(|value| value.as_str()), Some("to us"));
 }
