@@ -118,13 +118,19 @@ impl KafkaChannel {
     async fn put_aside(&self, tag: Tag, reason: &str) -> Result<(), ChannelError> {
         let Some(topic) = self.place.dead_letters(self.end) else { return Ok(()) };
         let Some(record) = self.intake.hold.peek(tag) else { return Ok(()) };
-        let leaving = Leaving {
-            topic: &topic,
-            key: record.key.as_deref(),
-            headers: record.headers().insert(Header { key: REASON, value: Some(reason) }),
-            body: &record.body,
+        let leaving = |headers| {
+            let (key, body) = (record.key.as_deref(), &record.body);
+            self.outlet.publish(Leaving { topic: &topic, key, headers, body })
         };
-        self.outlet.publish(leaving).await?;
+        let reason_beside = Header { key: REASON, value: Some(reason) };
+        match leaving(record.headers().insert(reason_beside)).await {
+            // As large as the topic takes before anything was said of it: it must not come for ever.
+            Err(unkept) if unkept.is_too_large() => {
+                tracing::warn!("a dead letter has no room for its reason: {reason}");
+                leaving(record.headers()).await?;
+            }
+            published => published?,
+        }
         self.settle(tag);
         Ok(())
     }
@@ -139,7 +145,7 @@ impl KafkaChannel {
             headers = headers.insert(Header { key: &name, value: Some(text.as_str()) });
         }
         let key = Some(message.saga_id.as_bytes());
-        self.outlet.publish(Leaving { topic, key, headers, body: &message.body }).await
+        Ok(self.outlet.publish(Leaving { topic, key, headers, body: &message.body }).await?)
     }
 
     /// Tells the reader to end, and lets go of the client. Says how to wait for both.

@@ -65,7 +65,7 @@ impl Outlet {
     }
 
     /// Resolves when the message is kept.
-    pub(crate) async fn publish(&self, leaving: Leaving<'_>) -> Result<(), ChannelError> {
+    pub(crate) async fn publish(&self, leaving: Leaving<'_>) -> Result<(), Unkept> {
         let producer = Arc::clone(&self.producer.lock().unwrap_or_else(PoisonError::into_inner));
         let (told, word) = oneshot::channel();
         let mut record = BaseRecord::with_opaque_to(leaving.topic, Box::new(told))
@@ -86,7 +86,7 @@ impl Outlet {
         if kept.is_err() && producer.client().fatal_error().is_some() {
             self.renew(&producer);
         }
-        kept.map_err(ChannelError::from)
+        kept
     }
 
     /// The library gives a producer up when a broker does not know it any more (it lost what it had
@@ -140,7 +140,7 @@ impl ProducerContext for Words {
 
 /// A message that no broker has said to keep.
 #[derive(Debug)]
-struct Unkept {
+pub(crate) struct Unkept {
     why: String,
     code: Option<RDKafkaErrorCode>,
     may_be_kept: bool,
@@ -149,6 +149,14 @@ struct Unkept {
 impl Unkept {
     fn unheard() -> Self {
         Self { why: "the client ended".to_owned(), code: None, may_be_kept: true }
+    }
+
+    /// Larger than its topic takes in one message.
+    pub(crate) const fn is_too_large(&self) -> bool {
+        matches!(
+            self.code,
+            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge)
+        )
     }
 }
 

@@ -196,6 +196,43 @@ async fn a_foreign_message_is_put_aside_as_it_came_and_the_rest_moves_on() {
     assert_eq!(text(&next(&service).await), "1");
 }
 
+/// Also where only the broker knows how much its topic takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fills_a_message_is_put_aside_without_its_reason() {
+    const BYTES_MAX: usize = 2000;
+    let url = url(&OPEN).await;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &url);
+    let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
+    let (commands, dead_letters) = ("filled.commands", "filled.commands.dead-letters");
+    let bytes_max = BYTES_MAX.to_string();
+    let small = |topic| {
+        NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &bytes_max)
+    };
+    let made = [small(commands), small(dead_letters)];
+    let made = admin.create_topics(&made, &AdminOptions::new()).await.unwrap();
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    let service = end(&url, "filled", End::Service).await;
+
+    let foreign: FutureProducer = config.create().unwrap();
+    let mut largest = BYTES_MAX;
+    loop {
+        let body = "x".repeat(largest);
+        let record: FutureRecord<'_, str, str> = FutureRecord::to(commands).payload(&body);
+        match foreign.send(record, WITHIN).await {
+            Ok(_) => break,
+            Err(_) => largest -= 1,
+        }
+    }
+    let received = next(&service).await;
+    assert_eq!(received.body.len(), largest);
+    service.dead_letter(received.tag, "NOT_JSON").await.expect("it is kept");
+    let dead = Place::new(dead_letters, "filled.replies");
+    let (dead, _) = connect(&Server::new(&url), dead, End::Service, true).await.unwrap();
+    let received = next(&dead).await;
+    assert_eq!((received.body.len(), received.headers.len()), (largest, 0));
+}
+
 /// Also where the one before it comes late.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_overtakes_what_was_given_back_of_its_saga() {
