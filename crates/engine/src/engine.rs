@@ -12,7 +12,7 @@ use crate::checkpointer;
 use crate::clock::Clock;
 use crate::deployed::{Binder, Registry};
 use crate::handle::{Handle, Health};
-use crate::messaging::Places;
+use crate::messaging::{Places, Refusals};
 use crate::metrics::Metrics;
 use crate::options::{CATALOG_BEHIND_BYTES_MAX, Options, TRANSITIONS_KEPT};
 use crate::outages::{self, Outages};
@@ -79,6 +79,8 @@ pub struct Shared {
     pub outages: Outages,
     /// Where sagas are asked for by message and their events go.
     pub places: Places,
+    /// What was asked for by message and refused.
+    pub refusals: Refusals,
 }
 
 impl Engine {
@@ -114,9 +116,11 @@ impl Engine {
             catalog_broken: watch::Sender::new(None),
             outages: Outages::default(),
             places: Places::default(),
+            refusals: Refusals::default(),
             store,
         });
         recovery::definitions(&shared).await?;
+        shared.refusals.restore(&*shared.store.catalog).await?;
         let (stop, stopped) = watch::channel(false);
         let (stop_helpers, helpers_stopped) = watch::channel(false);
         let shards = recovery::shards(&shared).await?;

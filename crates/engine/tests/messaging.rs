@@ -66,9 +66,7 @@ impl World {
     async fn engine(&self, definition: &str) -> Engine {
         let binder = Arc::new(Bound(self.broker.clone(), Arc::clone(&self.stock)));
         let engine = Engine::start(Options::default(), self.disk.open(), binder).await.unwrap();
-        let checked = check(definition.as_bytes(), "order.yaml", &Surroundings::none());
-        let compiled = checked.compiled.unwrap_or_else(|| panic!("{:?}", checked.findings));
-        engine.handle().deploy(vec![Deployment { compiled }]).await.unwrap();
+        engine.handle().deploy(vec![deployment(definition)]).await.unwrap();
         engine
     }
 
@@ -119,6 +117,12 @@ impl World {
         };
         events.iter().map(read).collect()
     }
+}
+
+fn deployment(definition: &str) -> Deployment {
+    let checked = check(definition.as_bytes(), "order.yaml", &Surroundings::none());
+    let compiled = checked.compiled.unwrap_or_else(|| panic!("{:?}", checked.findings));
+    Deployment { compiled }
 }
 
 /// Over another way than by message.
@@ -242,6 +246,46 @@ async fn what_cannot_be_done_is_answered_and_what_is_no_request_is_put_aside() {
     }
     assert_eq!(world.events(0).await, [""; 0], "nothing has ended");
     engine.stop().await;
+}
+
+/// Also when what stood in its way is gone, and another engine is asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_refused_whenever_it_comes_again() {
+    let world = World::new();
+    let before = world.engine(DEFINITION).await;
+    let saga = world.start("start-1", "o-1").await;
+    let cancel = json!({ "business_key": "o-2" });
+    let asked = [
+        ("start-2", "Order.Start", json!({ "order_id": "o-1" }), "key_in_use", json!(saga)),
+        ("cancel-2", "Order.Cancel", cancel, "no_such_saga", Value::Null),
+        ("start-3", "Other.Start", json!({ "order_id": "o-3" }), "unknown_saga_type", Value::Null),
+    ];
+    let is_refused = async || {
+        for (request, name, body, code, of) in &asked {
+            world.ask(request, name, body.clone()).await;
+            let (cause, answer) = world.answer().await;
+            let said = (&*cause, &answer["error"]["code"], &answer["saga_id"]);
+            assert_eq!(said, (*request, &json!(code), of), "{answer}");
+        }
+    };
+    is_refused().await;
+    before.stop().await;
+    let after = world.engine(DEFINITION).await;
+    let other = DEFINITION.replace("saga: Order", "saga: Other");
+    let both = vec![deployment(DEFINITION), deployment(&other)];
+    after.handle().deploy(both).await.unwrap();
+    after.handle().ask(id(&saga), cancel_by_hand(), None).await.unwrap();
+    assert_eq!(end(&after, &saga).await, State::Failed);
+    let second = world.start("start-4", "o-2").await;
+    for _ in 0..2 {
+        is_refused().await;
+    }
+    // One that says something else is another, and so is one of another id.
+    world.start("start-2", "o-5").await;
+    world.start("start-5", "o-1").await;
+    world.ask("cancel-3", "Order.Cancel", json!({ "business_key": "o-2" })).await;
+    assert_eq!(world.answer().await.1["saga_id"], second);
+    after.stop().await;
 }
 
 /// The cursor is a fact: what was confirmed is not published again, what was not is.

@@ -7,6 +7,7 @@
 
 mod events;
 mod publisher;
+mod refusals;
 mod requests;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::engine::Shared;
+pub use refusals::Refusals;
 
 /// After a broker could not be used: what is wrong with it does not go at once.
 const PAUSE: Duration = Duration::from_millis(200);

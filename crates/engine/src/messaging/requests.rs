@@ -1,16 +1,17 @@
 //! Requests by message: a saga is started, cancelled or signalled, each once by the message's
 //! source and id, and the answer goes to where replies go.
 //!
-//! A request is acknowledged when what it asked for is durable and its answer is published. What
-//! cannot be read as a request goes to the dead letters; what is read and cannot be done is
-//! answered so.
+//! A request is acknowledged when what it asked for, or that it is refused, is durable, and its answer
+//! is published. What cannot be read as a request goes to the dead letters; what is read and cannot be
+//! done is answered so.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use amends_core::saga::Cause;
 use amends_core::{Payload, Refusal, SagaId};
-use amends_store::{ClaimKey, ClaimKind};
+use amends_store::{CatalogError, ClaimKey, ClaimKind};
 use amends_transport::{CONFIRMED_WITHIN, Channel, ChannelError, Kind, Message, Received};
 use amends_wire::Headers;
 use amends_wire::envelope::{DATACONTENTTYPE, rfc3339};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::refusals::{Print, Refused};
 use super::{PAUSE, pause};
 use crate::engine::Shared;
 use crate::handle::Handle;
@@ -67,13 +69,21 @@ enum Done {
     /// It is durable.
     Accepted(Box<Snapshot>),
     /// It cannot be done, now or later.
-    Refused { code: &'static str, message: String, saga_id: Option<SagaId> },
+    Refused { code: Cow<'static, str>, message: String, saga_id: Option<SagaId> },
+}
+
+impl Done {
+    fn refused(code: &'static str, message: String, saga_id: Option<SagaId>) -> Self {
+        Self::Refused { code: code.into(), message, saga_id }
+    }
 }
 
 /// Why there is no answer yet, or never will be.
 enum Untaken {
     /// The engine takes no work: it comes again.
     NotNow(Unavailable),
+    /// A copy of it is looked at: it comes again when there is an answer.
+    UnderWay,
     /// It is no request.
     NoRequest(String),
 }
@@ -95,6 +105,10 @@ impl Taking {
                 let back = self.channel.give_back(tag, pause(deliveries));
                 timeout(CONFIRMED_WITHIN, back).await
             }
+            Err(Untaken::UnderWay) => {
+                let back = self.channel.give_back(tag, pause(deliveries));
+                timeout(CONFIRMED_WITHIN, back).await
+            }
             Err(Untaken::NoRequest(why)) => {
                 tracing::warn!("a message goes to the dead letters: {why}");
                 timeout(CONFIRMED_WITHIN, self.channel.dead_letter(tag, &why)).await
@@ -113,23 +127,46 @@ impl Taking {
 
     async fn done(&self, received: &Received) -> Result<(Request, Done), Untaken> {
         let request = Request::of(received).map_err(Untaken::NoRequest)?;
-        let done = match &request.what {
-            What::Start => self.start(&request, received).await?,
+        let Shared { refusals, store, .. } = &*self.handle.shared;
+        let print = Print::of(received);
+        let _under_way = refusals.look_at(print).ok_or(Untaken::UnderWay)?;
+        let found = refusals.find(&*store.catalog, print).await;
+        if let Some(Refused { code, saga_id }) = found.map_err(|error| self.unkept(&error))? {
+            let message = "it was refused before: ask again under an id of its own".to_owned();
+            return Ok((request, Done::Refused { code: code.into(), message, saga_id }));
+        }
+        let done = self.look_at(&request, received).await?;
+        if let Done::Refused { code, saga_id, .. } = &done {
+            let refused = Refused { code: code.to_string(), saga_id: *saga_id };
+            let kept = refusals.keep(&*store.catalog, print, refused).await;
+            kept.map_err(|error| self.unkept(&error))?;
+        }
+        Ok((request, done))
+    }
+
+    /// Of a refusal that is not kept nobody may be told.
+    fn unkept(&self, error: &CatalogError) -> Untaken {
+        self.handle.shared.catalog_fails(error);
+        Untaken::NotNow(Unavailable::CatalogFailed(error.to_string()))
+    }
+
+    async fn look_at(&self, request: &Request, received: &Received) -> Result<Done, Untaken> {
+        Ok(match &request.what {
+            What::Start => self.start(request, received).await?,
             What::Cancel { saga, reason } => {
                 let verb = Ask::Verb {
                     verb: SagaVerb::Cancel,
                     by: request.by().into(),
                     reason: reason.as_str().into(),
                 };
-                self.ask(&request, saga, verb).await?
+                self.ask(request, saga, verb).await?
             }
             What::Signal { saga, name, body } => {
                 let body = Payload::from(body.get().as_bytes());
                 let signal = Ask::Signal { name: name.as_str().into(), body };
-                self.ask(&request, saga, signal).await?
+                self.ask(request, saga, signal).await?
             }
-        };
-        Ok((request, done))
+        })
     }
 
     async fn start(&self, request: &Request, received: &Received) -> Result<Done, Untaken> {
@@ -149,25 +186,22 @@ impl Taking {
                     | StartError::IdempotencyConflict { saga_id } => Some(*saga_id),
                     _ => None,
                 };
-                Ok(Done::Refused { code: error.code(), message: error.to_string(), saga_id })
+                Ok(Done::refused(error.code(), error.to_string(), saga_id))
             }
         }
     }
 
     async fn ask(&self, request: &Request, whose: &Whose, ask: Ask) -> Result<Done, Untaken> {
         let Some(saga) = self.find(request, whose).await? else {
-            let (code, message) = ("no_such_saga", format!("there is no {}", whose.words()));
-            return Ok(Done::Refused { code, message, saga_id: None });
+            let message = format!("there is no {}", whose.words());
+            return Ok(Done::refused("no_such_saga", message, None));
         };
         match self.handle.ask(saga, ask.clone(), None).await {
             Ok(snapshot) => Ok(Done::Accepted(Box::new(snapshot))),
             Err(AskError::Unavailable(why)) => Err(Untaken::NotNow(why)),
             Err(error) => match self.done_before(saga, &ask, &error).await? {
                 Some(snapshot) => Ok(Done::Accepted(Box::new(snapshot))),
-                None => {
-                    let (code, message) = (error.code(), error.to_string());
-                    Ok(Done::Refused { code, message, saga_id: Some(saga) })
-                }
+                None => Ok(Done::refused(error.code(), error.to_string(), Some(saga))),
             },
         }
     }
