@@ -15,7 +15,7 @@ use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::mutant::{Mutant, mutated};
 use crate::options::DATA_BYTES_MAX;
-use crate::request::{Snapshot, Start, StartError, Started, Unavailable};
+use crate::request::{Start, StartError, Started, Unavailable};
 use crate::shard::Waiter;
 use crate::shard::message::{NewSaga, StartFailure};
 
@@ -50,8 +50,14 @@ async fn begin(
     start: Start,
     waiter: Option<Waiter>,
 ) -> Result<Started, StartError> {
-    let deployed = find(shared, &start)?;
-    let business_key = check_data(&deployed, &start)?;
+    let fit = find(shared, &start).and_then(|deployed| {
+        let business_key = check_data(&deployed, &start)?;
+        Ok((deployed, business_key))
+    });
+    let (deployed, business_key) = match fit {
+        Ok(fit) => fit,
+        Err(error) => return before(shared, &start).await?.ok_or(error),
+    };
     let saga_id = shared.outside.saga_id();
     let claims = claims(&deployed, &start, business_key.as_ref())?;
     let now = shared.clock.now();
@@ -97,6 +103,25 @@ async fn answered<T>(shared: &Shared, mut answer: oneshot::Receiver<T>) -> Resul
             }
         }
     }
+}
+
+/// The same start was taken already, when the definition was another: it stays taken.
+async fn before(shared: &Arc<Shared>, start: &Start) -> Result<Option<Started>, Unavailable> {
+    let Some(key) = &start.idempotency_key else { return Ok(None) };
+    let (kind, scope) = (ClaimKind::Idempotency, Arc::clone(&start.saga_type));
+    let key = ClaimKey { kind, scope, key: Arc::clone(key) };
+    let holder = shared.store.journal.claim_holder(key).await;
+    let holder = holder.map_err(|error| Unavailable::JournalFailed(error.to_string()))?;
+    match holder.filter(|holder| holder.payload_hash == hash(start)) {
+        Some(holder) => existing(shared, SagaId(holder.saga)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn existing(shared: &Arc<Shared>, saga_id: SagaId) -> Result<Started, Unavailable> {
+    let handle = Handle { shared: Arc::clone(shared) };
+    let gone = || Unavailable::CatalogFailed(format!("saga {saga_id} is not there"));
+    Ok(Started { snapshot: handle.get(saga_id).await?.ok_or_else(gone)?, existing: true })
 }
 
 fn find(shared: &Shared, start: &Start) -> Result<Arc<Deployed>, StartError> {
@@ -199,11 +224,6 @@ async fn taken(
         ClaimKind::Idempotency if payload_hash != hash(start) => {
             Err(StartError::IdempotencyConflict { saga_id })
         }
-        ClaimKind::Idempotency => {
-            let handle = Handle { shared: Arc::clone(shared) };
-            let snapshot: Option<Snapshot> = handle.get(saga_id).await?;
-            let gone = || Unavailable::CatalogFailed(format!("saga {saga_id} is not there"));
-            Ok(Started { snapshot: snapshot.ok_or_else(gone)?, existing: true })
-        }
+        ClaimKind::Idempotency => Ok(existing(shared, saga_id).await?),
     }
 }

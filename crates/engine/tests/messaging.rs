@@ -248,6 +248,22 @@ async fn what_cannot_be_done_is_answered_and_what_is_no_request_is_put_aside() {
     engine.stop().await;
 }
 
+/// Also when the definition that is there by then would not take it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_started_stays_so_whenever_it_is_asked_again() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let saga = world.start("start-1", "o-1").await;
+    let pickier = DEFINITION.replace("data.order_id", "data.order_number");
+    engine.handle().deploy(vec![deployment(&pickier)]).await.unwrap();
+    assert_eq!(world.start("start-1", "o-1").await, saga);
+    world.ask("start-2", "Order.Start", json!({ "order_id": "o-1" })).await;
+    assert_eq!(world.answer().await.1["error"]["code"], "bad_data");
+    world.ask("start-1", "Order.Start", json!({ "order_id": "o-2" })).await;
+    assert_eq!(world.answer().await.1["error"]["code"], "bad_data");
+    engine.stop().await;
+}
+
 /// Also when what stood in its way is gone, and another engine is asked.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_refused_is_refused_whenever_it_comes_again() {
