@@ -7,7 +7,6 @@
 pub mod attention;
 pub mod backwards;
 pub mod cast;
-#[cfg(feature = "traps")]
 pub mod choreography;
 #[cfg(feature = "traps")]
 pub mod covering;

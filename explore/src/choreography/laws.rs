@@ -6,6 +6,7 @@ use amends_core::{StepIx, StepSet};
 
 use super::moves::{Action, best_effort};
 use super::scene::{Scene, World};
+use crate::verify::finding;
 
 crate::laws::laws! {
     S1: "failed: every effect is undone, once",
@@ -189,4 +190,17 @@ pub fn of_rest(scene: &Scene, world: &World) -> Option<Law> {
             (!steps.all(gone)).then_some(Law::S1)
         }
     }
+}
+
+/// How it ended, where nothing is left to do.
+pub fn end(scene: &Scene, world: &World) -> Option<finding::End> {
+    let mut part = listened(scene, world, false)?;
+    part.waived = scene.play.definition().indices().collect();
+    Some(match part.end(&scene.play)? {
+        End::Completed => finding::End::Completed,
+        End::Failed if world.ledgers.iter().any(|ledger| ledger.undone > 0) => {
+            finding::End::RolledBack
+        }
+        End::Failed => finding::End::NothingDone,
+    })
 }

@@ -4,11 +4,16 @@
 pub mod laws;
 pub mod marks;
 pub mod moves;
+#[cfg(feature = "traps")]
 pub mod plan;
+#[cfg(feature = "traps")]
 pub mod report;
 pub mod scene;
 pub mod search;
+#[cfg(feature = "traps")]
 pub mod table;
+#[cfg(feature = "traps")]
 pub mod traps;
 
+#[cfg(feature = "traps")]
 pub use plan::{Broken, Group, explore, groups};

@@ -1,5 +1,7 @@
 //! A choreography on the stage: its services, what may go wrong, and every state that may come.
 
+use std::collections::BTreeSet;
+
 use amends_core::choreography::{Choreography, Owed, Part, Said};
 use amends_core::{StepIx, StepSet};
 
@@ -43,6 +45,19 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// A definition with the services that it names, without a fault.
+    pub fn of(play: Choreography, hands: Hands) -> Self {
+        let actions = play.definition().steps().iter().filter_map(|step| step.action());
+        let names: BTreeSet<&str> = actions.map(|action| &*action.service).collect();
+        let services = names.into_iter().map(|name| play.steps_of(name)).collect();
+        Self { play, services, hands, faults: 0, cancels: 0 }
+    }
+
+    /// The same with so much that may go wrong.
+    pub fn with(self, faults: u8, cancels: u8) -> Self {
+        Self { faults, cancels, ..self }
+    }
+
     /// Builds the scene, if the shape can be a choreography.
     pub fn new(spec: &Spec) -> Option<Self> {
         let play = Choreography::new(spec.shape.define(Policy::Plain).ok()?).ok()?;
@@ -101,7 +116,7 @@ pub struct Ledger {
 
 /// A set of words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Words(u32);
+pub struct Words(u128);
 
 impl Words {
     /// Puts a word in; was it new?
@@ -117,7 +132,9 @@ impl Words {
     }
 }
 
-/// Shapes have at most four steps, so that all words of one fit into a number.
+/// The most steps that all words about them fit into a number.
+pub const STEPS_MAX: usize = 31;
+
 fn place(said: Said) -> u8 {
     match said {
         Said::Started => 0,

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use amends_definition::{Pattern, Severity, render_within};
+use amends_definition::{Checked, Compiled, Pattern, Severity, render_within};
 use clap::{Args, ValueEnum};
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::interrupt::Interrupt;
 use super::{Outcome, Session, columns, input, shown};
-use crate::verify::{self, Shown, Supposition, Task};
+use crate::verify::{self, Shown, Supposition, Task, choreographed};
 
 /// Try a definition in every order: what is proved, how it can end, and what a person decides
 ///
@@ -24,7 +24,7 @@ use crate::verify::{self, Shown, Supposition, Task};
 /// one is and the counterexample is shown, and with 13 when the time or the memory was used up
 /// before anything was proved. Ctrl-C stops it and tells what was tried by then. With
 /// --suppose a participant does not do what the file says of it: the story shows what comes of
-/// it. More is on the page docs/verify.md.
+/// it. A choreography is tried among its services. More is on the page docs/verify.md.
 #[derive(Args, Debug)]
 #[command(after_help = verify::help())]
 pub struct Verify {
@@ -71,11 +71,6 @@ impl Verify {
             let what = format_args!("{} has errors and cannot be tried", self.file.display());
             return Err(Failure::new(Exit::Usage, what));
         };
-        if compiled.pattern == Pattern::Choreography {
-            let what = "a choreography has no coordinator whose decisions could be tried";
-            return Err(Failure::new(Exit::Usage, what)
-                .hint("amends verify takes definitions with `pattern: orchestration`"));
-        }
         let interrupt = Interrupt::heard()?;
         let task = Task {
             within: self.within,
@@ -83,6 +78,9 @@ impl Verify {
             suppositions: self.suppose.clone(),
             interrupted: &|| interrupt.came(),
         };
+        if compiled.pattern == Pattern::Choreography {
+            return self.choreographed(session, &checked, &compiled, &task);
+        }
         let report =
             verify::verify(&compiled, task).map_err(|why| Failure::new(Exit::Usage, why))?;
         let saga_type = compiled.definition.saga_type();
@@ -104,6 +102,37 @@ impl Verify {
                 Some(next) => failure.hint(next),
                 None => failure,
             });
+        }
+        Ok(())
+    }
+
+    fn choreographed(
+        &self,
+        session: &Session,
+        checked: &Checked,
+        compiled: &Compiled,
+        task: &Task<'_>,
+    ) -> Outcome {
+        if self.mermaid {
+            let what = "--mermaid: the stories of a choreography are told in words";
+            return Err(Failure::new(Exit::Usage, what).hint("leave it out"));
+        }
+        let report =
+            choreographed::verify(compiled, task).map_err(|why| Failure::new(Exit::Usage, why))?;
+        let saga_type = compiled.definition.saga_type();
+        let raw = choreographed::json(&report, checked, saga_type);
+        let words = || Ok(choreographed::words(&report, checked, saga_type, &self.shown()));
+        session.output.one(&raw, words)?;
+        definition_file::warn(checked);
+        if report.is_broken() {
+            return Err(Failure::silent(Exit::Error));
+        }
+        if report.interrupted() {
+            return Err(Failure::new(Exit::Interrupted, "interrupted before all was tried"));
+        }
+        if report.proved().is_none() {
+            let what = "nothing is proved: not even every order without a fault was tried";
+            return Err(Failure::new(Exit::Unproved, what).hint("give it longer: --within 1m"));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! subject, and what was found becomes words, diagrams and JSON.
 
 mod advice;
+pub mod choreographed;
 mod diagram;
 mod json;
 mod mermaid;

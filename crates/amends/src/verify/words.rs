@@ -34,7 +34,8 @@ const WIDTH_DEFAULT: usize = 80;
 /// A diagram that is wider is no easier to read.
 const WIDTH_MAX: usize = 100;
 
-const ENDS: [End; 4] = [End::Completed, End::RolledBack, End::NothingDone, End::NotClean];
+pub(super) const ENDS: [End; 4] =
+    [End::Completed, End::RolledBack, End::NothingDone, End::NotClean];
 
 const LEFT_OUT: &str = "Left out: what expressions compute (a condition may be true or false, \
     a list has none, one or two items), how long things take, operator verbs, and more faults \
@@ -68,6 +69,23 @@ pub fn words(report: &Report, checked: &Checked, saga_type: &str, shown: &Shown)
     text + &paper.verdict(report, saga_type)
 }
 
+impl Shown {
+    pub(super) fn width(&self) -> usize {
+        self.width.unwrap_or(WIDTH_DEFAULT).min(WIDTH_MAX)
+    }
+
+    pub(super) fn paint(&self, text: &str, style: &str) -> String {
+        match self.colour {
+            true => format!("\u{1b}[{style}m{text}\u{1b}[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    pub(super) fn head(&self, text: &str) -> String {
+        format!("{}\n", self.paint(text, "1"))
+    }
+}
+
 struct Paper<'a> {
     shown: &'a Shown,
     checked: &'a Checked,
@@ -75,18 +93,15 @@ struct Paper<'a> {
 
 impl Paper<'_> {
     fn width(&self) -> usize {
-        self.shown.width.unwrap_or(WIDTH_DEFAULT).min(WIDTH_MAX)
+        self.shown.width()
     }
 
     fn paint(&self, text: &str, style: &str) -> String {
-        match self.shown.colour {
-            true => format!("\u{1b}[{style}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
-        }
+        self.shown.paint(text, style)
     }
 
     fn head(&self, text: &str) -> String {
-        format!("{}\n", self.paint(text, "1"))
+        self.shown.head(text)
     }
 
     fn paragraph(&self, words: &str) -> String {
@@ -259,7 +274,7 @@ impl Paper<'_> {
     }
 }
 
-fn end_title(end: End) -> &'static str {
+pub(super) fn end_title(end: End) -> &'static str {
     match end {
         End::Completed => "completed",
         End::RolledBack => "failed, rolled back",
@@ -274,13 +289,13 @@ pub fn end_of(word: &str) -> Option<End> {
 }
 
 /// A line of a table.
-fn counted(what: &str, states: usize) -> String {
+pub(super) fn counted(what: &str, states: usize) -> String {
     let plural = if states == 1 { "" } else { "s" };
     format!("  {what:<24} {:>11} state{plural}\n", grouped(states))
 }
 
 /// `1,234,567`.
-fn grouped(n: usize) -> String {
+pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -304,7 +319,7 @@ fn seen(word: &str) -> usize {
 }
 
 /// The words in lines no wider than that.
-fn wrapped(words: &str, indent: usize, width: usize) -> String {
+pub(super) fn wrapped(words: &str, indent: usize, width: usize) -> String {
     let mut text = String::new();
     let mut column = indent;
     for word in words.split_whitespace() {

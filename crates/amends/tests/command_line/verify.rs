@@ -184,12 +184,52 @@ fn what_cannot_be_supposed_or_tried_is_a_usage_error() {
     assert!(words(&output).contains("A021"), "{}", words(&output));
     let output = verify(&bad.path.with_extension("gone"), &[]);
     assert_eq!(output.status.code(), Some(2), "{}", words(&output));
-    let choreography = written(
-        "saga: Dance\npattern: choreography\nservices: { A: { fence: barrier, http: { url: \"http://h\" } } }\n\
-         steps: [{ name: a, action: A.Do, compensation: A.Undo }]\n",
-    );
-    let output = verify(&choreography.path, &[]);
-    assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+}
+
+/// A choreography of two services, of which the first undoes what it did when the second refuses.
+fn dance() -> Written {
+    written(
+        "saga: Dance\npattern: choreography\n\
+         services:\n  A: { fence: barrier, nats: { stream: A, commands: a, replies: r } }\n  \
+         B: { fence: barrier, nats: { stream: B, commands: b, replies: r } }\n\
+         steps:\n  - { name: lead, action: A.Do, compensation: A.Undo }\n  \
+         - { name: follow, action: B.Do, compensation: B.Undo }\n",
+    )
+}
+
+#[test]
+fn a_choreography_is_tried_among_its_services() {
+    let dance = dance();
+    let output = verify(&dance.path, &["--faults", "2", "--show", "rolled-back"]);
+    let said = words(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in [
+        "every law holds with any 2 faults",
+        "follow decides how it ends",
+        "2 steps among 2 services",
+        "A undoes lead",
+        "B says that follow never ran",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    let output = verify(&dance.path, &["--faults", "1", "-o", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["arbiter"], "follow");
+    assert_eq!((&report["proved_faults"], &report["cut"]), (&1.into(), &Value::Null));
+    let ends = report["ends"].as_object().unwrap();
+    assert!(["completed", "rolled_back", "nothing_done"].iter().all(|end| ends.contains_key(*end)));
+    let laws = report["laws"].as_array().unwrap();
+    assert!(laws.iter().all(|law| law["holds"] == true), "{laws:?}");
+}
+
+#[test]
+fn what_has_no_meaning_for_a_choreography_is_refused() {
+    for args in [&["--suppose", "A=no-tombstone"][..], &["--mermaid"]] {
+        let output = verify(&dance().path, args);
+        assert_eq!(output.status.code(), Some(2), "{}", words(&output));
+        assert!(words(&output).contains(args[0]), "{}", words(&output));
+    }
 }
 
 #[test]
