@@ -115,7 +115,8 @@ fn a_server_without_a_name_is_refused() {
     let output = program.args(["oracle", "--", "true"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("there are kafka, mariadb, nats, postgres, rabbitmq, sqs"), "{error}");
+    let names = "kafka, kafka_logins, mariadb, nats, postgres, rabbitmq, sqs, sqs_logins";
+    assert!(error.contains(&format!("there are {names}")), "{error}");
 }
 
 #[test]

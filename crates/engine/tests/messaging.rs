@@ -390,6 +390,10 @@ async fn a_place_that_no_definition_names_any_more_is_forgotten() {
     let world = World::new();
     let before = world.engine(DEFINITION).await;
     world.start("start-1", "o-1").await;
+    let last = before.handle().position();
+    while !published(&world, last).await {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     before.stop().await;
     assert_eq!(world.disk.open().journal.cursors().await.unwrap().len(), 1);
     let without = DEFINITION.split("messaging:").next().unwrap();

@@ -203,6 +203,9 @@ fn a_choreography_is_tried_among_its_services() {
     let output = verify(&dance.path, &["--faults", "2", "--show", "rolled-back"]);
     let said = words(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
+    let mut lines = said.lines().filter(|line| !line.contains("saga.yaml"));
+    assert!(lines.all(|line| line.chars().count() <= 80), "{said}");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "every law holds with any 2 faults",
         "follow decides how it ends",
@@ -212,7 +215,6 @@ fn a_choreography_is_tried_among_its_services() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
     let output = verify(&dance.path, &["--faults", "1", "-o", "json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["arbiter"], "follow");
