@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import nats as nats_client
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
@@ -99,6 +100,56 @@ async def test_what_fills_a_message_of_nats_is_put_aside_with_what_fits_of_the_r
     assert dead.body == body
     assert "NOT_JSON".startswith(dead.attributes.get(REASON, "")[:8])
     assert left < 1000 or dead.attributes[REASON].startswith("NOT_JSON:")
+
+
+async def test_what_a_message_told_nats_is_not_told_again_where_it_is_put_aside(
+    small_shop: Shop, saga: str
+) -> None:
+    """It would be refused there for ever: which message has to be the last was said
+    of where it lay."""
+    broker = BROKERS["nats"]
+    async with served(small_shop, broker, place := broker.place()) as peer:
+        client = await nats_client.connect(broker.url)
+        js = client.jetstream()
+        last = (await js.stream_info(place.stream)).state.last_seq
+        told = {"Nats-Expected-Last-Sequence": str(last), "Nats-Msg-Id": "1", "Said": "to us"}
+        await js.publish(place.commands, b"{", headers=told)
+        dead = await peer.next("dead_letters")
+        await client.close()
+        await peer.send(sell(saga), {})
+        assert about(await peer.reply()) == ("SagaStepCompleted", saga)
+    assert dead.attributes.pop(REASON).startswith("NOT_JSON:")
+    assert dead.attributes == {"Nats-Msg-Id": "1/dead-letter", "Said": "to us"}
+
+
+@pytest.mark.parametrize("lines", [0, 20])
+async def test_what_fills_a_message_of_nats_without_our_spelling_is_put_aside_without_theirs(
+    lines: int, small_shop: Shop, saga: str
+) -> None:
+    """The server takes headers without the blank that the client writes, and none at all."""
+    broker = BROKERS["nats"]
+    headers = b"NATS/1.0\r\n" + b"".join(b"N%d:v\r\n" % n for n in range(lines)) + b"\r\n"
+    body = b"x" * (1024 * 1024 - (len(headers) if lines else 0))
+    async with served(small_shop, broker, place := broker.place()) as peer:
+        host, _, port = server("NATS").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        await reader.readline()
+        writer.write(b'CONNECT {"headers":true,"verbose":false}\r\n')
+        to, sizes = place.commands.encode(), (len(headers), len(headers) + len(body))
+        if lines:
+            writer.write(b"HPUB %s %d %d\r\n%s" % (to, *sizes, headers))
+        else:
+            writer.write(b"PUB %s %d\r\n" % (to, len(body)))
+        writer.write(body + b"\r\n")
+        await writer.drain()
+        dead = await peer.next("dead_letters")
+        writer.close()
+        await writer.wait_closed()
+        await peer.send(sell(saga), {})
+        assert about(await peer.reply()) == ("SagaStepCompleted", saga)
+    assert dead.body == body
+    # Where they are left behind there is room for the reason.
+    assert list(dead.attributes) == ([REASON] if lines else [])
 
 
 async def test_a_message_is_said_to_be_at_work_as_often_as_its_consumer_wants_it() -> None:

@@ -20,6 +20,7 @@ from ..envelope import REASON, header_name, header_text, header_value, opened
 from ..errors import ChannelError, ConnectError
 from ..hold import Hold
 from .client import CONNECTED_WITHIN_S, NatsClient
+from .letter import MESSAGE_ID, put_aside
 from .place import Place, Server
 from .topology import prepare
 
@@ -31,9 +32,6 @@ ASKED_FOR_S = 30.0
 
 PAUSE_S, PAUSE_S_MAX = 0.2, 5.0
 """After the server could not be reached: twice as long after each try, up to this."""
-
-MESSAGE_ID = "Nats-Msg-Id"
-"""The server drops a second message of the same id."""
 
 TIME_IS_OVER = "408"
 """What the server says of a request that it has kept open so long."""
@@ -100,21 +98,11 @@ class NatsChannel:
         message = self._hold.peek(delivery)
         if message is None:
             return
-        headers = dict(message.headers or {})
-        if MESSAGE_ID in headers:
-            # Another message than the one that lies on the subject that it came from.
-            headers[MESSAGE_ID] += "/dead-letter"
-        why = header_value(reason)
-        room = self._client.fits({**headers, REASON: ""}, message.data)
-        if room < len(why):
-            # As large as the server takes before anything was said of it.
+        headers = put_aside(
+            message.headers or {}, reason, lambda of: self._client.fits(of, message.data)
+        )
+        if REASON not in headers:
             _log.warning("a dead letter has no room for its reason: %s", reason)
-            why = why[: max(0, room)]
-        if why:
-            headers[REASON] = why
-        elif self._client.fits(headers, message.data) < 0:
-            headers = dict(message.headers or {})
-            headers.pop(MESSAGE_ID, None)
         await self._confirmed(self._place.dead_letters, message.data, headers)
         await self._settle(delivery, _NEVER_AGAIN)
 
@@ -221,7 +209,7 @@ class NatsChannel:
             )
         try:
             await self._client.jetstream().publish(
-                subject, body, timeout=CONNECTED_WITHIN_S, headers=headers
+                subject, body, timeout=CONNECTED_WITHIN_S, headers=headers or None
             )
         except NoStreamResponseError as e:
             # Also while a server that has just been started reads what it has.

@@ -99,7 +99,8 @@ class NatsClient(Client):
         """How many bytes are left of what the server takes in one message. The library looks at the
         body alone, and a server that is sent more hangs up."""
         lines = sum(len(f"{n.strip()}: {v.strip()}\r\n".encode()) for n, v in headers.items())
-        return self.max_payload - len(b"NATS/1.0\r\n\r\n") - lines - len(body)
+        ends = len(b"NATS/1.0\r\n\r\n") if headers else 0
+        return self.max_payload - ends - lines - len(body)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         server = self._current_server
