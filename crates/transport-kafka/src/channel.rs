@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::message::{Header, OwnedHeaders};
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::client::{OffThread, READ_AHEAD_KIB, not_made};
 use crate::intake::{Consumer, Ear, Intake};
-use crate::outlet::{Leaving, Outlet};
+use crate::outlet::{Leaving, Outlet, Unkept};
 use crate::place::{ConnectError, Place, Server, group};
 use crate::topology::prepare;
 
@@ -39,6 +39,8 @@ pub struct KafkaChannel {
     end: End,
     intake: Arc<Intake>,
     outlet: Outlet,
+    /// For dead letters that are too large as they are; few ever come.
+    pressing: OnceCell<Outlet>,
     /// None when we have left, and where nothing is taken.
     taking: Mutex<Option<Taking>>,
 }
@@ -70,8 +72,8 @@ pub async fn connect(
         Some(topic) => Some(Taking::of(server, topic, &intake)?),
         None => None,
     };
-    let channel = KafkaChannel { intake, outlet, taking: Mutex::new(taking), place, end };
-    Ok((channel, topology))
+    let (taking, pressing) = (Mutex::new(taking), OnceCell::new());
+    Ok((KafkaChannel { intake, outlet, pressing, taking, place, end }, topology))
 }
 
 impl Taking {
@@ -119,20 +121,29 @@ impl KafkaChannel {
         let Some(topic) = self.place.dead_letters(self.end) else { return Ok(()) };
         let Some(record) = self.intake.hold.peek(tag) else { return Ok(()) };
         let leaving = |headers| {
-            let (key, body) = (record.key.as_deref(), &record.body);
-            self.outlet.publish(Leaving { topic: &topic, key, headers, body })
+            let (key, body) = (record.key.as_deref(), &*record.body);
+            Leaving { topic: &topic, key, headers, body }
         };
-        let reason_beside = Header { key: REASON, value: Some(reason) };
-        match leaving(record.headers().insert(reason_beside)).await {
-            // As large as the topic takes before anything was said of it: it must not come for ever.
-            Err(unkept) if unkept.is_too_large() => {
-                tracing::warn!("a dead letter has no room for its reason: {reason}");
-                leaving(record.headers()).await?;
-            }
-            published => published?,
+        let beside = || Header { key: REASON, value: Some(reason) };
+        let with_reason = || leaving(record.headers().insert(beside()));
+        // As large as the topic takes before anything was said of it, or larger, and compressed by
+        // whoever published it: it must not come for ever.
+        let mut published = self.outlet.publish(with_reason()).await;
+        if too_large(&published) {
+            published = self.pressing().await?.publish(with_reason()).await;
         }
+        if too_large(&published) {
+            tracing::warn!("a dead letter has no room for its reason: {reason}");
+            published = self.pressing().await?.publish(leaving(record.headers())).await;
+        }
+        published?;
         self.settle(tag);
         Ok(())
+    }
+
+    async fn pressing(&self) -> Result<&Outlet, ChannelError> {
+        let made = self.pressing.get_or_try_init(|| async { self.outlet.pressing() }).await;
+        made.map_err(|error| ChannelError::Away(error.to_string()))
     }
 
     async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
@@ -154,6 +165,10 @@ impl KafkaChannel {
         taking.reading.abort();
         Some((taking.reading, taking.left))
     }
+}
+
+fn too_large(published: &Result<(), Unkept>) -> bool {
+    published.as_ref().is_err_and(Unkept::is_too_large)
 }
 
 impl Channel for KafkaChannel {

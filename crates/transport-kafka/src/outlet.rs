@@ -24,8 +24,14 @@ const TRIED_FOR_MS: u32 = 8_000;
 /// size that is usual.
 const UNSENT_KIB_MAX: u32 = 64 * 1024;
 
+/// The largest message where only the broker knows what it takes: as large as all that waits.
+const MESSAGE_BYTES_MAX: u64 = UNSENT_KIB_MAX as u64 * 1024;
+
 /// The client library's own: what it sends in one go.
 const BATCH_BYTES_MAX: u64 = 1_000_000;
+
+/// What brokers have taken since long, and the library's best at it.
+const PRESSED: [(&str, &str); 2] = [("compression.type", "zstd"), ("compression.level", "12")];
 
 type Producer = ThreadedProducer<Words>;
 
@@ -55,13 +61,26 @@ impl Outlet {
             // As clients in Java do, so that whoever publishes, a saga has one partition.
             ("partitioner", "murmur2_random".to_owned()),
             ("queue.buffering.max.kbytes", UNSENT_KIB_MAX.to_string()),
-            ("message.max.bytes", sizes.largest.to_string()),
+            ("message.max.bytes", sizes.largest.unwrap_or(MESSAGE_BYTES_MAX).to_string()),
             // A batch that a topic does not take would take small messages down with it.
-            ("batch.size", sizes.smallest.min(BATCH_BYTES_MAX).to_string()),
+            ("batch.size", sizes.smallest.unwrap_or(u64::MAX).min(BATCH_BYTES_MAX).to_string()),
         ];
-        let config = server.config(&own)?;
+        Self::of(server.config(&own)?)
+    }
+
+    fn of(config: ClientConfig) -> Result<Self, ConnectError> {
         let producer = producer(&config).map_err(|error| not_made(&error))?;
         Ok(Self { config, producer: Mutex::new(producer) })
+    }
+
+    /// Another one, for what its topic takes only compressed: how large it is then the broker says.
+    pub(crate) fn pressing(&self) -> Result<Self, ConnectError> {
+        let mut config = self.config.clone();
+        config.set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+        for (name, value) in PRESSED {
+            config.set(name, value);
+        }
+        Self::of(config)
     }
 
     /// Resolves when the message is kept.

@@ -18,20 +18,20 @@ use crate::weak::{Settings, weaknesses};
 /// may be down over a weekend.
 const STAY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What a topic takes unless it says otherwise: the client library's own.
-const MESSAGE_BYTES: u64 = 1_000_000;
-
-/// What the topics of a place take in one message.
+/// What the topics of a place take in one message, where that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
-    pub(crate) smallest: u64,
-    pub(crate) largest: u64,
+    /// Of those of which it is told.
+    pub(crate) smallest: Option<u64>,
+    /// None where it is not told of each: then the broker alone says what is too large.
+    pub(crate) largest: Option<u64>,
 }
 
 impl Sizes {
-    fn of(taken: &[u64]) -> Self {
-        let smallest = taken.iter().min().copied().unwrap_or(MESSAGE_BYTES);
-        Self { smallest, largest: taken.iter().max().copied().unwrap_or(MESSAGE_BYTES) }
+    fn of(taken: &[Option<u64>]) -> Self {
+        let smallest = taken.iter().flatten().min().copied();
+        let all: Option<Vec<u64>> = taken.iter().copied().collect();
+        Self { smallest, largest: all.and_then(|all| all.into_iter().max()) }
     }
 }
 
@@ -165,13 +165,28 @@ async fn weigh(
             answer.specifier == OwnedResourceSpecifier::Topic(topic.name.clone())
         };
         let mut weak = |why: &str| topology.weak.push(format!("topic {}: {why}", topic.name));
-        match answers.iter().flatten().find(of).map(Settings) {
+        let settings = answers.iter().flatten().find(of).map(Settings);
+        taken.push(settings.as_ref().and_then(|settings| settings.number("max.message.bytes")));
+        match settings {
             Some(settings) => {
-                taken.push(settings.number("max.message.bytes").unwrap_or(MESSAGE_BYTES));
                 weaknesses(topic, *copies, &settings).iter().for_each(|why| weak(why));
             }
             None => weak("what it is set to is not told, so it may be weak: allow DescribeConfigs"),
         }
     }
     Ok(Sizes::of(&taken))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_is_not_told_of_each_topic_what_it_takes_nothing_is_too_large_here() {
+        let sizes = |smallest, largest| Sizes { smallest, largest };
+        assert_eq!(Sizes::of(&[Some(7), Some(9)]), sizes(Some(7), Some(9)));
+        assert_eq!(Sizes::of(&[Some(7), None]), sizes(Some(7), None));
+        assert_eq!(Sizes::of(&[None]), sizes(None, None));
+        assert_eq!(Sizes::of(&[]), sizes(None, None));
+    }
 }

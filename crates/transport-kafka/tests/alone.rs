@@ -196,29 +196,48 @@ async fn a_foreign_message_is_put_aside_as_it_came_and_the_rest_moves_on() {
     assert_eq!(text(&next(&service).await), "1");
 }
 
-/// Also where only the broker knows how much its topic takes.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_fills_a_message_is_put_aside_without_its_reason() {
-    const BYTES_MAX: usize = 2000;
-    let url = url(&OPEN).await;
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &url);
+/// How much a topic takes that takes little.
+const BYTES_MAX: usize = 2000;
+
+/// Makes topics that take little.
+async fn small_topics(config: &ClientConfig, topics: &[&str]) {
     let admin: AdminClient<DefaultClientContext> = config.create().unwrap();
-    let (commands, dead_letters) = ("filled.commands", "filled.commands.dead-letters");
     let bytes_max = BYTES_MAX.to_string();
     let small = |topic| {
         NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("max.message.bytes", &bytes_max)
     };
-    let made = [small(commands), small(dead_letters)];
+    let made: Vec<_> = topics.iter().map(|topic| small(topic)).collect();
     let made = admin.create_topics(&made, &AdminOptions::new()).await.unwrap();
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+/// Bytes that nobody can compress.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
+/// Also where only the broker knows how much its topic takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fills_a_message_is_put_aside_without_its_reason() {
+    let url = url(&OPEN).await;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &url);
+    let (commands, dead_letters) = ("filled.commands", "filled.commands.dead-letters");
+    small_topics(&config, &[commands, dead_letters]).await;
     let service = end(&url, "filled", End::Service).await;
 
     let foreign: FutureProducer = config.create().unwrap();
     let mut largest = BYTES_MAX;
     loop {
-        let body = "x".repeat(largest);
-        let record: FutureRecord<'_, str, str> = FutureRecord::to(commands).payload(&body);
+        let body = noise(largest);
+        let record: FutureRecord<'_, str, [u8]> = FutureRecord::to(commands).payload(&body);
         match foreign.send(record, WITHIN).await {
             Ok(_) => break,
             Err(_) => largest -= 1,
@@ -231,6 +250,31 @@ async fn what_fills_a_message_is_put_aside_without_its_reason() {
     let (dead, _) = connect(&Server::new(&url), dead, End::Service, true).await.unwrap();
     let received = next(&dead).await;
     assert_eq!((received.body.len(), received.headers.len()), (largest, 0));
+}
+
+/// Whoever published it compressed it, and it is larger than any topic takes without that.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_topic_takes_only_compressed_is_put_aside_compressed() {
+    let url = url(&OPEN).await;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &url);
+    let (commands, dead_letters) = ("pressed.commands", "pressed.commands.dead-letters");
+    small_topics(&config, &[commands, dead_letters, "pressed.replies"]).await;
+    let service = end(&url, "pressed", End::Service).await;
+
+    let foreign: FutureProducer = config.set("compression.type", "gzip").create().unwrap();
+    let body = "x".repeat(50 * BYTES_MAX);
+    let record: FutureRecord<'_, str, str> = FutureRecord::to(commands).payload(&body);
+    foreign.send(record, WITHIN).await.expect("it is kept");
+    let received = next(&service).await;
+    assert_eq!(received.body, body);
+    service.dead_letter(received.tag, "NOT_JSON").await.expect("it is kept");
+    let dead = Place::new(dead_letters, "pressed.replies");
+    let (dead, _) = connect(&Server::new(&url), dead, End::Service, true).await.unwrap();
+    let received = next(&dead).await;
+    assert_eq!(received.body, body);
+    let reason = ("amends-dead-letter-reason".to_owned(), "NOT_JSON".to_owned());
+    assert_eq!(received.headers, [reason]);
 }
 
 /// Also where the one before it comes late.
