@@ -1,6 +1,7 @@
 //! A publisher: reads the journal from its cursor, and publishes what its facts say, in order per
 //! saga. Its cursor moves when a broker has confirmed all that is before it, so a restart publishes
-//! nothing again that lies before, and everything that lies after it (S23).
+//! nothing again that lies before, and everything that lies after it (S23). Whoever stops it waits for
+//! what is on its way, so that what was confirmed by then lies before.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,10 @@ const LOOKED_AT_EVERY: Duration = Duration::from_millis(20);
 
 /// How many sagas' events are published at once: enough to hide the way to a broker and back.
 const AT_ONCE: usize = 64;
+
+/// How long the broker's word on what is on its way is waited for after it was told to stop: it comes
+/// at once, or the broker is away.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many sagas are kept as they are at the cursor. One that is not is read back when something
 /// happens to it.
@@ -65,13 +70,8 @@ impl Publisher {
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut failures = 0;
         let mut at = None;
-        loop {
-            let next = tokio::select! {
-                biased;
-                _ = stop.wait_for(|stop| *stop) => return,
-                next = self.step(at) => next,
-            };
-            let wait = match next {
+        while !*stop.borrow() {
+            let wait = match self.step(at, &stop).await {
                 Ok((from, to)) => {
                     failures = 0;
                     at = Some(to);
@@ -94,8 +94,12 @@ impl Publisher {
         }
     }
 
-    /// Publishes what the next records say. From where to where it came.
-    async fn step(&mut self, at: Option<Position>) -> Result<(Position, Position), JournalError> {
+    /// Publishes what the next records say, until told to stop. From where to where it came.
+    async fn step(
+        &mut self,
+        at: Option<Position>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<(Position, Position), JournalError> {
         let shared = Arc::clone(&self.handle.shared);
         let journal = &shared.store.journal;
         let at = match at {
@@ -106,26 +110,34 @@ impl Publisher {
             return Ok((at, at));
         }
         let records = journal.replay(at).await?;
-        let Some(last) = records.last().map(|record| record.position) else { return Ok((at, at)) };
+        let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
         let messages = self
             .messages(records)
             .await
             .map_err(|why| JournalError::Busy { what: why.to_string() })?;
-        self.publish(messages).await;
-        journal.advance(&self.name, last).await?;
-        Ok((at, last))
+        let left = self.publish(messages, stop).await;
+        let confirmed = |position: &Position| left.is_none_or(|left| *position < left);
+        let Some(to) = positions.into_iter().take_while(confirmed).last() else {
+            return Ok((at, at));
+        };
+        journal.advance(&self.name, to).await?;
+        Ok((at, to))
     }
 
-    /// What records say, by saga.
-    async fn messages(&mut self, records: Vec<Record>) -> Result<Vec<Vec<Message>>, Unavailable> {
-        let mut by_saga: HashMap<SagaId, Vec<Message>> = HashMap::new();
-        let entries = records.into_iter().flat_map(|record| record.batches);
-        for entry in entries.flat_map(|batch| batch.entries) {
-            let saga = SagaId(entry.saga);
-            let mut said = Vec::new();
-            self.read(&entry, &mut said).await?;
-            if !said.is_empty() {
-                by_saga.entry(saga).or_default().extend(said);
+    /// What records say, each with where it is said, by saga.
+    async fn messages(
+        &mut self,
+        records: Vec<Record>,
+    ) -> Result<Vec<Vec<(Position, Message)>>, Unavailable> {
+        let mut by_saga: HashMap<SagaId, Vec<(Position, Message)>> = HashMap::new();
+        for record in records {
+            for entry in record.batches.into_iter().flat_map(|batch| batch.entries) {
+                let mut said = Vec::new();
+                self.read(&entry, &mut said).await?;
+                if !said.is_empty() {
+                    let said = said.into_iter().map(|message| (record.position, message));
+                    by_saga.entry(SagaId(entry.saga)).or_default().extend(said);
+                }
             }
         }
         Ok(by_saga.into_values().collect())
@@ -258,23 +270,45 @@ impl Publisher {
         self.handle.shared.registry.version(&saga.pinned.saga_type, saga.pinned.version)
     }
 
-    /// Publishes each saga's in their order, and returns when all are confirmed. A broker that is
-    /// away is waited for: the journal keeps what it has not got.
-    async fn publish(&self, messages: Vec<Vec<Message>>) {
-        let publishing =
-            stream::iter(messages).for_each_concurrent(AT_ONCE, |of_saga| async move {
-                for message in of_saga {
-                    self.publish_one(&message).await;
+    /// Publishes each saga's in their order, and returns when all are confirmed, or when told to stop:
+    /// then with where the first stands that is not. A broker that is away is waited for: the journal
+    /// keeps what it has not got.
+    async fn publish(
+        &self,
+        messages: Vec<Vec<(Position, Message)>>,
+        stop: &watch::Receiver<bool>,
+    ) -> Option<Position> {
+        let publishing = stream::iter(messages).map(|of_saga| async move {
+            for (position, message) in of_saga {
+                if !self.is_published(&message, stop.clone()).await {
+                    return Some(position);
                 }
-            });
-        publishing.await;
+            }
+            None
+        });
+        let left = publishing.buffer_unordered(AT_ONCE).filter_map(std::future::ready);
+        left.fold(None, async |first: Option<Position>, left| {
+            Some(first.map_or(left, |first| first.min(left)))
+        })
+        .await
     }
 
-    async fn publish_one(&self, message: &Message) {
+    /// Publishes one; false when told to stop before it is confirmed.
+    async fn is_published(&self, message: &Message, mut stop: watch::Receiver<bool>) -> bool {
+        let mut patience = stop.clone();
+        let mut last_word = std::pin::pin!(async {
+            let _ = patience.wait_for(|stop| *stop).await; // or whoever would tell is gone
+            sleep(LAST_WORD_WITHIN).await;
+        });
         let mut tries = 0;
-        loop {
-            let why = match timeout(CONFIRMED_WITHIN, self.channel.publish(message)).await {
-                Ok(Ok(())) => return,
+        while !*stop.borrow() {
+            let word = tokio::select! {
+                biased;
+                word = timeout(CONFIRMED_WITHIN, self.channel.publish(message)) => word,
+                () = &mut last_word => return false,
+            };
+            let why = match word {
+                Ok(Ok(())) => return true,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => format!("nothing in {} s", CONFIRMED_WITHIN.as_secs()),
             };
@@ -283,7 +317,12 @@ impl Publisher {
                 let place = &*self.name;
                 tracing::warn!(place, event = message.id, "an event waits, the broker says: {why}");
             }
-            sleep(pause(tries)).await;
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return false,
+                () = sleep(pause(tries)) => {}
+            }
         }
+        false
     }
 }
