@@ -427,6 +427,25 @@ async fn what_was_confirmed_before_an_engine_stopped_is_not_published_again() {
     after.stop().await;
 }
 
+/// Whichever came first; and it is bound once, however often they are taken in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_at_a_place_is_signed_where_one_of_its_types_wants_that() {
+    let world = World::new();
+    let engine = world.engine(DEFINITION).await;
+    let signed = DEFINITION.replace("saga: Order", "saga: Signed") + "  secret: env.A_SECRET\n";
+    let secrets = || world.secrets.lock().unwrap().clone();
+    assert_eq!(secrets(), [None]);
+    for _ in 0..2 {
+        engine.handle().deploy(vec![deployment(DEFINITION), deployment(&signed)]).await.unwrap();
+        assert_eq!(secrets(), [None, Some("A_SECRET".to_owned())]);
+    }
+    world.start("start-1", "o-1").await;
+    engine.stop().await;
+    let again = world.engine(DEFINITION).await;
+    assert_eq!(secrets()[2..], [Some("A_SECRET".to_owned())], "its sagas go on");
+    again.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_transition_is_an_event_where_that_is_asked_for() {
     let world = World::new();

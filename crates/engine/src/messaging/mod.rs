@@ -34,6 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Places(Mutex<BTreeMap<String, Open>>);
 
 struct Open {
+    /// By which it was bound.
+    secret_env: Option<String>,
     channel: Arc<dyn Channel>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -43,11 +45,12 @@ impl Places {
     /// Opens the places that definitions name and closes those that none names any more.
     pub async fn bring_up_to_date(&self, shared: &Arc<Shared>) {
         let wanted = wanted(shared);
-        let mut gone = Vec::new();
+        // First: what is signed otherwise from now on must not be taken by the old one.
+        for place in self.no_longer(&wanted) {
+            place.close().await;
+        }
         {
             let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let names: Vec<_> = open.keys().filter(|n| !wanted.contains_key(*n)).cloned().collect();
-            gone.extend(names.iter().filter_map(|name| open.remove(name)));
             for (name, messaging) in &wanted {
                 if open.contains_key(name) {
                     continue;
@@ -57,12 +60,20 @@ impl Places {
                 open.insert(name.clone(), Open::new(shared, name, messaging, channel));
             }
         }
-        for place in gone {
-            place.close().await;
-        }
         if let Err(error) = forget_others(shared, &wanted).await {
             tracing::warn!(%error, "the cursors of publishers could not be looked at");
         }
+    }
+
+    /// Those that are not wanted any more, or not as they are.
+    fn no_longer(&self, wanted: &BTreeMap<String, Arc<Messaging>>) -> Vec<Open> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let stays = |name: &str, place: &Open| {
+            wanted.get(name).is_some_and(|wanted| wanted.secret_env == place.secret_env)
+        };
+        let names = open.iter().filter(|(name, place)| !stays(name, place));
+        let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+        names.iter().filter_map(|name| open.remove(name)).collect()
     }
 
     /// Takes no request more and publishes nothing more; what is under way ends.
@@ -89,7 +100,7 @@ impl Open {
                 publisher::Publisher::new(shared, name, messaging, Arc::clone(&channel));
             tasks.spawn(publisher.run(stopped));
         }
-        Self { channel, stop, tasks }
+        Self { secret_env: messaging.secret_env.clone(), channel, stop, tasks }
     }
 
     async fn close(mut self) {
@@ -102,10 +113,29 @@ impl Open {
     }
 }
 
-/// By the place's name, which is that of its publisher's cursor.
+/// By the place's name, which is that of its publisher's cursor. Where one of the types that share it
+/// wants what is asked signed, it is for all of them: whoever sends the others' requests could send
+/// its, too.
 fn wanted(shared: &Shared) -> BTreeMap<String, Arc<Messaging>> {
-    let all = shared.registry.messaging();
-    all.into_iter().map(|messaging| (name(&messaging), messaging)).collect()
+    let mut wanted: BTreeMap<String, Arc<Messaging>> = BTreeMap::new();
+    for messaging in shared.registry.messaging() {
+        let name = name(&messaging);
+        if let Some(other) = wanted.get(&name) {
+            if other.secret_env != messaging.secret_env {
+                tracing::warn!(
+                    place = name,
+                    "saga types that share a place name different secrets for it: what is asked of \
+                     any has to be signed with one of them, so name the same"
+                );
+            }
+            // The same one, in whichever order they come.
+            if other.secret_env >= messaging.secret_env {
+                continue;
+            }
+        }
+        wanted.insert(name, messaging);
+    }
+    wanted
 }
 
 /// The prefix of our cursors' names.
