@@ -104,8 +104,16 @@ async fn one_stream(
     let refused = |why: String| ConnectError::Topology { what: what.clone(), why };
     match context.get_stream(name).await {
         Ok(stream) => {
+            let found = &stream.cached_info().config;
+            for subject in &config.subjects {
+                if !found.subjects.iter().any(|held| takes(held, subject)) {
+                    let why =
+                        format!("{what}: it does not take {subject}: add that to its subjects");
+                    topology.weak.push(why);
+                }
+            }
             if name == place.stream {
-                weaknesses(place, &stream.cached_info().config, topology);
+                weaknesses(place, found, topology);
             }
             topology.there.push(what);
             Ok(Some(stream))
@@ -121,6 +129,19 @@ async fn one_stream(
             Ok(Some(made))
         }
         Err(error) => Err(refused(error.to_string())),
+    }
+}
+
+/// Whether a stream whose subject this is, perhaps with wildcards, takes all that the other one means.
+fn takes(held: &str, subject: &str) -> bool {
+    let (mut held, mut said) = (held.split('.'), subject.split('.'));
+    loop {
+        match (held.next(), said.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some("*"), Some(said)) if said != ">" => {}
+            (Some(held), Some(said)) if held == said => {}
+            _ => return false,
+        }
     }
 }
 
@@ -226,4 +247,20 @@ async fn consumer(
         .map_err(|error| ConnectError::Topology { what: what.clone(), why: error.to_string() })?;
     topology.created.push(what);
     Ok(Some(made))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_takes_what_its_subjects_say() {
+        for held in ["a.b", "a.*", "*.b", "a.>", ">"] {
+            assert!(takes(held, "a.b"), "{held}");
+        }
+        for held in ["a", "a.b.c", "a.c", "a.b.>", "*", "b.>"] {
+            assert!(!takes(held, "a.b"), "{held}");
+        }
+        assert!(takes("a.>", "a.>") && takes("a.>", "a.b.>") && !takes("a.*", "a.>"));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amends_testbed as testbed;
 use amends_transport::{Channel, End, Kind, Message, Received};
-use amends_transport_nats::{NatsChannel, Place, Server, connect};
+use amends_transport_nats::{NatsChannel, Place, Server, connect, examine};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, Context};
 use tokio::time::timeout;
@@ -82,6 +82,24 @@ async fn what_is_held_is_said_to_be_at_work_as_often_as_its_consumer_wants_it() 
         "it came again while it was held"
     );
     service.acknowledge(held.tag).await.expect("it is there");
+}
+
+/// Whoever made it did not know of dead letters: they would be put aside nowhere, and come for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_others_that_lacks_a_subject_is_named() {
+    let server = server().await;
+    let made = jetstream::stream::Config {
+        name: "LACKS".to_owned(),
+        subjects: ["lacks.commands", "lacks.replies.>"].map(str::to_owned).to_vec(),
+        ..Default::default()
+    };
+    foreign(&server).await.create_stream(made).await.expect("it is made");
+    let found = examine(&server, &place("lacks")).await.expect("it is there");
+    let lacking = found.weak.iter().filter(|weak| weak.contains("add that to its subjects"));
+    let lacking: Vec<_> = lacking.collect();
+    let of =
+        |subject| format!("stream LACKS: it does not take {subject}: add that to its subjects");
+    assert_eq!(lacking, [&of("lacks.replies"), &of("lacks.commands.dead-letters")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
