@@ -20,6 +20,7 @@ from amends_participant.channels import ChannelError, nats, rabbitmq, sqs
 from amends_participant.channels.hold import UNSETTLED_MAX, Hold
 from amends_participant.channels.kafka import intake
 from amends_participant.channels.kafka.marks import Marks
+from amends_participant.channels.kafka.topology import Sizes
 from amends_participant.channels.rabbitmq import channel as rabbit_channel
 from amends_participant.channels.rabbitmq import publisher as rabbit_publisher
 from amends_participant.channels.sqs import channel as sqs_channel
@@ -181,6 +182,12 @@ def largest_that_fits(topic: str, url: str) -> bytes:
         if told and told[0] is None:
             return b"x" * size
     raise AssertionError("nothing fits")
+
+
+def test_where_kafka_does_not_tell_what_each_topic_takes_nothing_is_too_large_here() -> None:
+    assert Sizes.of([7, 9]) == Sizes(7, 9)
+    assert Sizes.of([7, None]) == Sizes(7, None)
+    assert Sizes.of([None]) == Sizes.of([]) == Sizes(None, None)
 
 
 async def test_what_fills_a_message_of_kafka_is_put_aside_without_its_reason(

@@ -24,6 +24,9 @@ UNSENT_KIB_MAX = 64 * 1024
 """What waits to leave at most: as many as are carried out, each of the largest size that is
 usual."""
 
+MESSAGE_BYTES_MAX = UNSENT_KIB_MAX * 1024
+"""The largest message where only the broker knows what it takes: as large as all that waits."""
+
 BATCH_BYTES_MAX = 1_000_000
 """The client library's own: what it sends in one go."""
 
@@ -62,9 +65,9 @@ class Outlet:
             # As clients in Java do, so that whoever publishes, a saga has one partition.
             "partitioner": "murmur2_random",
             "queue.buffering.max.kbytes": UNSENT_KIB_MAX,
-            "message.max.bytes": sizes.largest,
+            "message.max.bytes": sizes.largest or MESSAGE_BYTES_MAX,
             # A batch that a topic does not take would take small messages down with it.
-            "batch.size": min(sizes.smallest, BATCH_BYTES_MAX),
+            "batch.size": min(sizes.smallest or BATCH_BYTES_MAX, BATCH_BYTES_MAX),
         }
         self._config = config(server, own, self._complaints)
         try:

@@ -27,9 +27,6 @@ STAY_MS = 7 * 24 * 3600 * 1000
 """How long commands, replies and events stay in topics that we make: a service, or whoever listens,
 may be down over a weekend."""
 
-MESSAGE_BYTES = 1_000_000
-"""What a topic takes unless it says otherwise: the client library's own."""
-
 REACHED_WITHIN_S = 10.0
 """How long the cluster may take to be reached, and to tell of a topic that it has made."""
 
@@ -45,10 +42,18 @@ AS_THE_CLUSTER_HAS = -1
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the topics of a place take in one message."""
+    """What the topics of a place take in one message, where that is told."""
 
-    smallest: int = MESSAGE_BYTES
-    largest: int = MESSAGE_BYTES
+    smallest: int | None
+    """Of those of which it is told."""
+    largest: int | None
+    """None where it is not told of each: then the broker alone says what is too large."""
+
+    @classmethod
+    def of(cls, taken: Sequence[int | None]) -> Sizes:
+        told = [size for size in taken if size is not None]
+        all_are_told = bool(told) and len(told) == len(taken)
+        return cls(min(told, default=None), max(told) if all_are_told else None)
 
 
 @dataclass(frozen=True)
@@ -87,16 +92,17 @@ def _prepare(server: Server, place: Place, create: bool) -> tuple[Topology, Size
         topology.created.append(topic.what)
     there += [(topic, asking.copies(topic, was_made=True) or 0) for topic in absent]
     settings = asking.settings([topic for topic, _ in there])
-    sizes = []
+    sizes: list[int | None] = []
     for topic, copies in there:
         of = settings.get(topic.name)
         if of is None:
+            sizes.append(None)
             why = ["what it is set to is not told, so it may be weak: allow DescribeConfigs"]
         else:
-            sizes.append(number(of, "max.message.bytes") or MESSAGE_BYTES)
+            sizes.append(number(of, "max.message.bytes"))
             why = weaknesses(topic.stay_ms, copies, of)
         topology.weak += [f"{topic.what}: {weak}" for weak in why]
-    return topology, Sizes(min(sizes), max(sizes)) if sizes else Sizes()
+    return topology, Sizes.of(sizes)
 
 
 def _topics(place: Place) -> list[_Needed]:
