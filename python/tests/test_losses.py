@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import weakref
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -177,10 +178,11 @@ def largest_that_fits(topic: str, url: str) -> bytes:
         def tell(error: KafkaError | None, _: Message, told: list[Any] = told) -> None:
             told.append(error)
 
-        producer.produce(topic, b"x" * size, on_delivery=tell)
+        body = random.Random(size).randbytes(size)  # that nobody can compress
+        producer.produce(topic, body, on_delivery=tell)
         producer.flush(30)
         if told and told[0] is None:
-            return b"x" * size
+            return body
     raise AssertionError("nothing fits")
 
 
@@ -200,6 +202,21 @@ async def test_what_fills_a_message_of_kafka_is_put_aside_without_its_reason(
         await peer.send(sell(saga), {})
         assert about(await peer.reply()) == ("SagaStepCompleted", saga)
     assert dead.body == body and dead.attributes == {}
+
+
+async def test_what_kafka_takes_only_compressed_is_put_aside_compressed(
+    small_shop: Shop, saga: str
+) -> None:
+    broker, body = BROKERS["kafka"], b"x" * 3_000_000
+    async with served(small_shop, broker, place := broker.place()) as peer:
+        own = {"compression.type": "gzip", "message.max.bytes": 4_000_000}
+        producer = Producer({"bootstrap.servers": broker.url, **own})
+        producer.produce(place.commands, body)
+        assert await asyncio.to_thread(producer.flush, 30) == 0
+        dead = await peer.next("dead_letters")
+        await peer.send(sell(saga), {})
+        assert about(await peer.reply()) == ("SagaStepCompleted", saga)
+    assert dead.body == body and dead.attributes[REASON].startswith("TOO_LARGE:")
 
 
 async def test_a_message_of_kafka_whose_headers_cannot_be_read_is_put_aside(

@@ -64,12 +64,17 @@ class KafkaChannel:
         message = record.message
         headers, body = headers_of(message), message.value() or b""
         at = self._place.dead_letters
+        with_reason = [*headers, (REASON, reason)]
+        # As large as the topic takes before anything was said of it, or larger, and compressed by
+        # whoever published it: it must not come for ever.
         try:
-            await self._outlet.publish(at, message.key(), [*headers, (REASON, reason)], body)
+            await self._outlet.publish(at, message.key(), with_reason, body)
         except TooLarge:
-            # As large as a topic takes before anything was said of it.
-            _log.warning("a dead letter has no room for its reason: %s", reason)
-            await self._outlet.publish(at, message.key(), headers, body)
+            try:
+                await self._outlet.pressing.publish(at, message.key(), with_reason, body)
+            except TooLarge:
+                _log.warning("a dead letter has no room for its reason: %s", reason)
+                await self._outlet.pressing.publish(at, message.key(), headers, body)
         self._intake.settle(delivery)
 
     async def publish(self, outgoing: Outgoing) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -29,6 +30,9 @@ MESSAGE_BYTES_MAX = UNSENT_KIB_MAX * 1024
 
 BATCH_BYTES_MAX = 1_000_000
 """The client library's own: what it sends in one go."""
+
+PRESSED = {"compression.type": "zstd", "compression.level": 12}
+"""What brokers have taken since long, and the library's best at it."""
 
 ASKED_EVERY_S = 0.1
 """How long the client is asked at a time: so long a stop may wait."""
@@ -53,7 +57,9 @@ class TooLarge(ChannelError):
 class Outlet:
     """Publishes."""
 
-    def __init__(self, server: Server, sizes: Sizes) -> None:
+    def __init__(self, server: Server, sizes: Sizes, *, pressed: bool = False) -> None:
+        self._server, self._sizes = server, sizes
+        self._pressing: Outlet | None = None
         self._complaints = Complaints()
         own = {
             # A message that the library sends again is kept once, and in its order.
@@ -68,6 +74,7 @@ class Outlet:
             "message.max.bytes": sizes.largest or MESSAGE_BYTES_MAX,
             # A batch that a topic does not take would take small messages down with it.
             "batch.size": min(sizes.smallest or BATCH_BYTES_MAX, BATCH_BYTES_MAX),
+            **(PRESSED if pressed else {}),
         }
         self._config = config(server, own, self._complaints)
         try:
@@ -113,8 +120,18 @@ class Outlet:
             raise ChannelError(f"Kafka refuses it: {why}")
         raise ChannelError(f"Kafka does not confirm it: {why}")
 
+    @property
+    def pressing(self) -> Outlet:
+        """Another one, for what its topic takes only compressed: how large it is then the broker
+        says. Few ever need it."""
+        if self._pressing is None:
+            self._pressing = Outlet(self._server, replace(self._sizes, largest=None), pressed=True)
+        return self._pressing
+
     async def close(self) -> None:
         """Leaves."""
+        if self._pressing is not None:
+            await self._pressing.close()
         self._stop.set()
         await asyncio.to_thread(self._thread.join)
 
