@@ -74,20 +74,34 @@ pub struct Broken {
     pub actions: Vec<Action>,
 }
 
-/// Explores the scenes on all processors, up to the first that breaks a law; which is the first does
-/// not depend on the processors.
+/// Explores the scenes on all processors, up to the first that breaks a law.
 pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
+    let (mut total, broken) = on_all_processors(specs, explore_one);
+    let shapes: BTreeSet<String> = specs.iter().map(|spec| spec.shape.to_string()).collect();
+    total.shapes = shapes.len();
+    match broken {
+        None => Ok(total),
+        Some(broken) => Err(Box::new((broken, total))),
+    }
+}
+
+/// Explores each scene on whichever processor is free, up to the first in which something is broken;
+/// which is the first does not depend on the processors.
+pub(crate) fn on_all_processors<S: Sync, B: Send>(
+    scenes: &[S],
+    explore_one: impl Fn(&S) -> (Tally, Option<B>) + Sync,
+) -> (Tally, Option<B>) {
     let next = AtomicUsize::new(0);
-    let end = AtomicUsize::new(specs.len());
+    let end = AtomicUsize::new(scenes.len());
     let total = Mutex::new(Tally::default());
-    let broken: Mutex<BTreeMap<usize, Broken>> = Mutex::default();
+    let broken: Mutex<BTreeMap<usize, B>> = Mutex::new(BTreeMap::new());
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             if at >= end.load(Ordering::Relaxed) {
                 return;
             }
-            let (tally, found) = explore_one(&specs[at]);
+            let (tally, found) = explore_one(&scenes[at]);
             if let Ok(mut total) = total.lock() {
                 total.add(tally);
             }
@@ -103,13 +117,8 @@ pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
             scope.spawn(work);
         }
     });
-    let mut total = total.into_inner().unwrap_or_default();
-    let shapes: BTreeSet<String> = specs.iter().map(|spec| spec.shape.to_string()).collect();
-    total.shapes = shapes.len();
-    match broken.into_inner().unwrap_or_default().pop_first() {
-        None => Ok(total),
-        Some((_, broken)) => Err(Box::new((broken, total))),
-    }
+    let first = broken.into_inner().unwrap_or_default().pop_first();
+    (total.into_inner().unwrap_or_default(), first.map(|(_, broken)| broken))
 }
 
 /// Explores one scene whole.

@@ -278,27 +278,20 @@ fn spring(options: &Options, table: &mut Table) -> Result<(), String> {
     let mut escaped = Vec::new();
     for (trap, law, name) in traps::ALL {
         let (tally, broken) = traps::spring(trap);
-        let states = tally.states;
-        match broken {
-            Some(broken) if broken.law == law => {
-                let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
-                let law = format!("{law:?}");
-                println!("caught: {name:47} {law:5} {shape:12} {moves:3} moves {states:9} states");
-                table.caught(broken.law, name);
-                if options.trace {
-                    traps::set(Some(trap));
-                    println!("{}", trace(&broken));
-                    traps::set(None);
-                }
-            }
-            Some(broken) => {
-                escaped.push(name);
-                println!("CAUGHT BY {:?}, not by {law:?}: {name}", broken.law);
-            }
-            None => {
-                escaped.push(name);
-                println!("NOT CAUGHT in {states} states: {name}");
-            }
+        let caught = broken.as_ref().map(|broken| Caught {
+            law: format!("{:?}", broken.law),
+            shape: broken.spec.shape.to_string(),
+            moves: broken.actions.len(),
+        });
+        if !is_caught(name, &format!("{law:?}"), tally.states, caught) {
+            escaped.push(name);
+            continue;
+        }
+        table.caught(law, name);
+        if let Some(broken) = broken.filter(|_| options.trace) {
+            traps::set(Some(trap));
+            println!("{}", trace(&broken));
+            traps::set(None);
         }
     }
     if escaped.is_empty() { Ok(()) } else { Err(format!("not caught: {}", escaped.join("; "))) }
@@ -311,30 +304,48 @@ fn spring_choreographed(
     let mut escaped = Vec::new();
     for (mutant, law, name) in choreography::traps::ALL {
         let (tally, broken) = choreography::traps::spring(mutant);
-        let states = tally.states;
-        match broken {
-            Some(broken) if broken.law == law => {
-                let (shape, moves) = (broken.spec.shape.to_string(), broken.actions.len());
-                let law = format!("{law:?}");
-                println!("caught: {name:47} {law:5} {shape:12} {moves:3} moves {states:9} states");
-                table.caught(broken.law, name);
-                if options.trace {
-                    mutate(Some(mutant));
-                    println!("{}", choreography::report::trace(&broken));
-                    mutate(None);
-                }
-            }
-            Some(broken) => {
-                escaped.push(name);
-                println!("CAUGHT BY {:?}, not by {law:?}: {name}", broken.law);
-            }
-            None => {
-                escaped.push(name);
-                println!("NOT CAUGHT in {states} states: {name}");
-            }
+        let caught = broken.as_ref().map(|broken| Caught {
+            law: format!("{:?}", broken.law),
+            shape: broken.spec.shape.to_string(),
+            moves: broken.actions.len(),
+        });
+        if !is_caught(name, &format!("{law:?}"), tally.states, caught) {
+            escaped.push(name);
+            continue;
+        }
+        table.caught(law, name);
+        if let Some(broken) = broken.filter(|_| options.trace) {
+            mutate(Some(mutant));
+            println!("{}", choreography::report::trace(&broken));
+            mutate(None);
         }
     }
     if escaped.is_empty() { Ok(()) } else { Err(format!("not caught: {}", escaped.join("; "))) }
+}
+
+/// By what a mistake was caught.
+struct Caught {
+    law: String,
+    shape: String,
+    moves: usize,
+}
+
+/// Says what became of a mistake: was it caught, and by its own law?
+fn is_caught(name: &str, wanted: &str, states: usize, caught: Option<Caught>) -> bool {
+    match caught {
+        Some(Caught { law, shape, moves }) if law == wanted => {
+            println!("caught: {name:47} {law:5} {shape:12} {moves:3} moves {states:9} states");
+            true
+        }
+        Some(Caught { law, .. }) => {
+            println!("CAUGHT BY {law}, not by {wanted}: {name}");
+            false
+        }
+        None => {
+            println!("NOT CAUGHT in {states} states: {name}");
+            false
+        }
+    }
 }
 
 fn counted(tally: &Tally, seconds: f64) -> String {

@@ -99,9 +99,8 @@ impl Outages {
         self.looked[shard.0 as usize].store(now.0, Ordering::Release);
     }
 
-    /// How much of the time since then the engine did nothing. Two may overlap, and count once: a
-    /// start that dies before its first sign of life is kept leaves the next to reckon from the same
-    /// one.
+    /// How much of the time since then the engine did nothing. Where two overlap, as the catalog may
+    /// hold them from before outages were kept ahead of the sign after them, they count once.
     pub fn since(&self, since: Time) -> Millis {
         let mut counted_until = since;
         let mut missed = 0;
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_leaves_no_sign_of_life_has_its_outage_counted_once() {
+    fn what_two_outages_share_counts_once() {
         let outages = Outages::default();
         assert!(outages.note(Time(100_000), Millis(90_000)));
         assert!(outages.note(Time(110_000), Millis(100_000)), "from the same sign of life");

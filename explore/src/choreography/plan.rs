@@ -1,9 +1,6 @@
 //! What a run explores of choreographies.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::collections::BTreeSet;
 
 use amends_core::definition::Fence;
 
@@ -12,7 +9,7 @@ use super::moves::Action;
 use super::scene::{Hands, Scene, Spec};
 use super::search;
 use crate::cast::Role;
-use crate::groups::{Reach, Tally};
+use crate::groups::{Reach, Tally, on_all_processors};
 use crate::shape::{Computation, Piece, every};
 
 /// Scenes that belong together.
@@ -134,42 +131,21 @@ const fn piece(role: Role, computed: Computation) -> Piece {
     Piece { role, fence: Some(Fence::Barrier), computed }
 }
 
-/// Explores the scenes on all processors, up to the first that breaks a law; which is the first does
-/// not depend on the processors.
+/// Explores the scenes on all processors, up to the first that breaks a law.
 pub fn explore(specs: &[Spec]) -> Result<Tally, Box<(Broken, Tally)>> {
-    let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(specs.len()));
-    let total = Mutex::new(Tally::default());
-    let broken: Mutex<BTreeMap<usize, Broken>> = Mutex::default();
-    let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= end.load(Ordering::Relaxed) {
-                return;
-            }
-            let spec = &specs[at];
-            let Some(scene) = Scene::new(spec) else { continue };
-            let found = search::explore(&scene, &mut |_| true);
-            if let Ok(mut total) = total.lock() {
-                let (states, depth_max) = (found.states, found.depth_max);
-                total.add(Tally { shapes: 1, scenes: 1, states, depth_max });
-            }
-            if let (Some((law, actions)), Ok(mut broken)) = (found.broken, broken.lock()) {
-                broken.insert(at, Broken { spec: spec.clone(), law, actions });
-                end.fetch_min(at, Ordering::Relaxed);
-            }
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
-    });
-    let mut total = total.into_inner().unwrap_or_default();
+    let (mut total, broken) = on_all_processors(specs, explore_one);
     let shapes: BTreeSet<String> = specs.iter().map(|spec| spec.shape.to_string()).collect();
     total.shapes = shapes.len();
-    match broken.into_inner().unwrap_or_default().pop_first() {
+    match broken {
         None => Ok(total),
-        Some((_, broken)) => Err(Box::new((broken, total))),
+        Some(broken) => Err(Box::new((broken, total))),
     }
+}
+
+fn explore_one(spec: &Spec) -> (Tally, Option<Broken>) {
+    let Some(scene) = Scene::new(spec) else { return (Tally::default(), None) };
+    let found = search::explore(&scene, &mut |_| true);
+    let tally = Tally { shapes: 1, scenes: 1, states: found.states, depth_max: found.depth_max };
+    let broken = found.broken.map(|(law, actions)| Broken { spec: spec.clone(), law, actions });
+    (tally, broken)
 }
