@@ -24,6 +24,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("amends-transport-rabbitmq", TRANSPORT),
     ("amends-transport-nats", TRANSPORT),
     ("amends-transport-sqs", TRANSPORT),
+    // The machine meets the wire here too, without an engine between.
+    (
+        "amends-choreography",
+        &["amends-core", "amends-definition", "amends-transport", "amends-wire"],
+    ),
     (
         "amends-engine",
         &["amends-core", "amends-definition", "amends-store", "amends-transport", "amends-wire"],

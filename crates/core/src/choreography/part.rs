@@ -35,6 +35,15 @@ pub enum Owed {
     Undo(StepIx),
 }
 
+impl Owed {
+    /// Of which step.
+    pub const fn step(self) -> StepIx {
+        match self {
+            Self::Run(step) | Self::Undo(step) => step,
+        }
+    }
+}
+
 /// How a saga ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum End {
@@ -55,6 +64,15 @@ impl Part {
             } else {
                 None
             }
+        })
+    }
+
+    /// The steps that nothing stands before and of which it is not known what became, whoever's they
+    /// are: what is waited for now.
+    pub fn awaited(&self, of: &Choreography) -> impl Iterator<Item = StepIx> {
+        of.definition().indices().filter(move |&step| {
+            let mut before = of.definition().ancestors(step).iter();
+            self.started && !self.known(step) && before.all(|before| self.done(of, before))
         })
     }
 

@@ -1,0 +1,430 @@
+//! One service of a choreography: what follows from what it hears, and from what became of its steps.
+
+use std::collections::BTreeMap;
+
+use amends_core::choreography::{self, Happened, Outcome, Part, Said, react};
+use amends_core::definition::Kind;
+use amends_core::{Millis, StepIx, StepSet, Time};
+use amends_wire::SagaId;
+use serde_json::value::RawValue;
+
+use crate::definition::Choreographed;
+use crate::event::{Context, Reason, SagaEvent, Word};
+use crate::record::{Clock, Record};
+use crate::time::{GRACE, Overdue};
+
+/// A service in a choreography.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub(crate) of: Choreographed,
+    pub(crate) name: String,
+    pub(crate) mine: StepSet,
+    pub(crate) grace: Millis,
+    pub(crate) when_overdue: BTreeMap<StepIx, Overdue>,
+}
+
+/// What became of an own step.
+#[derive(Clone, Debug)]
+pub enum Answered {
+    /// The action is done; its result, JSON.
+    Completed(Box<RawValue>),
+    /// Its condition does not hold.
+    Skipped,
+    /// The action is refused, and had no effect.
+    Refused(Reason),
+    /// The compensation is done, or there was nothing to undo.
+    Undone,
+}
+
+/// Why something is not taken in. The record is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// It goes by another definition than the record, or is of another saga.
+    #[error("it is of another saga, or goes by another definition of it")]
+    Foreign,
+    /// The definition has no such step.
+    #[error("the definition has no such step")]
+    NoStep,
+    /// It contradicts what the service knows.
+    #[error(
+        "it contradicts what this service knows: two services may go by one name, or a database was \
+         restored from a backup"
+    )]
+    Contradicts,
+    /// The service owes nothing of the kind (any more).
+    #[error("nothing of the kind is owed")]
+    NotOwed,
+    /// The arbiter has run.
+    #[error("the saga has passed its point of no return")]
+    TooLate,
+}
+
+impl From<choreography::NotTaken> for NotTaken {
+    fn from(why: choreography::NotTaken) -> Self {
+        match why {
+            choreography::NotTaken::NoStep => Self::NoStep,
+            choreography::NotTaken::Contradicts => Self::Contradicts,
+            choreography::NotTaken::NotOwed => Self::NotOwed,
+        }
+    }
+}
+
+impl Choreographed {
+    /// The service of that name. One that has no step in it only listens, and may start and cancel.
+    pub fn service(&self, name: &str) -> Service {
+        Service {
+            of: self.clone(),
+            name: name.to_owned(),
+            mine: self.choreography().steps_of(name),
+            grace: GRACE,
+            when_overdue: BTreeMap::new(),
+        }
+    }
+
+    /// What starts a saga, said by `by`. Publish it in the transaction that makes the order.
+    ///
+    /// # Errors
+    ///
+    /// The data is no JSON object, or does not fit the definition's schema: where and how, without
+    /// values.
+    pub fn start(
+        &self,
+        saga_id: SagaId,
+        by: &str,
+        data: &str,
+        now: Time,
+    ) -> Result<SagaEvent, Vec<String>> {
+        let no_object = || vec!["the data of a saga is a JSON object".to_owned()];
+        let value: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(data).map_err(|_| no_object())?;
+        if let Some(schema) = &self.compiled().data_schema {
+            let violations = schema.violations(&value.into());
+            if !violations.is_empty() {
+                return Err(violations);
+            }
+        }
+        let data = RawValue::from_string(data.to_owned()).map_err(|_| no_object())?;
+        let context =
+            Context { saga_id: saga_id.to_string(), step: 0, data, completed_steps: Vec::new() };
+        Ok(self.event(saga_id, by, Word::Started, None, context, now))
+    }
+
+    /// What asks for the end of a saga, said by whoever has no record of it.
+    pub fn cancel(&self, saga_id: SagaId, by: &str, reason: Reason, now: Time) -> SagaEvent {
+        let data = RawValue::from_string("{}".to_owned()).unwrap_or_default();
+        let context =
+            Context { saga_id: saga_id.to_string(), step: 0, data, completed_steps: Vec::new() };
+        let event = self.event(saga_id, by, Word::Failed, None, context, now);
+        SagaEvent { reason: Some(reason), ..event }
+    }
+
+    fn event(
+        &self,
+        saga_id: SagaId,
+        by: &str,
+        said: Word,
+        step: Option<StepIx>,
+        context: Context,
+        now: Time,
+    ) -> SagaEvent {
+        SagaEvent {
+            saga_id,
+            saga_type: self.saga_type().to_owned(),
+            version: self.version(),
+            definition_hash: self.hash().to_owned(),
+            said,
+            step_name: step.map(|step| self.name(step).to_owned()),
+            result: None,
+            reason: None,
+            context,
+            by: by.to_owned(),
+            at: now,
+            cause: None,
+            traceparent: None,
+        }
+    }
+}
+
+impl Service {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The definition.
+    pub fn of(&self) -> &Choreographed {
+        &self.of
+    }
+
+    /// The commands that it has to know: of each own step the action, and the compensation.
+    pub fn commands(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.mine.iter().filter_map(|step| {
+            let step = self.of.step(step);
+            let undo = step.compensation().map(|undo| &*undo.name);
+            step.action().map(|action| (&*action.name, undo))
+        })
+    }
+
+    /// Takes in an event; gives what is to be published about it. A second time it is nothing new.
+    ///
+    /// # Errors
+    ///
+    /// It is not taken, and the record is as it was.
+    pub fn hear(
+        &self,
+        record: &mut Record,
+        event: &SagaEvent,
+        now: Time,
+    ) -> Result<Vec<SagaEvent>, NotTaken> {
+        if event.saga_id != record.saga_id || event.definition_hash != record.of.hash() {
+            return Err(NotTaken::Foreign);
+        }
+        let step = match &event.step_name {
+            Some(name) => Some(self.of.named(name).ok_or(NotTaken::NoStep)?),
+            None => None,
+        };
+        let before = record.part;
+        let says = self.react(record, Happened::Heard(said(event.said, step)?))?;
+        if event.said == Word::Failed {
+            // A service that never ran a step may have been heard before, and says no reason.
+            let unsaid = || Reason::new("UNSAID", "no reason was said");
+            record.note_failure(step, event.reason.clone().unwrap_or_else(unsaid));
+        }
+        if record.part == before {
+            return Ok(Vec::new());
+        }
+        match (event.said, step) {
+            (Word::Started, _) => {
+                record.data.get_or_insert_with(|| event.context.data.clone());
+                record.started_at.get_or_insert(now);
+            }
+            (Word::Completed, Some(step)) => {
+                if let Some(result) = &event.result {
+                    record.note_done(step, result.clone());
+                }
+            }
+            _ => {}
+        }
+        if record.traceparent.is_none() {
+            record.traceparent.clone_from(&event.traceparent);
+        }
+        let events = self.events(record, &says, None, Some(event.id()), now);
+        self.look(record, now);
+        Ok(events)
+    }
+
+    /// Notes that an attempt at an own step begins that may outlive the service's knowing of it: of a
+    /// service whose handler is another process.
+    ///
+    /// # Errors
+    ///
+    /// It is not owed.
+    pub fn begin(&self, record: &mut Record, step: StepIx) -> Result<(), NotTaken> {
+        self.react(record, Happened::Begun(step)).map(drop)
+    }
+
+    /// Takes in what became of an own step; gives what is to be published about it.
+    ///
+    /// # Errors
+    ///
+    /// It is not owed: meanwhile it was barred.
+    pub fn answered(
+        &self,
+        record: &mut Record,
+        step: StepIx,
+        answered: Answered,
+        now: Time,
+    ) -> Result<Vec<SagaEvent>, NotTaken> {
+        let (happened, reason) = match &answered {
+            Answered::Completed(_) => (Happened::Ran(step, Outcome::Completed), None),
+            Answered::Skipped => (Happened::Ran(step, Outcome::Skipped), None),
+            Answered::Refused(reason) => {
+                (Happened::Ran(step, Outcome::Refused), Some(reason.clone()))
+            }
+            Answered::Undone => (Happened::Undone(step), None),
+        };
+        let says = self.react(record, happened)?;
+        match answered {
+            Answered::Completed(result) => record.note_done(step, result),
+            Answered::Refused(reason) if record.part.failed => {
+                record.note_failure(Some(step), reason);
+            }
+            _ => {}
+        }
+        let events = self.events(record, &says, reason.map(|why| (Some(step), why)), None, now);
+        self.look(record, now);
+        Ok(events)
+    }
+
+    /// Takes in that an attempt at an own step, or at its undo, came to nothing this time. It is tried
+    /// again after the definition's pause; when its attempts are over, it counts as refused. An undo, and
+    /// a step that must not be given up, is tried for ever.
+    ///
+    /// # Errors
+    ///
+    /// It is not owed any more.
+    pub fn tried(
+        &self,
+        record: &mut Record,
+        step: StepIx,
+        why: Reason,
+        not_before: Option<Millis>,
+        jitter: u32,
+        now: Time,
+    ) -> Result<Vec<SagaEvent>, NotTaken> {
+        let of = record.of.clone();
+        let (of_step, known) = (of.step(step), record.part.completed.contains(step));
+        let tries = record.clock(step).tries.saturating_add(1);
+        let gives_up = !known
+            && matches!(of_step.kind, Kind::Compensatable | Kind::Pivot | Kind::BestEffort)
+            && !record.part.begun.contains(step)
+            && of_step.retry.max_attempts.is_some_and(|max| tries >= max);
+        if gives_up {
+            return self.answered(record, step, Answered::Refused(why), now);
+        }
+        let backoff = if known { of_step.undo.backoff } else { of_step.retry.backoff };
+        let pause = backoff.pause(tries, jitter).max(not_before.unwrap_or(Millis::ZERO));
+        let clock = record.clock(step);
+        clock.tries = tries;
+        clock.again_at = Some(now + pause);
+        Ok(Vec::new())
+    }
+
+    /// Asks for the end of the saga: a person cancels.
+    ///
+    /// # Errors
+    ///
+    /// Its arbiter has run, as far as this service knows.
+    pub fn cancel(
+        &self,
+        record: &mut Record,
+        reason: Reason,
+        now: Time,
+    ) -> Result<Vec<SagaEvent>, NotTaken> {
+        if record.decided() {
+            return Err(NotTaken::TooLate);
+        }
+        self.fail(record, None, reason, now)
+    }
+
+    /// Says that the saga is to be undone, and bars what of it is this service's.
+    pub(crate) fn fail(
+        &self,
+        record: &mut Record,
+        step: Option<StepIx>,
+        reason: Reason,
+        now: Time,
+    ) -> Result<Vec<SagaEvent>, NotTaken> {
+        if record.part.failed {
+            return Ok(Vec::new());
+        }
+        let mut says = vec![Said::Failed];
+        says.extend(self.react(record, Happened::Heard(Said::Failed))?);
+        record.note_failure(step, reason.clone());
+        let events = self.events(record, &says, Some((step, reason)), None, now);
+        self.look(record, now);
+        Ok(events)
+    }
+
+    pub(crate) fn react(
+        &self,
+        record: &mut Record,
+        happened: Happened,
+    ) -> Result<Vec<Said>, NotTaken> {
+        let mut part: Part = record.part;
+        let says = react(self.of.choreography(), self.mine, &mut part, happened)?;
+        record.part = part;
+        Ok(says)
+    }
+
+    /// What is said, with all that travels. `why` is of a failure that begins here.
+    pub(crate) fn events(
+        &self,
+        record: &Record,
+        says: &[Said],
+        why: Option<(Option<StepIx>, Reason)>,
+        cause: Option<String>,
+        now: Time,
+    ) -> Vec<SagaEvent> {
+        let empty = || RawValue::from_string("{}".to_owned()).unwrap_or_default();
+        let event = |&said: &Said| {
+            let (word, mut step) = word(said);
+            let mut reason = None;
+            if let Some((of, why)) = &why {
+                match said {
+                    Said::Failed => (step, reason) = (*of, Some(why.clone())),
+                    Said::NeverRan(step) if *of == Some(step) => reason = Some(why.clone()),
+                    _ => {}
+                }
+            }
+            let context = Context {
+                saga_id: record.saga_id.to_string(),
+                step: step.map_or(0, |step| u32::from(step.0) + 1),
+                data: record.data.clone().unwrap_or_else(empty),
+                completed_steps: record.completed_steps(),
+            };
+            let result = match said {
+                Said::Completed(step) => record.results.get(&step).cloned(),
+                _ => None,
+            };
+            SagaEvent {
+                result,
+                reason,
+                cause: cause.clone(),
+                traceparent: record.traceparent.clone(),
+                ..self.of.event(record.saga_id, &self.name, word, step, context, now)
+            }
+        };
+        says.iter().map(event).collect()
+    }
+
+    /// Notes since when steps are ready, and forgets the times of those that are over.
+    pub(crate) fn look(&self, record: &mut Record, now: Time) {
+        let of = record.of.choreography();
+        let awaited: StepSet = record.part.awaited(of).collect();
+        let owed: StepSet = record.part.owed(of, self.mine).map(|owed| owed.step()).collect();
+        let live = awaited.union(owed);
+        record.clocks.retain(|&step, _| live.contains(step));
+        for step in live.iter() {
+            record.clock(step).ready_at.get_or_insert(now);
+        }
+    }
+}
+
+impl Record {
+    fn note_done(&mut self, step: StepIx, result: Box<RawValue>) {
+        if !self.order.contains(&step) {
+            self.order.push(step);
+        }
+        self.results.entry(step).or_insert(result);
+        // What is timed from now on is its undo.
+        self.clocks.insert(step, Clock::default());
+    }
+
+    pub(crate) fn note_failure(&mut self, step: Option<StepIx>, reason: Reason) {
+        let name = step.map(|step| self.of.name(step).to_owned());
+        self.failure.get_or_insert((name, reason));
+    }
+}
+
+fn said(word: Word, step: Option<StepIx>) -> Result<Said, NotTaken> {
+    Ok(match word {
+        Word::Started => Said::Started,
+        Word::Failed => Said::Failed,
+        Word::Completed => Said::Completed(step.ok_or(NotTaken::NoStep)?),
+        Word::Skipped => Said::Skipped(step.ok_or(NotTaken::NoStep)?),
+        Word::NeverRan => Said::NeverRan(step.ok_or(NotTaken::NoStep)?),
+        Word::Compensated => Said::Compensated(step.ok_or(NotTaken::NoStep)?),
+    })
+}
+
+fn word(said: Said) -> (Word, Option<StepIx>) {
+    match said {
+        Said::Started => (Word::Started, None),
+        Said::Failed => (Word::Failed, None),
+        Said::Completed(step) => (Word::Completed, Some(step)),
+        Said::Skipped(step) => (Word::Skipped, Some(step)),
+        Said::NeverRan(step) => (Word::NeverRan, Some(step)),
+        Said::Compensated(step) => (Word::Compensated, Some(step)),
+    }
+}

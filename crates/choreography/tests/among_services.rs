@@ -1,0 +1,341 @@
+//! Services of one choreography among themselves: events late, twice and out of order, answers of every
+//! kind, time that passes, records that are stored and read back at every step. Each saga must end all
+//! done or all undone, at every service alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use amends_choreography::{
+    Answered, Choreographed, NotTaken, Prepared, Reason, Record, SagaEvent, Service, State, Task,
+};
+use amends_core::{Millis, Time};
+use amends_definition::Surroundings;
+use amends_wire::{Direction, SagaId};
+use serde_json::value::RawValue;
+
+const ORDER: &[u8] = include_bytes!("order.choreography.yaml");
+const SAGA: SagaId = SagaId(7);
+
+/// `completed` or `failed`.
+type End = &'static str;
+
+fn order() -> Choreographed {
+    Choreographed::read(ORDER, "order.choreography.yaml", &Surroundings::none()).unwrap()
+}
+
+/// Splitmix64: the same numbers for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// All services, and what is on its way to each.
+struct World {
+    of: Choreographed,
+    services: Vec<Service>,
+    records: Vec<Record>,
+    under_way: Vec<Vec<SagaEvent>>,
+    now: Time,
+    /// What was done, in order: the truth, outside of all records.
+    ledger: Vec<(String, Direction)>,
+    /// Failures are over: what is tried succeeds.
+    calm: bool,
+    said: BTreeSet<String>,
+}
+
+impl World {
+    fn new(of: Choreographed) -> Self {
+        let services: Vec<Service> = of.services().iter().map(|name| of.service(name)).collect();
+        let records = services.iter().map(|_| Record::new(of.clone(), SAGA)).collect();
+        let under_way = services.iter().map(|_| Vec::new()).collect();
+        let (now, ledger, said) = (Time(1_000_000), Vec::new(), BTreeSet::new());
+        Self { of, services, records, under_way, now, ledger, calm: false, said }
+    }
+
+    fn publish(&mut self, events: Vec<SagaEvent>) {
+        for event in events {
+            self.said.insert(format!(
+                "{} {:?}",
+                event.name(),
+                event.reason.as_ref().map(|r| &r.code)
+            ));
+            // As it travels.
+            let message = event.message();
+            let headers: Vec<_> = message.attributes.clone();
+            let read = SagaEvent::read(&Attributes(headers), &message.body).unwrap();
+            assert_eq!(read.message().body, message.body);
+            for queue in &mut self.under_way {
+                queue.push(read.clone());
+            }
+        }
+    }
+
+    /// Stores the record and reads it back, as another copy of the service would.
+    fn stored(&mut self, at: usize) {
+        let text = self.records[at].to_json();
+        let of = self.of.clone();
+        let read = Record::from_json(SAGA, &text, |_| Some(of)).unwrap();
+        assert_eq!(read.to_json(), text);
+        assert_eq!(read.state(), self.records[at].state());
+        self.records[at] = read;
+    }
+
+    fn step(&mut self, chance: &mut Chance) {
+        let at = chance.below(self.services.len() as u64) as usize;
+        match chance.below(10) {
+            0..=4 => self.hear(at, chance),
+            5..=7 => self.work(at, chance),
+            8 => {
+                self.now = self.now + Millis(chance.below(if self.calm { 400 } else { 20_000 }));
+            }
+            _ => {
+                let (service, now) = (self.services[at].clone(), self.now);
+                let (_, events) = service.late(&mut self.records[at], now);
+                self.publish(events);
+            }
+        }
+        self.stored(at);
+    }
+
+    fn hear(&mut self, at: usize, chance: &mut Chance) {
+        let queue = &mut self.under_way[at];
+        if queue.is_empty() {
+            return;
+        }
+        let which = chance.below(queue.len() as u64) as usize;
+        // Brought once more later, perhaps.
+        let twice = !self.calm && chance.percent(20);
+        let event = if twice { queue[which].clone() } else { queue.swap_remove(which) };
+        let service = self.services[at].clone();
+        let events = service.hear(&mut self.records[at], &event, self.now).unwrap_or_else(|why| {
+            panic!("{} does not take {event:?}: {why}", service.name());
+        });
+        self.publish(events);
+    }
+
+    fn work(&mut self, at: usize, chance: &mut Chance) {
+        let (service, now) = (self.services[at].clone(), self.now);
+        let tasks = service.tasks(&self.records[at], now);
+        if tasks.is_empty() {
+            return;
+        }
+        let Task { step, direction, .. } = tasks[chance.below(tasks.len() as u64) as usize];
+        let name = service.step_name(step).to_owned();
+        let record = &mut self.records[at];
+        let answered = match service.prepare(record, step, direction).unwrap() {
+            Prepared::Skip => Answered::Skipped,
+            Prepared::Ask(_) if !self.calm && chance.percent(30) => {
+                let why = Reason::new("LOCKED", "not now");
+                let events = service.tried(record, step, why, None, 1 << 31, now).unwrap();
+                return self.publish(events);
+            }
+            Prepared::Ask(_) if direction == Direction::Compensation => Answered::Undone,
+            Prepared::Ask(_) if !self.calm && chance.percent(10) => {
+                Answered::Refused(Reason::new("NO", "it cannot be"))
+            }
+            Prepared::Ask(_) => {
+                let result = format!("{{\"ref\":\"{name}-1\"}}");
+                Answered::Completed(RawValue::from_string(result).unwrap())
+            }
+        };
+        if matches!(answered, Answered::Completed(_) | Answered::Undone) {
+            self.ledger.push((name, direction));
+        }
+        let events = service.answered(&mut self.records[at], step, answered, now).unwrap();
+        self.publish(events);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.under_way.iter().all(Vec::is_empty)
+            && self
+                .records
+                .iter()
+                .all(|record| matches!(record.state(), State::Completed | State::Failed))
+    }
+}
+
+struct Attributes(Vec<(String, String)>);
+
+impl amends_wire::Headers for Attributes {
+    fn value(&self, name: &str) -> Option<&str> {
+        let bare = name.strip_prefix("ce-").unwrap_or(name);
+        self.0.iter().find(|(known, _)| known == bare).map(|(_, value)| &**value)
+    }
+}
+
+#[test]
+fn every_saga_ends_all_done_or_all_undone_at_every_service_alike() {
+    let of = order();
+    let mut ends: BTreeMap<End, u32> = BTreeMap::new();
+    let mut said = BTreeSet::new();
+    for seed in 0..1_500 {
+        let mut chance = Chance(seed);
+        let mut world = World::new(of.clone());
+        let data = format!("{{\"total\":5,\"physical\":{}}}", chance.percent(50));
+        let started = of.start(SAGA, "OrderService", &data, world.now).unwrap();
+        world.publish(vec![started]);
+        if chance.percent(10) {
+            let why = Reason::new("CANCELLED", "the customer rang");
+            world.publish(vec![of.cancel(SAGA, "OrderService", why, world.now)]);
+        }
+        for _ in 0..chance.below(400) {
+            world.step(&mut chance);
+        }
+        world.calm = true;
+        let mut steps = 0;
+        while !world.has_ended() {
+            world.step(&mut chance);
+            steps += 1;
+            assert!(steps < 100_000, "seed {seed} does not end: {:#?}", world.records);
+        }
+        let end = world.judge(seed);
+        *ends.entry(end).or_default() += 1;
+        said.extend(world.said);
+    }
+    // Where nothing fails, nothing is seen.
+    assert!(ends.values().all(|&n| n > 150), "{ends:?}");
+    for word in [
+        "ReserveInventoryCompleted None",
+        "ReserveInventoryCompensated None",
+        "ReserveInventoryNeverRan Some(\"NO\")",
+        "QuoteShippingSkipped None",
+        "ChargePaymentNeverRan None",
+        "ChargePaymentNeverRan Some(\"LOCKED\")",
+        "CreateShipmentCompensated None",
+        "SendConfirmationNeverRan Some(\"NO\")",
+        "CloseOrderNeverRan None",
+        "SagaFailed Some(\"CANCELLED\")",
+        "SagaFailed Some(\"DEADLINE\")",
+        "SagaFailed Some(\"LOCKED\")",
+    ] {
+        assert!(said.contains(word), "{word} was never said: {said:#?}");
+    }
+}
+
+impl World {
+    fn judge(&self, seed: u64) -> End {
+        let states: BTreeSet<&str> = self.records.iter().map(|r| r.state().as_str()).collect();
+        assert_eq!(states.len(), 1, "seed {seed}: the services do not agree: {states:?}");
+        let end = self.records[0].state();
+        let mut stands: Vec<&str> = Vec::new();
+        let mut undone = BTreeSet::new();
+        for (name, direction) in &self.ledger {
+            match direction {
+                Direction::Action => {
+                    assert!(!stands.contains(&&**name), "seed {seed}: {name} was done twice");
+                    assert!(!undone.contains(name), "seed {seed}: {name} was done after its undo");
+                    stands.push(name);
+                }
+                Direction::Compensation => {
+                    let at = stands.iter().position(|step| step == name);
+                    let at = at.unwrap_or_else(|| panic!("seed {seed}: {name} undone twice"));
+                    let after = |step: &&str| self.precedes(name, step) && self.has_undo(step);
+                    assert!(
+                        !stands[at..].iter().any(after),
+                        "seed {seed}: {name} before what followed"
+                    );
+                    stands.remove(at);
+                    undone.insert(name.clone());
+                }
+            }
+        }
+        match end {
+            State::Completed => {
+                assert!(undone.is_empty(), "seed {seed}: complete, and {undone:?} undone");
+                for step in
+                    ["reserve_inventory", "charge_payment", "create_shipment", "close_order"]
+                {
+                    assert!(stands.contains(&step), "seed {seed}: complete without {step}");
+                }
+            }
+            State::Failed => {
+                let left: Vec<_> = stands.iter().filter(|step| self.has_undo(step)).collect();
+                assert!(left.is_empty(), "seed {seed}: failed, and {left:?} stands");
+            }
+            State::Running | State::Compensating => panic!("seed {seed}: no end"),
+        }
+        end.as_str()
+    }
+
+    fn precedes(&self, before: &str, after: &str) -> bool {
+        let definition = self.of.choreography().definition();
+        let named = |name: &str| {
+            definition.indices().find(|&ix| &*definition.step(ix).name == name).unwrap()
+        };
+        definition.descendants(named(before)).contains(named(after))
+    }
+
+    fn has_undo(&self, step: &str) -> bool {
+        let definition = self.of.choreography().definition();
+        definition.steps().iter().any(|s| &*s.name == step && s.compensation().is_some())
+    }
+}
+
+#[test]
+fn what_is_of_another_saga_or_contradicts_changes_nothing() {
+    let of = order();
+    let (inventory, now) = (of.service("InventoryService"), Time(5));
+    let mut record = Record::new(of.clone(), SAGA);
+    let started = of.start(SAGA, "OrderService", "{\"total\":5,\"physical\":true}", now).unwrap();
+    let other = SagaEvent { saga_id: SagaId(8), ..started.clone() };
+    assert_eq!(inventory.hear(&mut record, &other, now).unwrap_err(), NotTaken::Foreign);
+    let newer = SagaEvent { definition_hash: "0".repeat(64), ..started.clone() };
+    assert_eq!(inventory.hear(&mut record, &newer, now).unwrap_err(), NotTaken::Foreign);
+    inventory.hear(&mut record, &started, now).unwrap();
+    let before = record.to_json();
+    let mut foreign = of.cancel(SAGA, "PaymentService", Reason::new("X", "x"), now);
+    foreign.said = amends_choreography::Word::Completed;
+    foreign.step_name = Some("reserve_inventory".to_owned());
+    // It knows itself that it has not done it.
+    assert_eq!(inventory.hear(&mut record, &foreign, now).unwrap_err(), NotTaken::Contradicts);
+    foreign.step_name = Some("no_such_step".to_owned());
+    assert_eq!(inventory.hear(&mut record, &foreign, now).unwrap_err(), NotTaken::NoStep);
+    assert_eq!(record.to_json(), before);
+}
+
+#[test]
+fn data_that_is_no_object_starts_nothing() {
+    let of = order();
+    for data in ["", "5", "[]", "{", "null", "\"x\""] {
+        assert!(of.start(SAGA, "OrderService", data, Time(5)).is_err(), "{data}");
+    }
+}
+
+#[test]
+fn a_service_asks_as_a_coordinator_would() {
+    let of = order();
+    let (payment, now) = (of.service("PaymentService"), Time(5));
+    let mut record = Record::new(of.clone(), SAGA);
+    let started = of.start(SAGA, "OrderService", "{\"total\":5,\"physical\":true}", now).unwrap();
+    let mut inventory = Record::new(of.clone(), SAGA);
+    let warehouse = of.service("InventoryService");
+    warehouse.hear(&mut inventory, &started, now).unwrap();
+    let step = warehouse.tasks(&inventory, now)[0].step;
+    let result = RawValue::from_string("{\"ref\":\"R-1\"}".to_owned()).unwrap();
+    let said = warehouse.answered(&mut inventory, step, Answered::Completed(result), now).unwrap();
+    payment.hear(&mut record, &said[0], now).unwrap();
+    assert_eq!(payment.tasks(&record, now), [], "it has not heard of the start");
+    payment.hear(&mut record, &started, now).unwrap();
+    let task = payment.tasks(&record, now)[0];
+    let Prepared::Ask(body) = payment.prepare(&mut record, task.step, task.direction).unwrap()
+    else {
+        panic!("it is skipped");
+    };
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["command"], "PaymentService.ChargeCard");
+    assert_eq!(body["data"], serde_json::json!({"amount": 5, "reservation": "R-1"}));
+    assert_eq!(
+        body["idempotency_key"],
+        "00000000-0000-0000-0000-000000000007/charge_payment/action"
+    );
+}
