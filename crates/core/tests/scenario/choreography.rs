@@ -230,3 +230,86 @@ fn a_service_has_the_steps_that_name_it() {
     let steps = ["Svc", "Other", "Nobody"].map(|service| of.steps_of(service));
     assert_eq!(steps, [[A, C].into_iter().collect(), only(B), StepSet::EMPTY]);
 }
+
+#[test]
+fn what_only_reads_or_never_ran_is_not_undone() {
+    let of = choreography([reads("a"), step("b"), pivot("c")]);
+    let mut reader = Service(&of, only(A), Part::default());
+    assert_eq!(reader.2.end(&of), None, "nothing has happened yet");
+    reader.hears(Said::Started);
+    reader.takes(Happened::Ran(A, Outcome::Completed)).unwrap();
+    assert_eq!(reader.hears(Said::Failed), []);
+    reader.hears(Said::NeverRan(B));
+    reader.hears(Said::NeverRan(C));
+    assert_eq!((reader.owes(), reader.2.end(&of)), (vec![], Some(End::Failed)));
+    let of = choreography([step("a"), pivot("b")]);
+    let mut barred = Service(&of, only(A), Part::default());
+    barred.hears(Said::Started);
+    assert_eq!(barred.hears(Said::Failed), [Said::NeverRan(A)]);
+    barred.hears(Said::NeverRan(B));
+    assert_eq!((barred.owes(), barred.2.end(&of)), (vec![], Some(End::Failed)));
+    let of = choreography([reads("a"), pivot("b")]);
+    assert_eq!(Part::default().end(&of), None, "no step has to be undone, and no word was said");
+}
+
+#[test]
+fn its_own_words_are_nothing_new_to_a_service() {
+    let of = choreography([step("a"), pivot("b")]);
+    let mut service = Service(&of, only(A), Part::default());
+    service.hears(Said::Started);
+    service.takes(Happened::Ran(A, Outcome::Completed)).unwrap();
+    let before = service.2;
+    assert_eq!(service.hears(Said::Completed(A)), []);
+    assert_eq!(service.2, before);
+}
+
+#[test]
+fn a_step_that_never_ran_tells_of_a_failure_unless_the_saga_can_do_without_it() {
+    let of = choreography([step("a"), best_effort("b").after([]), step("c").after(["a", "b"])]);
+    let barred = |word| Service(&of, only(A), Part::default()).hears(word);
+    assert_eq!(barred(Said::NeverRan(B)), []);
+    assert_eq!(barred(Said::NeverRan(C)), [Said::NeverRan(A)]);
+}
+
+#[test]
+fn a_best_effort_is_waited_for_and_given_up_by_its_own_service_when_it_has_not_begun() {
+    let of = choreography([step("a"), best_effort("b"), pivot("c")]);
+    let ready = |mine| {
+        let mut service = Service(&of, only(mine), Part::default());
+        service.hears(Said::Started);
+        service.hears(Said::Completed(A));
+        service
+    };
+    assert_eq!(ready(C).owes(), [], "the best effort may still come");
+    let mut own = ready(B);
+    assert_eq!(own.takes(Happened::Overdue(B)), Ok(vec![Said::NeverRan(B)]));
+    assert_eq!(own.owes(), []);
+    let mut begun = ready(B);
+    begun.takes(Happened::Begun(B)).unwrap();
+    assert_eq!(begun.takes(Happened::Overdue(B)), Ok(vec![]));
+    assert_eq!(begun.owes(), [Owed::Run(B)]);
+}
+
+#[test]
+fn after_the_decision_nothing_is_barred() {
+    let of = choreography([best_effort("a"), pivot("b").after([])]);
+    let mut service = Service(&of, only(A), Part::default());
+    for word in [Said::Started, Said::Completed(B), Said::Failed] {
+        assert_eq!(service.hears(word), []);
+    }
+    assert_eq!(service.owes(), [Owed::Run(A)]);
+}
+
+#[test]
+fn what_nothing_stands_before_is_awaited_until_it_is_known() {
+    let of = choreography([step("a"), step("b").after([]), step("c").after(["a", "b"])]);
+    let mut service = Service(&of, only(C), Part::default());
+    let awaited = |service: &Service<'_>| service.2.awaited(&of).collect::<Vec<_>>();
+    assert_eq!(awaited(&service), [], "nobody has said that there is such a saga");
+    service.hears(Said::Started);
+    assert_eq!(awaited(&service), [A, B]);
+    service.hears(Said::Completed(A));
+    assert_eq!(awaited(&service), [B]);
+    service.hears(Said::Skipped(B));
+    assert_eq!(awaited(&service), [C]);
+}
