@@ -9,18 +9,22 @@
 //! No input or output, no clock, no randomness: whoever runs it (the participant kit, the sidecar, the
 //! simulator) brings events, answers and the time, and carries out what comes of them.
 
+mod advance;
 mod definition;
 mod event;
 mod persist;
 mod record;
+mod said;
 mod service;
 mod tasks;
 mod time;
 
+pub use advance::Advance;
+pub use amends_definition::Surroundings;
 pub use definition::{Choreographed, Unfit};
 pub use event::{Context, EVENT_BYTES_MAX, Reason, SagaEvent, Unreadable, Word};
 pub use persist::{Foreign, RECORD_FORMAT};
 pub use record::{Record, State};
-pub use service::{Answered, NotTaken, Service};
+pub use service::{Answered, InVain, Moment, NotTaken, Service};
 pub use tasks::{Prepared, Task};
 pub use time::{GRACE, Overdue};

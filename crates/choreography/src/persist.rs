@@ -83,14 +83,16 @@ struct StoredClock {
     ready_at: Option<u64>,
     #[serde(default, skip_serializing_if = "is_zero")]
     tries: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    refusals: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     again_at: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     overdue: bool,
 }
 
-const fn is_zero(n: &u32) -> bool {
-    *n == 0
+fn is_zero<N: PartialEq + Default>(n: &N) -> bool {
+    *n == N::default()
 }
 
 #[derive(Deserialize)]
@@ -109,6 +111,7 @@ impl Record {
         let clock = |clock: &Clock| StoredClock {
             ready_at: clock.ready_at.map(|at| at.0),
             tries: clock.tries,
+            refusals: clock.refusals,
             again_at: clock.again_at.map(|at| at.0),
             overdue: clock.overdue,
         };
@@ -177,9 +180,9 @@ impl Record {
                 .collect::<Result<_, _>>()
         };
         let clock = |(name, clock): (&String, &StoredClock)| {
-            let StoredClock { ready_at, tries, again_at, overdue } = *clock;
+            let StoredClock { ready_at, tries, refusals, again_at, overdue } = *clock;
             let (ready_at, again_at) = (ready_at.map(Time), again_at.map(Time));
-            Ok((named(name)?, Clock { ready_at, tries, again_at, overdue }))
+            Ok((named(name)?, Clock { ready_at, tries, refusals, again_at, overdue }))
         };
         Ok(Self {
             saga_id,

@@ -37,6 +37,8 @@ pub(crate) struct Clock {
     pub(crate) ready_at: Option<Time>,
     /// How often it, or its undo, was tried in vain since then.
     pub(crate) tries: u32,
+    /// How often it was refused although it must be done: each time it is asked anew.
+    pub(crate) refusals: u16,
     /// When it is tried again.
     pub(crate) again_at: Option<Time>,
     /// Whether it was said to be overdue.
@@ -114,6 +116,11 @@ impl Record {
     /// Which step failed, where it was a step, and why, once that was heard.
     pub fn failure(&self) -> Option<(Option<&str>, &Reason)> {
         self.failure.as_ref().map(|(step, reason)| (step.as_deref(), reason))
+    }
+
+    /// The W3C trace context that it was started with.
+    pub fn traceparent(&self) -> Option<&str> {
+        self.traceparent.as_deref()
     }
 
     /// How far it is.

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use amends_core::choreography::{self, Happened, Outcome, Part, Said, react};
+use amends_core::choreography::{self, Happened, Outcome, Owed, Part, Said, react};
 use amends_core::definition::Kind;
 use amends_core::{Millis, StepIx, StepSet, Time};
-use amends_wire::SagaId;
 use serde_json::value::RawValue;
 
 use crate::definition::Choreographed;
 use crate::event::{Context, Reason, SagaEvent, Word};
 use crate::record::{Clock, Record};
-use crate::time::{GRACE, Overdue};
+use crate::time::Overdue;
 
 /// A service in a choreography.
 #[derive(Clone, Debug)]
@@ -34,6 +33,33 @@ pub enum Answered {
     Refused(Reason),
     /// The compensation is done, or there was nothing to undo.
     Undone,
+}
+
+/// An attempt that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InVain {
+    /// Why.
+    pub why: Reason,
+    /// When the next one is of use at the soonest, where the handler says so.
+    pub not_before: Option<Millis>,
+    /// Whether it is known that nothing was done. What is not known is never given up.
+    pub is_known: bool,
+}
+
+impl InVain {
+    /// Of which it is known that nothing was done.
+    pub const fn of(why: Reason) -> Self {
+        Self { why, not_before: None, is_known: true }
+    }
+}
+
+/// The time, and chance, which whoever runs this brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Now.
+    pub at: Time,
+    /// A random number, for the jitter of pauses.
+    pub jitter: u32,
 }
 
 /// Why something is not taken in. The record is as it was.
@@ -65,82 +91,6 @@ impl From<choreography::NotTaken> for NotTaken {
             choreography::NotTaken::NoStep => Self::NoStep,
             choreography::NotTaken::Contradicts => Self::Contradicts,
             choreography::NotTaken::NotOwed => Self::NotOwed,
-        }
-    }
-}
-
-impl Choreographed {
-    /// The service of that name. One that has no step in it only listens, and may start and cancel.
-    pub fn service(&self, name: &str) -> Service {
-        Service {
-            of: self.clone(),
-            name: name.to_owned(),
-            mine: self.choreography().steps_of(name),
-            grace: GRACE,
-            when_overdue: BTreeMap::new(),
-        }
-    }
-
-    /// What starts a saga, said by `by`. Publish it in the transaction that makes the order.
-    ///
-    /// # Errors
-    ///
-    /// The data is no JSON object, or does not fit the definition's schema: where and how, without
-    /// values.
-    pub fn start(
-        &self,
-        saga_id: SagaId,
-        by: &str,
-        data: &str,
-        now: Time,
-    ) -> Result<SagaEvent, Vec<String>> {
-        let no_object = || vec!["the data of a saga is a JSON object".to_owned()];
-        let value: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(data).map_err(|_| no_object())?;
-        if let Some(schema) = &self.compiled().data_schema {
-            let violations = schema.violations(&value.into());
-            if !violations.is_empty() {
-                return Err(violations);
-            }
-        }
-        let data = RawValue::from_string(data.to_owned()).map_err(|_| no_object())?;
-        let context =
-            Context { saga_id: saga_id.to_string(), step: 0, data, completed_steps: Vec::new() };
-        Ok(self.event(saga_id, by, Word::Started, None, context, now))
-    }
-
-    /// What asks for the end of a saga, said by whoever has no record of it.
-    pub fn cancel(&self, saga_id: SagaId, by: &str, reason: Reason, now: Time) -> SagaEvent {
-        let data = RawValue::from_string("{}".to_owned()).unwrap_or_default();
-        let context =
-            Context { saga_id: saga_id.to_string(), step: 0, data, completed_steps: Vec::new() };
-        let event = self.event(saga_id, by, Word::Failed, None, context, now);
-        SagaEvent { reason: Some(reason), ..event }
-    }
-
-    fn event(
-        &self,
-        saga_id: SagaId,
-        by: &str,
-        said: Word,
-        step: Option<StepIx>,
-        context: Context,
-        now: Time,
-    ) -> SagaEvent {
-        SagaEvent {
-            saga_id,
-            saga_type: self.saga_type().to_owned(),
-            version: self.version(),
-            definition_hash: self.hash().to_owned(),
-            said,
-            step_name: step.map(|step| self.name(step).to_owned()),
-            result: None,
-            reason: None,
-            context,
-            by: by.to_owned(),
-            at: now,
-            cause: None,
-            traceparent: None,
         }
     }
 }
@@ -185,10 +135,14 @@ impl Service {
         };
         let before = record.part;
         let says = self.react(record, Happened::Heard(said(event.said, step)?))?;
-        if event.said == Word::Failed {
-            // A service that never ran a step may have been heard before, and says no reason.
-            let unsaid = || Reason::new("UNSAID", "no reason was said");
-            record.note_failure(step, event.reason.clone().unwrap_or_else(unsaid));
+        // Whichever of them is heard first says why.
+        let is_why = match event.said {
+            Word::Failed => true,
+            Word::NeverRan => step.is_some_and(|step| self.of.step(step).kind != Kind::BestEffort),
+            _ => false,
+        };
+        if is_why && let Some(reason) = &event.reason {
+            record.note_failure(step, reason.clone());
         }
         if record.part == before {
             return Ok(Vec::new());
@@ -223,7 +177,8 @@ impl Service {
         self.react(record, Happened::Begun(step)).map(drop)
     }
 
-    /// Takes in what became of an own step; gives what is to be published about it.
+    /// Takes in what became of an own step; gives what is to be published about it. A refusal of a step
+    /// that must be done is an attempt in vain, and the next one asks anew.
     ///
     /// # Errors
     ///
@@ -233,11 +188,17 @@ impl Service {
         record: &mut Record,
         step: StepIx,
         answered: Answered,
-        now: Time,
+        now: Moment,
     ) -> Result<Vec<SagaEvent>, NotTaken> {
         let (happened, reason) = match &answered {
             Answered::Completed(_) => (Happened::Ran(step, Outcome::Completed), None),
             Answered::Skipped => (Happened::Ran(step, Outcome::Skipped), None),
+            Answered::Refused(why) if self.of.step(step).kind == Kind::Retriable => {
+                self.react(record, Happened::Ran(step, Outcome::Refused))?;
+                let clock = record.clock(step);
+                clock.refusals = clock.refusals.saturating_add(1);
+                return self.tried(record, step, InVain::of(why.clone()), now);
+            }
             Answered::Refused(reason) => {
                 (Happened::Ran(step, Outcome::Refused), Some(reason.clone()))
             }
@@ -251,8 +212,9 @@ impl Service {
             }
             _ => {}
         }
-        let events = self.events(record, &says, reason.map(|why| (Some(step), why)), None, now);
-        self.look(record, now);
+        let why = reason.map(|why| (Some(step), why));
+        let events = self.events(record, &says, why, None, now.at);
+        self.look(record, now.at);
         Ok(events)
     }
 
@@ -267,26 +229,29 @@ impl Service {
         &self,
         record: &mut Record,
         step: StepIx,
-        why: Reason,
-        not_before: Option<Millis>,
-        jitter: u32,
-        now: Time,
+        in_vain: InVain,
+        now: Moment,
     ) -> Result<Vec<SagaEvent>, NotTaken> {
-        let of = record.of.clone();
-        let (of_step, known) = (of.step(step), record.part.completed.contains(step));
+        let of = self.of.choreography();
+        let owed = record.part.owed(of, self.mine).find(|owed| owed.step() == step);
+        let owed = owed.ok_or(NotTaken::NotOwed)?;
+        let is_undo = matches!(owed, Owed::Undo(_));
+        let of_step = self.of.step(step);
         let tries = record.clock(step).tries.saturating_add(1);
-        let gives_up = !known
-            && matches!(of_step.kind, Kind::Compensatable | Kind::Pivot | Kind::BestEffort)
+        let gives_up = !is_undo
+            && in_vain.is_known
+            && of_step.kind != Kind::Retriable
             && !record.part.begun.contains(step)
             && of_step.retry.max_attempts.is_some_and(|max| tries >= max);
         if gives_up {
-            return self.answered(record, step, Answered::Refused(why), now);
+            return self.answered(record, step, Answered::Refused(in_vain.why), now);
         }
-        let backoff = if known { of_step.undo.backoff } else { of_step.retry.backoff };
-        let pause = backoff.pause(tries, jitter).max(not_before.unwrap_or(Millis::ZERO));
+        let backoff = if is_undo { of_step.undo.backoff } else { of_step.retry.backoff };
+        let pause = backoff.pause(tries, now.jitter);
+        let pause = pause.max(in_vain.not_before.unwrap_or(Millis::ZERO));
         let clock = record.clock(step);
         clock.tries = tries;
-        clock.again_at = Some(now + pause);
+        clock.again_at = Some(now.at + pause);
         Ok(Vec::new())
     }
 
@@ -372,7 +337,7 @@ impl Service {
                 reason,
                 cause: cause.clone(),
                 traceparent: record.traceparent.clone(),
-                ..self.of.event(record.saga_id, &self.name, word, step, context, now)
+                ..self.of.say(record.saga_id, &self.name, word, step, context, now)
             }
         };
         says.iter().map(event).collect()

@@ -170,7 +170,8 @@ impl Service {
             saga_type: self.of.saga_type(),
             step_name: self.of.name(step),
             command: name.as_deref().unwrap_or_default(),
-            round: 1,
+            // Who has stored a refusal would say it again.
+            round: record.clocks.get(&step).map_or(0, |clock| clock.refusals).saturating_add(1),
             data,
             flat: binding.is_none_or(|binding| binding.flat),
             undo,

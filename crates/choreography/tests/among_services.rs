@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use amends_choreography::{
-    Answered, Choreographed, NotTaken, Prepared, Reason, Record, SagaEvent, Service, State, Task,
+    Answered, Choreographed, InVain, Moment, NotTaken, Prepared, Reason, Record, SagaEvent,
+    Service, State, Surroundings, Task,
 };
 use amends_core::{Millis, Time};
-use amends_definition::Surroundings;
 use amends_wire::{Direction, SagaId};
 use serde_json::value::RawValue;
 
@@ -125,6 +125,7 @@ impl World {
 
     fn work(&mut self, at: usize, chance: &mut Chance) {
         let (service, now) = (self.services[at].clone(), self.now);
+        let moment = Moment { at: now, jitter: 1 << 31 };
         let tasks = service.tasks(&self.records[at], now);
         if tasks.is_empty() {
             return;
@@ -136,7 +137,7 @@ impl World {
             Prepared::Skip => Answered::Skipped,
             Prepared::Ask(_) if !self.calm && chance.percent(30) => {
                 let why = Reason::new("LOCKED", "not now");
-                let events = service.tried(record, step, why, None, 1 << 31, now).unwrap();
+                let events = service.tried(record, step, InVain::of(why), moment).unwrap();
                 return self.publish(events);
             }
             Prepared::Ask(_) if direction == Direction::Compensation => Answered::Undone,
@@ -151,7 +152,7 @@ impl World {
         if matches!(answered, Answered::Completed(_) | Answered::Undone) {
             self.ledger.push((name, direction));
         }
-        let events = service.answered(&mut self.records[at], step, answered, now).unwrap();
+        let events = service.answered(&mut self.records[at], step, answered, moment).unwrap();
         self.publish(events);
     }
 
@@ -322,7 +323,9 @@ fn a_service_asks_as_a_coordinator_would() {
     warehouse.hear(&mut inventory, &started, now).unwrap();
     let step = warehouse.tasks(&inventory, now)[0].step;
     let result = RawValue::from_string("{\"ref\":\"R-1\"}".to_owned()).unwrap();
-    let said = warehouse.answered(&mut inventory, step, Answered::Completed(result), now).unwrap();
+    let moment = Moment { at: now, jitter: 0 };
+    let done = Answered::Completed(result);
+    let said = warehouse.answered(&mut inventory, step, done, moment).unwrap();
     payment.hear(&mut record, &said[0], now).unwrap();
     assert_eq!(payment.tasks(&record, now), [], "it has not heard of the start");
     payment.hear(&mut record, &started, now).unwrap();

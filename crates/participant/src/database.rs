@@ -8,6 +8,7 @@ mod messages;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod sagas;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -19,15 +20,20 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::guard::{Row, State};
 pub(crate) use messages::{Messages, Row as OutboxRow};
+pub(crate) use sagas::Sagas;
+#[cfg(feature = "choreography")]
+pub(crate) use sagas::{Kept, Row as SagaRow};
 
 /// A database that the kit keeps its tables in: PostgreSQL, MySQL and MariaDB, SQLite.
-pub trait Database: sqlx::Database + Sealed + Messages {
+pub trait Database: sqlx::Database + Sealed + Messages + Sagas {
     /// Makes `amends_guard`, for those who run their migrations themselves.
     const GUARD_SQL: &'static str;
     /// Makes `amends_outbox`.
     const OUTBOX_SQL: &'static str;
     /// Makes `amends_inbox`.
     const INBOX_SQL: &'static str;
+    /// Makes `amends_saga`, which only sagas without a coordinator need.
+    const SAGA_SQL: &'static str;
 }
 
 /// Only the kit's own rooms speak its SQL.

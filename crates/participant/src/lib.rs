@@ -10,6 +10,8 @@
 
 mod about;
 mod answer;
+#[cfg(feature = "choreography")]
+mod choreography;
 mod command;
 mod database;
 mod ending;
@@ -30,10 +32,16 @@ mod tx;
 mod word;
 
 pub use about::About;
+#[cfg(feature = "choreography")]
+pub use amends_choreography::{Choreographed, Overdue, Record, State, Surroundings, Unfit};
 #[cfg(feature = "macros")]
 pub use amends_participant_macros::participant;
 pub use amends_transport::{Channel, ChannelError, InMemory, Kind, Message, Received, Tag};
 pub use answer::{Answer, Doubt};
+#[cfg(feature = "choreography")]
+pub use choreography::{
+    Cancelled, Choreographies, Counts, DEFINITION_WAIT, NoSuchSaga, NotStarted, Reacting, Unfitting,
+};
 pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
 pub use database::Database;
 pub use ending::{Ending, Failed, Outcome, Refused, Undoing};

@@ -1,6 +1,7 @@
 //! Carrying out a command: claim, handler, answer, commit, in one transaction; and what is said
 //! when any of it fails.
 
+mod beside;
 mod ended;
 mod verdict;
 
@@ -20,26 +21,19 @@ use crate::handler::{BAD_DATA, Unable};
 use crate::participant::Participant;
 use crate::tx::Tx;
 use crate::word::unpanicked;
+pub(crate) use beside::Beside;
+use beside::{Alone, Replying};
 use ended::{rolled_back, store_refusal};
 
 /// How often a transaction that was rolled back for the sake of another is tried. A loser of one
 /// deadlock rarely loses the next; whoever loses more is told "not now", and comes again later.
 const TRIES_MAX: u32 = 5;
 
-/// How a command came, and is answered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum By {
-    /// In the exchange that it came in.
-    Exchange,
-    /// By a message of its own.
-    Message,
-}
-
 /// How one try ended.
 enum Tried {
     Answered(Answer),
-    /// The answer is committed, and the reply that says so.
-    Replied(Answer),
+    /// The answer is committed, and all that was to be done beside it.
+    Whole(Answer),
     /// Rolled back for the sake of another transaction: the same may be tried again.
     Conflict(String),
     /// Rolled back because another was waited for in vain: the same would wait as long again.
@@ -82,7 +76,7 @@ impl<D: Database> Participant<D> {
     pub async fn carry_out(&self, command: &Command) -> Answer {
         let about = About::of(command);
         let span = about.span(command);
-        self.carry_out_by(By::Exchange, command, &about).instrument(span).await.0
+        self.carry_out_beside(&Alone, command, &about).instrument(span).await.0
     }
 
     /// The same for a command that came by message, in the span of whoever takes it: a new answer
@@ -92,10 +86,16 @@ impl<D: Database> Participant<D> {
         command: &Command,
         about: &About,
     ) -> (Answer, bool) {
-        self.carry_out_by(By::Message, command, about).await
+        self.carry_out_beside(&Replying, command, about).await
     }
 
-    async fn carry_out_by(&self, by: By, command: &Command, about: &About) -> (Answer, bool) {
+    /// The same with something done in the command's transaction. Was that done, and committed?
+    pub(crate) async fn carry_out_beside(
+        &self,
+        beside: &dyn Beside<D>,
+        command: &Command,
+        about: &About,
+    ) -> (Answer, bool) {
         if let Some(breach) = self.misdirected(command) {
             return (breach, false);
         }
@@ -104,8 +104,8 @@ impl<D: Database> Participant<D> {
             return (Answer::later("BUSY", "too many commands are at work"), false);
         };
         for tried in 1..=TRIES_MAX {
-            match self.try_once(by, command, about).await {
-                Tried::Replied(answer) => return (answer, true),
+            match self.try_once(beside, command, about).await {
+                Tried::Whole(answer) => return (answer, true),
                 Tried::Answered(answer) => return (answer, false),
                 Tried::Conflict(why) => debug!(tried, "rolled back for another's sake: {why}"),
                 Tried::Waited(why) => {
@@ -141,7 +141,7 @@ impl<D: Database> Participant<D> {
         Some(answer)
     }
 
-    async fn try_once(&self, by: By, command: &Command, about: &About) -> Tried {
+    async fn try_once(&self, beside: &dyn Beside<D>, command: &Command, about: &About) -> Tried {
         let transaction = match self.begin().await {
             Ok(transaction) => transaction,
             Err(not_begun) => return told_of_none::<D>(not_begun),
@@ -152,14 +152,18 @@ impl<D: Database> Participant<D> {
         // A new one for each try: what an earlier one has left behind is not taken for its own.
         let mark = Uuid::now_v7().simple().to_string();
         let claim = claim(command, &mark);
-        let reached = match command.direction() {
-            Direction::Action => self.act(&mut tx, command, &claim, about, &mut is_first).await,
-            Direction::Compensation => self.undo(&mut tx, command, &claim, about).await,
+        let reached = match (beside.before(&mut tx).await, command.direction()) {
+            (Ok(true), Direction::Action) => {
+                self.act(&mut tx, command, &claim, about, &mut is_first).await
+            }
+            (Ok(true), Direction::Compensation) => self.undo(&mut tx, command, &claim, about).await,
+            (Ok(false), _) => Ok(Reached::Again(no_more())),
+            (Err(error), _) => Err(Broken::Database(error)),
         };
         let reached = match reached {
-            Ok(Reached::Done(answer)) if by == By::Message => {
-                let replied = tx.reply(command, &answer).await;
-                replied.map(|()| Reached::Done(answer)).map_err(Broken::Handler)
+            Ok(Reached::Done(answer)) => {
+                let done = beside.after(&mut tx, command, &answer).await;
+                done.map(|()| Reached::Done(answer)).map_err(Broken::Handler)
             }
             reached => reached,
         };
@@ -171,9 +175,7 @@ impl<D: Database> Participant<D> {
                     self.0.outbox_written.notify_one();
                 }
                 match tried {
-                    Tried::Answered(answer) if by == By::Message && is_definite(&answer) => {
-                        Tried::Replied(answer)
-                    }
+                    Tried::Answered(answer) if is_definite(&answer) => Tried::Whole(answer),
                     tried => tried,
                 }
             }
@@ -430,6 +432,10 @@ fn said_of_an_action(verdict: Action) -> Option<Answer> {
         Action::KeyReused => Some(key_reused()),
         Action::LeftBehind => Some(left_behind()),
     }
+}
+
+fn no_more() -> Answer {
+    Answer::transient("SETTLED", "by now it is settled otherwise")
 }
 
 fn left_behind() -> Answer {

@@ -1,13 +1,13 @@
 //! Commands by message: received, carried out, answered through the outbox, acknowledged.
 
-mod pause;
+pub(crate) mod pause;
+pub(crate) mod relaying;
 #[cfg(all(test, feature = "sqlite"))]
 mod tests;
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use amends_transport::{
     CONFIRMED_WITHIN, Channel, ChannelError, Kind, Message, Received, Signing, Tag,
@@ -25,6 +25,7 @@ use crate::participant::Participant;
 use crate::signed::{BadSecret, Secrets};
 use crate::word::{confirmed, said, unpanicked};
 use pause::{PAUSE, Pauses};
+use relaying::Relaying;
 
 /// A participant behind a broker.
 #[must_use]
@@ -39,10 +40,6 @@ pub struct Serving<D: Database> {
 /// How many messages are at work at once, unless said otherwise: as many as a pool of sqlx has
 /// connections by default.
 const AT_ONCE: usize = 10;
-
-/// How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
-/// rule, and what is in the outbox by then is not lost.
-const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
 
 impl<D: Database> Serving<D> {
     /// Takes the commands of this channel, which are to be signed where the participant has a
@@ -76,18 +73,8 @@ impl<D: Database> Serving<D> {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut this = self;
         this.channel = Signing::over(this.channel, std::mem::take(&mut this.secrets).into_inner());
-        let relay = this.participant.clone();
-        let channel = Arc::clone(&this.channel);
         // It is the channel that signs.
-        // In a set, since a task alone would go on when this is dropped.
-        let mut relaying = JoinSet::new();
-        relaying.spawn(async move {
-            // It has no end of its own.
-            while let Err(why) = unpanicked(relay.relay_signed(Arc::clone(&channel), &[])).await {
-                error!("the relay of the outbox panicked; it is begun again: {why}");
-                tokio::time::sleep(PAUSE).await;
-            }
-        });
+        let relaying = Relaying::begin(&this.participant, &this.channel);
         let this = Arc::new(this);
         let mut at_work = JoinSet::new();
         let mut stop = pin!(stop);
@@ -112,12 +99,7 @@ impl<D: Database> Serving<D> {
             while at_work.try_join_next().is_some() {}
         }
         while at_work.join_next().await.is_some() {}
-        // What the last ones said is said before the end, if the broker takes it in time.
-        let last = this.participant.relay_the_rest(&*this.channel, &[]);
-        if timeout(LAST_RELAYED_WITHIN, last).await.is_err() {
-            warn!("what is left in the outbox is relayed when the service is there again");
-        }
-        relaying.shutdown().await;
+        relaying.end().await;
     }
 
     async fn take(&self, received: &Received) {

@@ -95,6 +95,12 @@ impl<D: Database> Tx<D> {
         Ok(())
     }
 
+    /// Something was put into the outbox by another way.
+    #[cfg(feature = "choreography")]
+    pub(crate) const fn note_published(&mut self) {
+        self.has_published = true;
+    }
+
     /// Is there something to relay once it is committed?
     pub(crate) const fn has_published(&self) -> bool {
         self.has_published

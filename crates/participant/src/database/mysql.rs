@@ -8,6 +8,7 @@
 //! All else is prepared.
 
 mod messages;
+mod sagas;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -22,6 +23,7 @@ impl Database for MySql {
     const GUARD_SQL: &'static str = include_str!("mysql/guard.sql");
     const OUTBOX_SQL: &'static str = include_str!("mysql/outbox.sql");
     const INBOX_SQL: &'static str = include_str!("mysql/inbox.sql");
+    const SAGA_SQL: &'static str = include_str!("mysql/saga.sql");
 }
 
 /// What rolls a whole transaction back: a deadlock, and in MariaDB a row that has changed since

@@ -4,6 +4,7 @@
 //! values in it are written as hexadecimal digits, or are numbers: whatever is in them, no SQL is.
 
 mod messages;
+mod sagas;
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -18,6 +19,7 @@ impl Database for Postgres {
     const GUARD_SQL: &'static str = include_str!("postgres/guard.sql");
     const OUTBOX_SQL: &'static str = include_str!("postgres/outbox.sql");
     const INBOX_SQL: &'static str = include_str!("postgres/inbox.sql");
+    const SAGA_SQL: &'static str = include_str!("postgres/saga.sql");
 }
 
 impl Sealed for Postgres {

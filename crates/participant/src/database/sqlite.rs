@@ -4,6 +4,7 @@
 //! finds out halfway that it cannot write. A claim has nothing to wait for then.
 
 mod messages;
+mod sagas;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ impl Database for Sqlite {
     const GUARD_SQL: &'static str = include_str!("sqlite/guard.sql");
     const OUTBOX_SQL: &'static str = include_str!("sqlite/outbox.sql");
     const INBOX_SQL: &'static str = include_str!("sqlite/inbox.sql");
+    const SAGA_SQL: &'static str = include_str!("sqlite/saga.sql");
 }
 
 impl Sealed for Sqlite {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// After the first time.
-pub(super) const PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 
 /// The longest: some brokers (NATS, SQS) take a message that is held for 30 s for lost, and bring
 /// it to another copy of the service while it rests here.
@@ -18,11 +18,11 @@ const COMMANDS_MAX: usize = 1000;
 
 /// How often each command was given back in a row.
 #[derive(Default)]
-pub(super) struct Pauses(Mutex<HashMap<String, u32>>);
+pub(crate) struct Pauses(Mutex<HashMap<String, u32>>);
 
 impl Pauses {
     /// How long this command rests now.
-    pub(super) fn next(&self, key: String) -> Duration {
+    pub(crate) fn next(&self, key: String) -> Duration {
         let mut given_back = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if given_back.len() >= COMMANDS_MAX && !given_back.contains_key(&key) {
             given_back.clear();
@@ -34,7 +34,7 @@ impl Pauses {
     }
 
     /// It was answered.
-    pub(super) fn end(&self, key: &str) {
+    pub(crate) fn end(&self, key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

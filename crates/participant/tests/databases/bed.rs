@@ -271,6 +271,12 @@ async fn act<D: Tested>(gate: Gate, tx: &mut Tx<D>, work: Work, about: &About) -
         }
         "publish and fail" => Err(std::io::Error::other("after it published").into()),
         "refuse" => Err(Refused::new("NO", format!("round {}", about.round())).into()),
+        end if end
+            .strip_prefix("refuse until round ")
+            .is_some_and(|n| about.round() < n.parse().unwrap()) =>
+        {
+            Err(Refused::new("NO", format!("round {}", about.round())).into())
+        }
         "fail" => Err(std::io::Error::other("the secret host db-7 is away").into()),
         "panic" => panic!("as the test has it"),
         _ => Ok(Receipt { amount: work.amount, attempt: about.attempt() }),

@@ -3,6 +3,7 @@
 mod answers;
 mod at_once;
 mod bed;
+mod choreography;
 mod corpus;
 mod cost;
 mod ended;
