@@ -9,7 +9,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 
 use crate::client::{OffThread, not_made};
-use crate::place::{ConnectError, Place, Server, group};
+use crate::place::{ConnectError, Place, Server};
 use crate::topology::prepare;
 
 struct BareKafka {
@@ -25,14 +25,14 @@ struct BareKafka {
 ///
 /// The cluster cannot be reached, or something cannot be made.
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
-    let Some(queues) = &place.queues else {
+    let filled = place.queues.as_ref().and_then(|queues| queues.filled_by(&end));
+    let (Some(filled), Some(taken)) = (filled, place.taken_by(&end)) else {
         return Err(ConnectError::Missing {
             what: "queues at a place of events alone".to_owned(),
             way: "say those of its commands and replies".to_owned(),
         });
     };
-    prepare(server, place, end, true).await?;
-    let taken = queues.taken_by(end);
+    prepare(server, place, &end, true).await?;
     let config = server.config(&[
         ("enable.idempotence", "true".to_owned()),
         ("acks", "all".to_owned()),
@@ -41,16 +41,16 @@ pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare,
     ])?;
     let producer: FutureProducer = config.create().map_err(|error| not_made(&error))?;
     let config = server.config(&[
-        ("group.id", group(taken)),
+        ("group.id", taken.group),
         ("auto.commit.interval.ms", "1000".to_owned()),
         ("auto.offset.reset", "earliest".to_owned()),
     ])?;
     let consumer: StreamConsumer = config.create().map_err(|error| not_made(&error))?;
-    consumer.subscribe(&[taken]).map_err(|error| ConnectError::Topology {
-        what: format!("topic {taken}"),
+    consumer.subscribe(&[&taken.topic]).map_err(|error| ConnectError::Topology {
+        what: format!("topic {}", taken.topic),
         why: error.to_string(),
     })?;
-    let topic = queues.filled_by(end).to_owned();
+    let topic = filled.to_owned();
     Ok(BareKafka { producer: OffThread::new(producer), topic, consumer: OffThread::new(consumer) })
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::client::{OffThread, READ_AHEAD_KIB, not_made};
 use crate::intake::{Consumer, Ear, Intake};
 use crate::outlet::{Leaving, Outlet, Unkept};
-use crate::place::{ConnectError, Place, Server, group};
+use crate::place::{ConnectError, Place, Server, Taken};
 use crate::topology::prepare;
 
 /// What says why a message was put aside.
@@ -64,12 +64,13 @@ pub async fn connect(
     end: End,
     create: bool,
 ) -> Result<(KafkaChannel, Topology), ConnectError> {
-    let (topology, sizes) = prepare(server, &place, end, create).await?;
+    let (topology, sizes) = prepare(server, &place, &end, create).await?;
     let outlet = Outlet::new(server, sizes)?;
+    let taken = place.taken_by(&end);
     // Where nothing is taken nobody fills it.
-    let intake = Intake::of(place.taken_by(end).unwrap_or_default());
-    let taking = match place.taken_by(end) {
-        Some(topic) => Some(Taking::of(server, topic, &intake)?),
+    let intake = Intake::of(taken.as_ref().map_or("", |taken| &taken.topic));
+    let taking = match taken {
+        Some(taken) => Some(Taking::of(server, taken, &intake)?),
         None => None,
     };
     let (taking, pressing) = (Mutex::new(taking), OnceCell::new());
@@ -77,9 +78,10 @@ pub async fn connect(
 }
 
 impl Taking {
-    fn of(server: &Server, topic: &str, intake: &Arc<Intake>) -> Result<Self, ConnectError> {
+    fn of(server: &Server, taken: Taken, intake: &Arc<Intake>) -> Result<Self, ConnectError> {
+        let Taken { topic, group, .. } = taken;
         let config = server.config(&[
-            ("group.id", group(topic)),
+            ("group.id", group),
             // A mark is ours to set; the client tells it, also when a partition goes.
             ("enable.auto.commit", "true".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
@@ -95,7 +97,7 @@ impl Taking {
         ])?;
         let consumer = StreamConsumer::from_config_and_context(&config, Ear::of(intake));
         let (consumer, left) = OffThread::told(consumer.map_err(|error| not_made(&error))?);
-        consumer.subscribe(&[topic]).map_err(|error| ConnectError::Topology {
+        consumer.subscribe(&[&topic]).map_err(|error| ConnectError::Topology {
             what: format!("topic {topic}"),
             why: error.to_string(),
         })?;
@@ -118,7 +120,7 @@ impl KafkaChannel {
     }
 
     async fn put_aside(&self, tag: Tag, reason: &str) -> Result<(), ChannelError> {
-        let Some(topic) = self.place.dead_letters(self.end) else { return Ok(()) };
+        let Some(topic) = self.place.dead_letters(&self.end) else { return Ok(()) };
         let Some(record) = self.intake.hold.peek(tag) else { return Ok(()) };
         let leaving = |headers| {
             let (key, body) = (record.key.as_deref(), &*record.body);

@@ -1,7 +1,7 @@
 //! Commands, replies and events over Apache Kafka.
 //!
-//! One [`connect`] makes either end: the engine's, which takes replies, or a service's, which takes
-//! commands. Messages are CloudEvents in binary mode: each attribute is a header `ce_<name>`, the
+//! One [`connect`] makes each end: the engine's, which takes replies, a service's, which takes commands,
+//! or a listener's, which takes events. Messages are CloudEvents in binary mode: each attribute is a header `ce_<name>`, the
 //! body is the value, the saga's id is the key, so that a saga's messages lie in one partition, in
 //! their order.
 //!

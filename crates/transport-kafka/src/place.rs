@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use amends_transport::{End, Kind, Queues, without_login};
+use amends_transport::{End, Events, Kind, Queues, without_login};
 
 /// A Kafka cluster, and how we come in.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,11 +67,22 @@ impl Server {
 /// Where the messages of a service are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The topics of commands and replies. Without them an end takes nothing, and only publishes
-    /// events.
+    /// The topics of commands and replies. Without them no end takes either.
     pub queues: Option<Queues>,
-    /// The topic of its events. Without it the service publishes none.
-    pub events: Option<String>,
+    /// The topic of its events. Without it none is published, and nobody listens.
+    pub events: Option<Events>,
+}
+
+/// What an end takes.
+pub(crate) struct Taken {
+    pub(crate) topic: String,
+    /// The group that all copies of the end are members of. One that is new begins where the topic
+    /// begins, also a listener's: were it to begin at the end, an event would be lost to it that comes
+    /// before its first mark is told, and so would all that it had not heard where the cluster forgets
+    /// its marks.
+    pub(crate) group: String,
+    /// Where is put aside what it cannot take.
+    pub(crate) dead_letters: String,
 }
 
 impl Place {
@@ -80,20 +91,39 @@ impl Place {
         Self { queues: Some(Queues::new(commands, replies)), events: None }
     }
 
+    /// A place of events alone.
+    pub fn events_only(events: impl Into<Events>) -> Self {
+        Self { queues: None, events: Some(events.into()) }
+    }
+
     /// With events that are published to this topic.
     #[must_use]
-    pub fn with_events(self, events: impl Into<String>) -> Self {
+    pub fn with_events(self, events: impl Into<Events>) -> Self {
         Self { events: Some(events.into()), ..self }
     }
 
-    /// The topic that an end takes from.
-    pub(crate) fn taken_by(&self, end: End) -> Option<&str> {
-        Some(self.queues.as_ref()?.taken_by(end))
+    /// What an end takes.
+    pub(crate) fn taken_by(&self, end: &End) -> Option<Taken> {
+        let (topic, whose) = match end {
+            End::Listener(listener) => {
+                let topic = &self.events.as_ref()?.at;
+                (topic.as_str(), format!("{topic}.{listener}"))
+            }
+            End::Engine | End::Service => {
+                let topic = self.queues.as_ref()?.taken_by(end)?;
+                (topic, topic.to_owned())
+            }
+        };
+        Some(Taken {
+            topic: topic.to_owned(),
+            group: format!("amends-{whose}"),
+            dead_letters: format!("{whose}.dead-letters"),
+        })
     }
 
     /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> Option<String> {
-        Some(format!("{}.dead-letters", self.taken_by(end)?))
+    pub fn dead_letters(&self, end: &End) -> Option<String> {
+        Some(self.taken_by(end)?.dead_letters)
     }
 
     /// The topic of a message; `None` where the place has none for it.
@@ -101,14 +131,9 @@ impl Place {
         match kind {
             Kind::Command => Some(&self.queues.as_ref()?.commands),
             Kind::Reply => Some(&self.queues.as_ref()?.replies),
-            Kind::Event => self.events.as_deref(),
+            Kind::Event => Some(&self.events.as_ref()?.at),
         }
     }
-}
-
-/// The group that all copies of an end are members of, by the topic that it takes from.
-pub(crate) fn group(topic: &str) -> String {
-    format!("amends-{topic}")
 }
 
 /// Why there is no connection.
@@ -146,6 +171,25 @@ pub enum ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use amends_transport::Listener;
+
+    #[test]
+    fn each_end_has_a_group_of_its_own() {
+        let place = Place::new("c", "r");
+        assert_eq!(place.topic(Kind::Event), None);
+        let place = place.with_events("events");
+        assert_eq!(place.topic(Kind::Event), Some("events"));
+        let listener = End::Listener(Listener::named("PayService").unwrap());
+        for (end, topic, group, dead_letters) in [
+            (End::Service, "c", "amends-c", "c.dead-letters"),
+            (End::Engine, "r", "amends-r", "r.dead-letters"),
+            (listener, "events", "amends-events.PayService", "events.PayService.dead-letters"),
+        ] {
+            let taken = place.taken_by(&end).unwrap();
+            assert_eq!((&*taken.topic, &*taken.group), (topic, group));
+            assert_eq!(taken.dead_letters, dead_letters);
+        }
+    }
 
     #[test]
     fn no_password_is_shown() {
@@ -168,13 +212,5 @@ mod tests {
         let error = Server::new("h:1").with_file(&path).unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains("s3cr3t"), "{error}");
         fs::remove_dir_all(&folder).unwrap();
-    }
-
-    #[test]
-    fn a_place_has_its_topics_and_groups() {
-        let place = Place::new("c", "r");
-        assert_eq!(place.taken_by(End::Service).map(group).as_deref(), Some("amends-c"));
-        assert_eq!(place.dead_letters(End::Engine).as_deref(), Some("r.dead-letters"));
-        assert_eq!(place.topic(Kind::Event), None);
     }
 }

@@ -35,14 +35,17 @@ impl Sizes {
     }
 }
 
-/// Looks at what the cluster has of a place, for either end, and makes nothing.
+/// Looks at what the cluster has of a place, for every end that is known there, and makes nothing.
+/// A group needs no making.
 ///
 /// # Errors
 ///
 /// The cluster cannot be reached.
 pub async fn examine(server: &Server, place: &Place) -> Result<Topology, ConnectError> {
     let mut topology = Topology::default();
-    let topics = topics(place, &[End::Engine, End::Service]);
+    let listeners = place.events.iter().flat_map(|events| events.listeners.clone());
+    let ends = [End::Engine, End::Service].into_iter().chain(listeners.map(End::Listener));
+    let topics = topics(place, &ends.collect::<Vec<_>>());
     look(server, &topics, false, &mut topology).await?;
     Ok(topology)
 }
@@ -51,11 +54,18 @@ pub async fn examine(server: &Server, place: &Place) -> Result<Topology, Connect
 pub(crate) async fn prepare(
     server: &Server,
     place: &Place,
-    end: End,
+    end: &End,
     create: bool,
 ) -> Result<(Topology, Sizes), ConnectError> {
+    if matches!(end, End::Listener(_)) && place.events.is_none() {
+        return Err(ConnectError::Missing {
+            what: "events at the place".to_owned(),
+            way: "say their topic".to_owned(),
+        });
+    }
     let mut topology = Topology::default();
-    let sizes = look(server, &topics(place, &[end]), create, &mut topology).await?;
+    let sizes =
+        look(server, &topics(place, std::slice::from_ref(end)), create, &mut topology).await?;
     if topology.missing.is_empty() {
         return Ok((topology, sizes));
     }
@@ -74,10 +84,10 @@ pub(crate) struct Needed {
 
 fn topics(place: &Place, ends: &[End]) -> Vec<Needed> {
     let queues = place.queues.iter().flat_map(|queues| [&queues.commands, &queues.replies]);
-    let passing = queues.chain(&place.events).cloned();
+    let passing = queues.chain(place.events.as_ref().map(|events| &events.at)).cloned();
     let passing = passing.map(|name| Needed { name, stay: Some(STAY) });
     // Until a person has looked at them.
-    let staying = ends.iter().filter_map(|end| place.dead_letters(*end));
+    let staying = ends.iter().filter_map(|end| place.dead_letters(end));
     let staying = staying.map(|name| Needed { name, stay: None });
     passing.chain(staying).collect()
 }

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use amends_testbed::{self as testbed, KAFKA_GUEST, KAFKA_OWNER};
-use amends_transport::{Channel, ChannelError, End, Kind, Message, Received, UNSETTLED_MAX};
+use amends_transport::{
+    Channel, ChannelError, End, Events, Kind, Listener, Message, Received, UNSETTLED_MAX,
+};
 use amends_transport_kafka::{ConnectError, KafkaChannel, Place, Server, connect, examine};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -369,4 +371,28 @@ async fn an_end_that_was_full_for_long_goes_on_where_it_was() {
     came.sort();
     came.dedup();
     assert_eq!(came.len(), UNSETTLED_MAX + MORE, "each once");
+}
+
+/// What of a listener is there, and that it hears what was published before it first came.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_of_a_listener_is_missing_is_named_and_made_when_it_may_be() {
+    let server = Server::new(url(&OPEN).await);
+    let listener = Listener::named("PayService").unwrap();
+    let place = Place::events_only(Events::at("heard.events").heard_by([listener.clone()]));
+    let topics = ["topic heard.events", "topic heard.events.PayService.dead-letters"];
+    assert_eq!(examine(&server, &place).await.unwrap().missing, topics);
+    let (service, made) = connect(&server, place.clone(), End::Service, true).await.unwrap();
+    assert_eq!(made.created, topics[..1]);
+    let event = Message { kind: Kind::Event, ..command("a", "1") };
+    service.publish(&event).await.expect("it is kept");
+    let end = End::Listener(listener);
+    let error = connect(&server, place.clone(), end.clone(), false).await.unwrap_err().to_string();
+    assert!(error.contains(topics[1]) && error.contains("allow it to be made"), "{error}");
+    let (heard, made) = connect(&server, place.clone(), end.clone(), true).await.unwrap();
+    assert_eq!(made.created, topics[1..]);
+    assert_eq!(next(&heard).await.body, "1");
+    assert_eq!(examine(&server, &place).await.unwrap().missing, [""; 0]);
+    let silent = self::place("silent");
+    let error = connect(&server, silent, end, true).await.unwrap_err().to_string();
+    assert!(error.contains("no events at the place: say their topic"), "{error}");
 }

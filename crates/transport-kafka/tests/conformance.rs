@@ -43,7 +43,7 @@ impl Own {
         Arc::new(Self { server: Server::new(url), place, process })
     }
 
-    async fn end(&self, end: End) -> Arc<dyn Channel> {
+    async fn connected(&self, end: End) -> Arc<dyn Channel> {
         let (channel, _): (KafkaChannel, _) =
             connect(&self.server, self.place.clone(), end, true).await.expect("it is there");
         Arc::new(channel)
@@ -85,16 +85,12 @@ impl Broker for Kafka {
 }
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Engine).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.connected(end).boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Service).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        let topic = self.place.dead_letters(End::Service).expect("commands are taken there");
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        let topic = self.place.dead_letters(&end).expect("the end takes something");
         let addresses = self.server.addresses.clone();
         async move {
             let read = move || all_of(&addresses, &topic);

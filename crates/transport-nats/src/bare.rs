@@ -29,18 +29,18 @@ pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare,
         why: error.to_string(),
     })?;
     let jetstream = jetstream::new(client);
-    let (consumer, _) = prepare(&jetstream, server, place, end, true).await?;
-    let (Some(consumer), Some(queues)) = (consumer, &place.queues) else {
+    let (consumer, _) = prepare(&jetstream, server, place, &end, true).await?;
+    let subject = place.queues.as_ref().and_then(|queues| queues.filled_by(&end));
+    let (Some(consumer), Some(subject)) = (consumer, subject.map(str::to_owned)) else {
         return Err(ConnectError::Missing {
             what: "queues at a place of events alone".to_owned(),
             way: "say those of its commands and replies".to_owned(),
         });
     };
     let messages = consumer.messages().await.map_err(|error| ConnectError::Topology {
-        what: format!("consumer of {}", queues.taken_by(end)),
+        what: format!("consumer {}", consumer.cached_info().name),
         why: error.to_string(),
     })?;
-    let subject = queues.filled_by(end).to_owned();
     Ok(BareNats { jetstream, subject, messages: Mutex::new(messages) })
 }
 

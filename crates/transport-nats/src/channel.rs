@@ -80,7 +80,7 @@ pub async fn connect(
         why: error.to_string(),
     })?;
     let jetstream = jetstream::new(client.clone());
-    let (consumer, topology) = prepare(&jetstream, server, &place, end, create).await?;
+    let (consumer, topology) = prepare(&jetstream, server, &place, &end, create).await?;
     let hold = Hold::new();
     let inner = Arc::new(Inner { client, jetstream, place, end, hold, connected });
     let mut tasks = Vec::new();
@@ -227,7 +227,7 @@ impl Channel for NatsChannel {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         Box::pin(async move {
-            let Some(subject) = self.inner.place.dead_letters(self.inner.end) else {
+            let Some(subject) = self.inner.place.dead_letters(&self.inner.end) else {
                 return Ok(());
             };
             let Some(message) = self.inner.hold.peek(tag) else { return Ok(()) };

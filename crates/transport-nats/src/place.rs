@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use amends_transport::{End, Kind, Queues, without_login};
+use amends_transport::{End, Events, Kind, Queues, without_login};
 use async_nats::ConnectOptions;
 
 /// How long the server leaves a message with an end before it brings it to another, unless the end
@@ -110,12 +110,11 @@ fn unusable(path: &Path, what: &str) -> ConnectError {
 pub struct Place {
     /// The stream that holds the subjects of commands and replies; events have one beside it.
     pub stream: String,
-    /// The subjects of commands and replies. Without them an end takes nothing, and only publishes
-    /// events.
+    /// The subjects of commands and replies. Without them no end takes either.
     pub queues: Option<Queues>,
     /// What stands before the names of its events: `orders.events` makes
-    /// `orders.events.InventoryReserved`. Without it the service publishes none.
-    pub events: Option<String>,
+    /// `orders.events.InventoryReserved`. Without it none is published, and nobody listens.
+    pub events: Option<Events>,
 }
 
 impl Place {
@@ -129,15 +128,37 @@ impl Place {
         Self { stream: stream.into(), queues, events: None }
     }
 
+    /// A place of events alone; their stream is named after this one.
+    pub fn events_only(stream: impl Into<String>, events: impl Into<Events>) -> Self {
+        Self { stream: stream.into(), queues: None, events: Some(events.into()) }
+    }
+
     /// With events that are published below this subject.
     #[must_use]
-    pub fn with_events(self, events: impl Into<String>) -> Self {
+    pub fn with_events(self, events: impl Into<Events>) -> Self {
         Self { events: Some(events.into()), ..self }
     }
 
+    /// What an end takes.
+    pub(crate) fn taken_by(&self, end: &End) -> Option<Taken> {
+        let taken = |subject: &str, whose: &str, dead_letters| Taken {
+            subject: subject.to_owned(),
+            consumer: consumer(whose),
+            dead_letters,
+        };
+        if let End::Listener(listener) = end {
+            let at = &self.events.as_ref()?.at;
+            // Not below the events: whoever listens would hear of it as of one.
+            let aside = format!("{}.{listener}", dead_events(at));
+            return Some(taken(&every_event(at), &format!("{at}.{listener}"), aside));
+        }
+        let subject = self.queues.as_ref()?.taken_by(end)?;
+        Some(taken(subject, subject, dead_letters(subject)))
+    }
+
     /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> Option<String> {
-        Some(dead_letters(self.queues.as_ref()?.taken_by(end)))
+    pub fn dead_letters(&self, end: &End) -> Option<String> {
+        Some(self.taken_by(end)?.dead_letters)
     }
 
     /// The subject of a message; `None` where the place has none for it.
@@ -145,9 +166,28 @@ impl Place {
         match kind {
             Kind::Command => Some(self.queues.as_ref()?.commands.clone()),
             Kind::Reply => Some(self.queues.as_ref()?.replies.clone()),
-            Kind::Event => Some(format!("{}.{name}", self.events.as_ref()?)),
+            Kind::Event => Some(format!("{}.{name}", self.events.as_ref()?.at)),
         }
     }
+}
+
+/// What an end takes.
+pub(crate) struct Taken {
+    pub(crate) subject: String,
+    /// The name of the consumer that all copies of the end share.
+    pub(crate) consumer: String,
+    /// Where is put aside what it cannot take.
+    pub(crate) dead_letters: String,
+}
+
+/// All events that are published below a subject.
+pub(crate) fn every_event(at: &str) -> String {
+    format!("{at}.>")
+}
+
+/// What stands before the names of those who listen in a subject of what they put aside.
+pub(crate) fn dead_events(at: &str) -> String {
+    format!("{at}-dead-letters")
 }
 
 /// Where is put aside what cannot be taken from a subject.
@@ -155,8 +195,8 @@ pub(crate) fn dead_letters(subject: &str) -> String {
     format!("{subject}.dead-letters")
 }
 
-/// The name of the consumer that all copies of an end share, by the subject that it takes from.
-pub(crate) fn consumer(subject: &str) -> String {
+/// A name for a consumer that the server takes.
+fn consumer(subject: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
     format!("amends-{}", subject.chars().map(plain).collect::<String>())
 }
@@ -196,11 +236,30 @@ pub enum ConnectError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use amends_transport::Listener;
 
     #[test]
     fn a_consumer_has_a_name_that_the_server_takes() {
-        assert_eq!(consumer("shop.notify.commands"), "amends-shop-notify-commands");
-        let place = Place::new("S", "shop.notify.commands", "r");
-        assert_eq!(place.dead_letters(End::Engine).as_deref(), Some("r.dead-letters"));
+        let place = Place::new("S", "shop.notify.commands", "r").with_events("shop.events");
+        let listener = End::Listener(Listener::named("PayService").unwrap());
+        for (end, subject, consumer, dead_letters) in [
+            (End::Engine, "r", "amends-r", "r.dead-letters"),
+            (
+                End::Service,
+                "shop.notify.commands",
+                "amends-shop-notify-commands",
+                "shop.notify.commands.dead-letters",
+            ),
+            (
+                listener,
+                "shop.events.>",
+                "amends-shop-events-PayService",
+                "shop.events-dead-letters.PayService",
+            ),
+        ] {
+            let taken = place.taken_by(&end).unwrap();
+            assert_eq!((&*taken.subject, &*taken.consumer), (subject, consumer));
+            assert_eq!(taken.dead_letters, dead_letters);
+        }
     }
 }

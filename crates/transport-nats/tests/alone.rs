@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End, Kind, Message, Received};
+use amends_transport::{Channel, End, Events, Kind, Listener, Message, Received};
 use amends_transport_nats::{NatsChannel, Place, Server, connect, examine};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, Context};
@@ -52,7 +52,7 @@ async fn next(end: &NatsChannel) -> Received {
 /// What was put aside last.
 async fn dead_letter(server: &Server, name: &str) -> (HeaderMap, usize) {
     let stream = foreign(server).await.get_stream(name.to_uppercase()).await.expect("it was made");
-    let subject = place(name).dead_letters(End::Service).expect("commands are taken there");
+    let subject = place(name).dead_letters(&End::Service).expect("commands are taken there");
     let dead = stream.get_last_raw_message_by_subject(&subject).await.expect("it is there");
     (dead.headers, dead.payload.len())
 }
@@ -151,4 +151,70 @@ async fn what_a_message_told_the_server_is_not_told_again_where_it_is_put_aside(
     let (headers, bytes) = dead_letter(&server, "told").await;
     assert_eq!((bytes, headers.len()), ("second".len(), 2), "{headers:?}");
     assert_eq!(headers.get("Said").map(|value| value.as_str()), Some("to us"));
+}
+
+fn event(id: &str, name: &str) -> Message {
+    Message {
+        id: id.to_owned(),
+        saga_id: "saga".to_owned(),
+        kind: Kind::Event,
+        name: name.to_owned(),
+        attributes: Vec::new(),
+        body: "{}".into(),
+    }
+}
+
+/// What of a listener is there, and that it hears what was published before it first came.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_of_a_listener_is_missing_is_named_and_made_when_it_may_be() {
+    let server = server().await;
+    let listener = Listener::named("PayService").expect("it can be said");
+    let events = Events::at("heard.events").heard_by([listener.clone()]);
+    let place = Place::events_only("HEARD", events);
+    let streams = ["stream HEARD_EVENTS", "stream HEARD_EVENTS_DEAD_LETTERS"];
+    assert_eq!(examine(&server, &place).await.expect("it is there").missing, streams);
+    let (service, made) =
+        connect(&server, place.clone(), End::Service, true).await.expect("it may be made");
+    assert_eq!(made.created, [streams[0]]);
+    service.publish(&event("1", "Paid")).await.expect("it is kept");
+    let consumer = "consumer amends-heard-events-PayService";
+    let found = examine(&server, &place).await.expect("it is there");
+    assert_eq!(found.missing, [streams[1], consumer]);
+    let end = End::Listener(listener);
+    let error = connect(&server, place.clone(), end.clone(), false).await.unwrap_err().to_string();
+    assert!(error.contains(consumer) && error.contains("allow it to be made"), "{error}");
+    let (heard, made) = connect(&server, place.clone(), end, true).await.expect("it may be made");
+    assert_eq!(made.created, [streams[1], consumer]);
+    assert_eq!(next(&heard).await.body, "{}");
+    assert_eq!(examine(&server, &place).await.expect("it is there").missing, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_where_there_are_no_events() {
+    let listener = End::Listener(Listener::named("amends").expect("it can be said"));
+    let error = connect(&server().await, place("silent"), listener, true).await.unwrap_err();
+    assert!(error.to_string().contains("no events at the place: say what"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_of_others_that_brings_a_listener_less_than_all_is_named() {
+    let server = server().await;
+    let place = Place::events_only("LESS", "less.events");
+    connect(&server, place.clone(), End::Service, true).await.expect("it is made").0.close().await;
+    let theirs = jetstream::consumer::pull::Config {
+        durable_name: Some("amends-less-events-PayService".to_owned()),
+        filter_subject: "less.events.Paid".to_owned(),
+        inactive_threshold: WITHIN,
+        max_deliver: 5,
+        ..Default::default()
+    };
+    let stream = foreign(&server).await.get_stream("LESS_EVENTS").await.expect("it was made");
+    stream.create_consumer(theirs).await.expect("it is made");
+    let listener = Listener::named("PayService").expect("it can be said");
+    let place = Place::events_only("LESS", Events::at("less.events").heard_by([listener]));
+    let weak = examine(&server, &place).await.expect("it is there").weak;
+    for named in ["bring less.events.>", "inactive_threshold", "max_deliver"] {
+        let is_named = |weak: &&String| weak.starts_with("consumer") && weak.contains(named);
+        assert!(weak.iter().any(|weak| is_named(&weak)), "{named}: {weak:?}");
+    }
 }

@@ -45,7 +45,7 @@ impl Own {
         Arc::new(Self { server, place, process: process.map(|p| Arc::new(Mutex::new(p))) })
     }
 
-    async fn end(&self, end: End) -> Arc<dyn Channel> {
+    async fn connected(&self, end: End) -> Arc<dyn Channel> {
         let (channel, _): (NatsChannel, _) =
             connect(&self.server, self.place.clone(), end, true).await.expect("it is there");
         Arc::new(channel)
@@ -86,21 +86,19 @@ impl Broker for Nats {
 }
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Engine).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.connected(end).boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Service).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        async {
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        let of = if matches!(end, End::Listener(_)) { "_EVENTS_DEAD_LETTERS" } else { "" };
+        async move {
             let client = async_nats::connect(&self.server.url).await.expect("it is there");
             let jetstream = async_nats::jetstream::new(client);
-            let stream = jetstream.get_stream(&self.place.stream).await.expect("it was made");
+            let stream = format!("{}{of}", self.place.stream);
+            let stream = jetstream.get_stream(&stream).await.expect("it was made");
             let last = stream.cached_info().state.last_sequence;
-            let subject = self.place.dead_letters(End::Service);
+            let subject = self.place.dead_letters(&end);
             let mut dead = Vec::new();
             for sequence in 1..=last {
                 let Ok(message) = stream.get_raw_message(sequence).await else { continue };

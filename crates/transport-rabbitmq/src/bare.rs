@@ -40,20 +40,21 @@ struct BareRabbit {
 ///
 /// The server cannot be reached, or something cannot be made.
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
-    let Some(queues) = &place.queues else {
+    let filled = place.queues.as_ref().and_then(|queues| queues.filled_by(&end));
+    let (Some(key), Some(queue)) = (filled, place.taken_by(&end)) else {
         return Err(ConnectError::Missing {
             what: "queues at a place of events alone".to_owned(),
             way: "say those of its commands and replies".to_owned(),
         });
     };
     let (taking, publishing) = (server.connect().await?, server.connect().await?);
-    prepare(&taking, place, end, true).await?;
+    prepare(&taking, place, &end, true).await?;
     let opened = async {
         let channel = taking.create_channel().await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let queue = queues.taken_by(end).into();
-        let messages = channel.basic_consume(queue, "".into(), options, none).await?;
+        let messages =
+            channel.basic_consume(queue.as_str().into(), "".into(), options, none).await?;
         let channel = publishing.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok((messages, channel))
@@ -65,7 +66,7 @@ pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare,
         _connections: [taking, publishing],
         publishing: channel,
         exchange: place.exchange.clone(),
-        key: queues.filled_by(end).to_owned(),
+        key: key.to_owned(),
         messages: Mutex::new(messages),
     })
 }

@@ -81,10 +81,11 @@ pub async fn connect(
     end: End,
     create: bool,
 ) -> Result<(RabbitChannel, Topology), ConnectError> {
+    let place = place.heard_at(&end);
     place.checked()?;
     let connection = server.connect().await?;
-    let topology = prepare(&connection, &place, end, create).await?;
-    let taken = place.taken_by(end).map(str::to_owned);
+    let topology = prepare(&connection, &place, &end, create).await?;
+    let taken = place.taken_by(&end);
     let incoming = match &taken {
         Some(queue) => Some(Incoming::over(connection, queue).await?),
         None => None,
@@ -245,7 +246,7 @@ impl Channel for RabbitChannel {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         Box::pin(async move {
-            let Some(queue) = self.inner.place.dead_letters(self.inner.end) else { return Ok(()) };
+            let Some(queue) = self.inner.place.dead_letters(&self.inner.end) else { return Ok(()) };
             let Some(held) = self.inner.hold.peek(tag) else { return Ok(()) };
             let properties = letter::put_aside(&held.properties, reason);
             self.inner.publisher.publish(("", &queue), properties, &held.body).await?;

@@ -1,7 +1,7 @@
 //! Commands, replies and events over RabbitMQ.
 //!
-//! One [`connect`] makes either end: the engine's, which takes replies, or a service's, which takes
-//! commands. Messages are CloudEvents in structured mode: attributes and payload stand in one JSON
+//! One [`connect`] makes each end: the engine's, which takes replies, a service's, which takes commands,
+//! or a listener's, which takes events. Messages are CloudEvents in structured mode: attributes and payload stand in one JSON
 //! text, and plain JSON is taken as it comes.
 //!
 //! The client below logs at `warn` what no queue took, with its body: where bodies must not be

@@ -11,7 +11,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ErrorKind, ExchangeKind};
 use tokio::time::{Instant, sleep};
 
-use crate::place::{ConnectError, Place, dead_letters};
+use crate::place::{ConnectError, Place, dead_letters, heard_by};
 use crate::server::{PAUSE, Server, words};
 
 /// From version 4 on the server gives a message up after 20 deliveries unless a queue says
@@ -25,10 +25,10 @@ const EVENTS_STAY_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// How long a queue may take to be up in a server that has just started: it lets us in before.
 const UP_WITHIN: Duration = Duration::from_secs(20);
 
-/// Whoever listens picks; the queue of events keeps all.
+/// Whoever listens hears all; so does the queue that keeps them.
 const EVERY_EVENT: &str = "#";
 
-/// Looks at what the server has of a place, for either end, and makes nothing.
+/// Looks at what the server has of a place, for every end that is known there, and makes nothing.
 ///
 /// # Errors
 ///
@@ -48,9 +48,15 @@ pub async fn examine(server: &Server, place: &Place) -> Result<Topology, Connect
 pub(crate) async fn prepare(
     connection: &Connection,
     place: &Place,
-    end: End,
+    end: &End,
     create: bool,
 ) -> Result<Topology, ConnectError> {
+    if matches!(end, End::Listener(_)) && place.events.is_none() {
+        return Err(ConnectError::Missing {
+            what: "events at the place".to_owned(),
+            way: "say their exchange".to_owned(),
+        });
+    }
     let mut look = Look { connection, create, topology: Topology::default() };
     let mut needed = Vec::new();
     let mut refused = None;
@@ -72,61 +78,77 @@ pub(crate) async fn prepare(
 }
 
 /// Something that a place needs.
-struct Thing<'a> {
+struct Thing {
     name: String,
-    kind: ThingKind<'a>,
+    kind: ThingKind,
     /// Whether an end cannot do without it.
     is_needed: bool,
 }
 
-enum ThingKind<'a> {
+enum ThingKind {
     /// Of this type.
     Exchange(&'static str),
-    /// Of commands or replies: what the server cannot bring goes to `dead_letters`, and what it is
-    /// sent comes over the exchange, where that is not the default one.
+    /// Of an end: what the server cannot bring goes to `dead_letters`.
     Queue {
         dead_letters: String,
-        exchange: &'a str,
+        bound: Option<Binding>,
     },
     DeadLetters,
-    /// Keeps events for a time. It is no stream, which would let many read them: one of a server
-    /// that was killed may not come up again (3.10), and none syncs before it confirms.
-    Events {
-        exchange: &'a str,
-    },
+    /// Keeps events for a time where nobody is known to listen. It is no stream, which would let many
+    /// read them: one of a server that was killed may not come up again (3.10), and none syncs before
+    /// it confirms.
+    Events(Binding),
+}
+
+/// The exchange and the routing key by which messages come to a queue.
+struct Binding {
+    exchange: String,
+    key: String,
 }
 
 /// The things of a place, each after what it stands on. The other end's queue of dead letters is
 /// its own business, and what a named exchange brings to its queue, too.
-fn things(place: &Place, end: Option<End>) -> Vec<Thing<'_>> {
+fn things(place: &Place, end: Option<&End>) -> Vec<Thing> {
     let mut things = Vec::new();
     let mut thing = |name: &str, kind, is_needed| {
         things.push(Thing { name: name.to_owned(), kind, is_needed });
     };
     if let Some(queues) = &place.queues {
-        if !place.exchange.is_empty() {
+        let is_named = !place.exchange.is_empty();
+        if is_named {
             // A routing key means just the queue of that name.
             thing(&place.exchange, ThingKind::Exchange("direct"), true);
         }
-        for of in [End::Service, End::Engine] {
-            let is_ours = end.is_none_or(|end| end == of);
-            let queue = queues.taken_by(of);
+        for (of, queue) in [(End::Service, &queues.commands), (End::Engine, &queues.replies)] {
+            let is_ours = end.is_none_or(|end| *end == of);
             let dead_letters = dead_letters(queue);
             thing(&dead_letters, ThingKind::DeadLetters, is_ours);
-            let kind = ThingKind::Queue { dead_letters, exchange: &place.exchange };
-            thing(queue, kind, is_ours || place.exchange.is_empty());
+            let bound =
+                is_named.then(|| Binding { exchange: place.exchange.clone(), key: queue.clone() });
+            thing(queue, ThingKind::Queue { dead_letters, bound }, is_ours || !is_named);
         }
     }
     if let Some(events) = &place.events {
-        let is_ours = end != Some(End::Engine);
-        // Whoever listens picks by the name of the event.
-        thing(events, ThingKind::Exchange("topic"), is_ours);
-        thing(events, ThingKind::Events { exchange: events }, is_ours);
+        let all = || Binding { exchange: events.at.clone(), key: EVERY_EVENT.to_owned() };
+        let is_ours = end != Some(&End::Engine);
+        // Whoever else binds a queue may pick by the name of the event.
+        thing(&events.at, ThingKind::Exchange("topic"), is_ours);
+        for listener in &events.listeners {
+            // Who publishes needs the queues of all: an event is lost to whoever has none.
+            let queue = heard_by(events, listener);
+            let dead_letters = dead_letters(&queue);
+            thing(&dead_letters, ThingKind::DeadLetters, is_ours);
+            let bound = Some(all());
+            thing(&queue, ThingKind::Queue { dead_letters, bound }, is_ours);
+        }
+        if events.listeners.is_empty() {
+            thing(&events.at, ThingKind::Events(all()), is_ours);
+        }
     }
     things
 }
 
-impl Thing<'_> {
+impl Thing {
     fn what(&self) -> String {
         let Self { name, kind, .. } = self;
         match kind {
@@ -150,7 +172,7 @@ impl Thing<'_> {
                 ("x-dead-letter-strategy", text("at-least-once")),
                 ("x-overflow", text("reject-publish")),
             ]),
-            ThingKind::Events { .. } => {
+            ThingKind::Events(_) => {
                 said.push(("x-message-ttl", AMQPValue::LongLongInt(EVENTS_STAY_MS)));
             }
             ThingKind::Exchange(_) | ThingKind::DeadLetters => {}
@@ -162,14 +184,11 @@ impl Thing<'_> {
         arguments
     }
 
-    /// The exchange and the routing key by which messages come to a queue.
-    fn binding(&self) -> Option<(&str, &str)> {
+    fn binding(&self) -> Option<&Binding> {
         match &self.kind {
-            ThingKind::Queue { exchange, .. } if !exchange.is_empty() => {
-                Some((exchange, &self.name))
-            }
-            ThingKind::Events { exchange } => Some((exchange, EVERY_EVENT)),
-            _ => None,
+            ThingKind::Queue { bound, .. } => bound.as_ref(),
+            ThingKind::Events(bound) => Some(bound),
+            ThingKind::Exchange(_) | ThingKind::DeadLetters => None,
         }
     }
 
@@ -196,11 +215,11 @@ impl Thing<'_> {
     }
 
     async fn bind(&self, connection: &Connection) -> Result<(), lapin::Error> {
-        let Some((exchange, key)) = self.binding() else { return Ok(()) };
+        let Some(Binding { exchange, key }) = self.binding() else { return Ok(()) };
         let channel = connection.create_channel().await?;
         let (name, options) = (self.name.as_str().into(), QueueBindOptions::default());
-        let none = FieldTable::default();
-        channel.queue_bind(name, exchange.into(), key.into(), options, none).await
+        let (exchange, key) = (exchange.as_str().into(), key.as_str().into());
+        channel.queue_bind(name, exchange, key, options, FieldTable::default()).await
     }
 }
 
@@ -222,7 +241,7 @@ enum Outcome {
 }
 
 impl Look<'_> {
-    async fn at(&mut self, thing: &Thing<'_>) -> Result<Outcome, ConnectError> {
+    async fn at(&mut self, thing: &Thing) -> Result<Outcome, ConnectError> {
         let what = thing.what();
         let refused =
             |error: &lapin::Error| ConnectError::Topology { what: thing.what(), why: words(error) };
@@ -253,7 +272,7 @@ impl Look<'_> {
     }
 
     /// Waits for one that is not up yet.
-    async fn look_for(&self, thing: &Thing<'_>) -> Result<(), lapin::Error> {
+    async fn look_for(&self, thing: &Thing) -> Result<(), lapin::Error> {
         let until = Instant::now() + UP_WITHIN;
         loop {
             match thing.declare(self.connection, true).await {
@@ -264,8 +283,10 @@ impl Look<'_> {
     }
 
     /// It is made wherever it may be: the server does not tell whether it is there.
-    async fn bind(&mut self, thing: &Thing<'_>) -> Result<(), ConnectError> {
-        let (true, Some((exchange, key))) = (self.create, thing.binding()) else { return Ok(()) };
+    async fn bind(&mut self, thing: &Thing) -> Result<(), ConnectError> {
+        let (true, Some(Binding { exchange, key })) = (self.create, thing.binding()) else {
+            return Ok(());
+        };
         match thing.bind(self.connection).await {
             Ok(()) => Ok(()),
             // Not there, or already bound by whoever may. What no queue takes comes back, and says so.

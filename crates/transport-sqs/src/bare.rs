@@ -37,16 +37,16 @@ struct BareSqs {
 pub async fn bare(server: &Server, place: &Place, end: End) -> Result<impl Bare, ConnectError> {
     place.checked()?;
     let client = server.client().await?;
-    let (found, _) = prepare(&client, server, place, end, true).await?;
-    let Some(Ways { commands, replies, .. }) = found.ways else {
-        return Err(ConnectError::Missing {
-            what: "queues at a place of events alone".to_owned(),
-            way: "say those of its commands and replies".to_owned(),
-        });
-    };
-    let (to, from) = match end {
-        End::Engine => (commands, replies),
-        End::Service => (replies, commands),
+    let (found, _) = prepare(&client, server, place, &end, true).await?;
+    let (to, from) = match (found.ways, end) {
+        (Some(Ways { commands, replies }), End::Engine) => (commands, replies),
+        (Some(Ways { commands, replies }), End::Service) => (replies, commands),
+        (None, _) | (_, End::Listener(_)) => {
+            return Err(ConnectError::Missing {
+                what: "queues at a place of events alone".to_owned(),
+                way: "say those of its commands and replies".to_owned(),
+            });
+        }
     };
     Ok(BareSqs { client, server: server.clone(), to, from, brought: Mutex::default() })
 }

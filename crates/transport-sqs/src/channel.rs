@@ -2,13 +2,12 @@
 //! they are held, and settled one by one.
 
 mod held;
+mod outlets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_transport::{
-    Channel, ChannelError, End, Hold, Kind, Message, Received, Room, Tag, Topology,
-};
+use amends_transport::{Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::{self, MessageSystemAttributeName};
@@ -18,14 +17,15 @@ use futures_util::stream::FuturesUnordered;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
-use crate::batches::{Batches, Deleting, Hiding, Sending, seconds};
+use crate::batches::{Batches, Deleting, Hiding, seconds};
 use crate::letter;
 use crate::place::{ConnectError, Place};
 use crate::queue::Queue;
 use crate::server::{ANSWERED_WITHIN, Server, answered_within};
-use crate::topology::{Found, Ways, prepare};
+use crate::topology::{Found, Taken, prepare};
 use crate::words::meaning;
 use held::Held;
+use outlets::{Outlet, Outlets};
 
 /// How many messages SQS brings at once.
 const BROUGHT_MAX: usize = 10;
@@ -59,47 +59,26 @@ struct Inner {
     server: Server,
     place: Place,
     hold: Hold<Arc<Held>>,
-    /// None at a place of events alone.
+    /// None where nothing is taken.
     open: Option<Arc<Open>>,
-    events: Option<Outlet>,
+    outlets: Outlets,
 }
 
-/// The way in, and the ways out.
+/// The way in.
 struct Open {
-    /// What this end takes from.
     queue: Queue,
     deleting: Batches<Deleting>,
     hiding: Batches<Hiding>,
-    commands: Outlet,
-    replies: Outlet,
     dead_letters: Outlet,
 }
 
-struct Outlet {
-    bytes_max: usize,
-    sending: Batches<Sending>,
-}
-
-impl Outlet {
-    fn to(client: &Client, queue: Queue) -> Self {
-        let (client, bytes_max) = (client.clone(), queue.bytes_max);
-        Self { bytes_max, sending: Batches::of(Sending { client, queue }) }
-    }
-}
-
 impl Open {
-    fn of(client: &Client, Ways { commands, replies, dead_letters }: Ways, end: End) -> Self {
-        let queue = match end {
-            End::Engine => replies.clone(),
-            End::Service => commands.clone(),
-        };
+    fn of(client: &Client, Taken { queue, dead_letters }: Taken) -> Self {
         let url = queue.url.clone();
         Self {
             queue,
             deleting: Batches::of(Deleting { client: client.clone(), url: url.clone() }),
             hiding: Batches::of(Hiding { client: client.clone(), url }),
-            commands: Outlet::to(client, commands),
-            replies: Outlet::to(client, replies),
             dead_letters: Outlet::to(client, dead_letters),
         }
     }
@@ -116,14 +95,15 @@ pub async fn connect(
     end: End,
     create: bool,
 ) -> Result<(SqsChannel, Topology), ConnectError> {
+    let place = place.heard_at(&end);
     place.checked()?;
     let client = server.client().await?;
-    let (found, topology) = prepare(&client, server, &place, end, create).await?;
-    let Found { ways, events } = found;
-    let open = ways.map(|ways| Arc::new(Open::of(&client, ways, end)));
+    let (found, topology) = prepare(&client, server, &place, &end, create).await?;
+    let Found { ways, taken, events } = found;
+    let open = taken.map(|taken| Arc::new(Open::of(&client, taken)));
     let inner = Arc::new(Inner {
         open: open.clone(),
-        events: events.map(|queue| Outlet::to(&client, queue)),
+        outlets: Outlets::to(&client, ways, events),
         client,
         server: server.clone(),
         place,
@@ -253,25 +233,6 @@ impl Inner {
         self.hold.bring(room, held, brought);
     }
 
-    async fn publish(&self, message: &Message) -> Result<(), ChannelError> {
-        let open = self.open.as_ref();
-        let outlet = match message.kind {
-            Kind::Command => open.map(|open| &open.commands),
-            Kind::Reply => open.map(|open| &open.replies),
-            Kind::Event => self.events.as_ref(),
-        };
-        let Some(outlet) = outlet else { return Err(ChannelError::nowhere(message.kind)) };
-        let letter = letter::outgoing(message).map_err(ChannelError::Refused)?;
-        let (bytes, bytes_max) = (letter.bytes(), outlet.bytes_max);
-        if bytes > bytes_max {
-            return Err(ChannelError::Refused(format!(
-                "the message has {bytes} bytes with its envelope, and the queue takes {bytes_max} \
-                 (MaximumMessageSize)"
-            )));
-        }
-        outlet.sending.ask(letter).await
-    }
-
     async fn put_aside(&self, tag: Tag, reason: &str) -> Result<(), ChannelError> {
         let (Some(held), Some(open)) = (self.hold.peek(tag), &self.open) else { return Ok(()) };
         let outlet = &open.dead_letters;
@@ -279,7 +240,7 @@ impl Inner {
         if !letter.headers.contains_key(letter::REASON) {
             tracing::warn!("a dead letter has no room for its reason: {reason}");
         }
-        outlet.sending.ask(letter).await?;
+        outlet.send(letter).await?;
         self.acknowledge(tag).await
     }
 
@@ -316,7 +277,7 @@ impl Channel for SqsChannel {
     }
 
     fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
-        Box::pin(self.inner.publish(message))
+        Box::pin(self.inner.outlets.publish(message))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

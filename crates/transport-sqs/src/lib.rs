@@ -1,7 +1,7 @@
 //! Commands, replies and events over Amazon SQS, or what speaks as it does.
 //!
-//! One [`connect`] makes either end: the engine's, which takes replies, or a service's, which takes
-//! commands. Messages are CloudEvents in structured mode: attributes and payload stand in one JSON
+//! One [`connect`] makes each end: the engine's, which takes replies, a service's, which takes commands,
+//! or a listener's, which takes events. Messages are CloudEvents in structured mode: attributes and payload stand in one JSON
 //! text, and plain JSON is taken as it comes. Where a queue's name ends in `.fifo` the messages of a
 //! saga keep their order, and what is published again within five minutes is dropped.
 //!

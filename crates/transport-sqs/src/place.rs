@@ -1,6 +1,6 @@
 //! Where a service's messages are: its queues.
 
-use amends_transport::{End, Queues};
+use amends_transport::{End, Events, Listener, Queues};
 
 const FIFO: &str = ".fifo";
 
@@ -14,11 +14,12 @@ const NAME_MAX: usize = 80;
 /// a queue that keeps order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The queues of commands and replies. Without them an end takes nothing, and only publishes
-    /// events.
+    /// The queues of commands and replies. Without them no end takes either.
     pub queues: Option<Queues>,
-    /// The queue of its events, which one reads. Without it the service publishes none.
-    pub events: Option<String>,
+    /// Where its events go: to a queue of each listener that is known, named after this one and it; where
+    /// none is known to the queue of this name, which one reads. Without it none is published, and
+    /// nobody listens.
+    pub events: Option<Events>,
 }
 
 impl Place {
@@ -27,27 +28,60 @@ impl Place {
         Self { queues: Some(Queues::new(commands, replies)), events: None }
     }
 
-    /// With events that are published to this queue.
+    /// A place of events alone.
+    pub fn events_only(events: impl Into<Events>) -> Self {
+        Self { queues: None, events: Some(events.into()) }
+    }
+
+    /// With events that are published there.
     #[must_use]
-    pub fn with_events(self, events: impl Into<String>) -> Self {
+    pub fn with_events(self, events: impl Into<Events>) -> Self {
         Self { events: Some(events.into()), ..self }
     }
 
-    /// Where an end puts aside what cannot be taken.
-    pub fn dead_letters(&self, end: End) -> Option<String> {
-        Some(dead_letters(self.queues.as_ref()?.taken_by(end)))
+    /// With whoever's end this is known to listen.
+    pub(crate) fn heard_at(self, end: &End) -> Self {
+        Self { events: self.events.map(|events| events.heard_at(end)), ..self }
     }
 
-    /// All that it says, without where dead letters go.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &String> {
+    /// The queue that an end takes from.
+    pub(crate) fn taken_by(&self, end: &End) -> Option<String> {
+        match end {
+            End::Listener(listener) => Some(heard_by(self.events.as_ref()?, listener)),
+            End::Engine | End::Service => self.queues.as_ref()?.taken_by(end).map(str::to_owned),
+        }
+    }
+
+    /// Where an end puts aside what cannot be taken.
+    pub fn dead_letters(&self, end: &End) -> Option<String> {
+        self.taken_by(end).as_deref().map(dead_letters)
+    }
+
+    /// The queues that an event is published to.
+    pub(crate) fn hearing(&self) -> Vec<String> {
+        let Some(events) = &self.events else { return Vec::new() };
+        if events.listeners.is_empty() {
+            return vec![events.at.clone()];
+        }
+        events.listeners.iter().map(|listener| heard_by(events, listener)).collect()
+    }
+
+    /// The ends that are known to take something here.
+    pub(crate) fn ends(&self) -> Vec<End> {
+        let listeners = self.events.iter().flat_map(|events| events.listeners.clone());
+        [End::Service, End::Engine].into_iter().chain(listeners.map(End::Listener)).collect()
+    }
+
+    /// Every queue that it says, each once, with those of dead letters behind the others.
+    pub(crate) fn all(&self) -> Vec<String> {
         let queues = self.queues.iter().flat_map(|queues| [&queues.commands, &queues.replies]);
-        queues.chain(&self.events)
+        let dead_letters = self.ends().into_iter().filter_map(|end| self.dead_letters(&end));
+        queues.cloned().chain(self.hearing()).chain(dead_letters).collect()
     }
 
     /// Names that SQS does not take.
     pub(crate) fn checked(&self) -> Result<(), ConnectError> {
-        let ends = [End::Engine, End::Service].map(|end| self.dead_letters(end));
-        for said in self.said().chain(ends.iter().flatten()) {
+        for said in &self.all() {
             if is_url(said) {
                 continue;
             }
@@ -67,11 +101,20 @@ impl Place {
     }
 }
 
+/// The queue of a listener: of the same sort as the one that it is named after.
+fn heard_by(events: &Events, listener: &Listener) -> String {
+    named_after(&events.at, &format!("-{listener}"))
+}
+
 /// Where is put aside what cannot be taken from a queue.
 pub(crate) fn dead_letters(queue: &str) -> String {
+    named_after(queue, DEAD_LETTERS)
+}
+
+fn named_after(queue: &str, ending: &str) -> String {
     match queue.strip_suffix(FIFO) {
-        Some(queue) => format!("{queue}{DEAD_LETTERS}{FIFO}"),
-        None => format!("{queue}{DEAD_LETTERS}"),
+        Some(queue) => format!("{queue}{ending}{FIFO}"),
+        None => format!("{queue}{ending}"),
     }
 }
 
@@ -139,9 +182,22 @@ mod tests {
             ("desk.fifo", "desk-dead-letters.fifo"),
             ("https://h/1/desk.fifo", "https://h/1/desk-dead-letters.fifo"),
         ] {
-            assert_eq!(place(commands).dead_letters(End::Service).as_deref(), Some(dead));
+            assert_eq!(place(commands).dead_letters(&End::Service).as_deref(), Some(dead));
             assert_eq!(is_fifo(commands), is_fifo(dead));
         }
+    }
+
+    #[test]
+    fn each_listener_has_a_queue_of_the_same_sort() {
+        let [pay, amends] = ["PayService", "amends"].map(|name| Listener::named(name).unwrap());
+        let place = Place::events_only(Events::at("order-events.fifo").heard_by([amends]));
+        assert_eq!(place.hearing(), ["order-events-amends.fifo"]);
+        let place = place.heard_at(&End::Listener(pay));
+        let queues = ["order-events-amends", "order-events-PayService"];
+        assert_eq!(place.hearing(), queues.map(|queue| format!("{queue}.fifo")));
+        let dead_letters = queues.map(|queue| format!("{queue}-dead-letters.fifo"));
+        assert_eq!(place.all()[2..], dead_letters);
+        assert_eq!(Place::events_only("order-events").hearing(), ["order-events"]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The queues of a place: looked at, and made where that is wanted.
 
-use amends_transport::{End, Queues, Topology, without_login};
+use amends_transport::{End, Topology, without_login};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Setting;
 
 use crate::batches::seconds;
-use crate::place::{ConnectError, Place, dead_letters, is_fifo, is_url};
+use crate::place::{ConnectError, Place, is_fifo, is_url};
 use crate::queue::{KEPT_S_MAX, Queue, Settings};
 use crate::server::Server;
 use crate::words::{is_denied, is_missing, is_there_already, words};
@@ -14,17 +14,25 @@ use crate::words::{is_denied, is_missing, is_there_already, words};
 pub(crate) struct Found {
     /// None at a place of events alone.
     pub(crate) ways: Option<Ways>,
-    pub(crate) events: Option<Queue>,
+    /// None where nothing is taken.
+    pub(crate) taken: Option<Taken>,
+    /// All that an event is published to.
+    pub(crate) events: Vec<Queue>,
 }
 
-/// The queues of commands and replies, and where the end puts aside what it cannot take.
+/// The queues of commands and replies.
 pub(crate) struct Ways {
     pub(crate) commands: Queue,
     pub(crate) replies: Queue,
+}
+
+/// The queue that the end takes from, and where it puts aside what it cannot take.
+pub(crate) struct Taken {
+    pub(crate) queue: Queue,
     pub(crate) dead_letters: Queue,
 }
 
-/// Looks at what the service has of a place, for either end, and makes nothing.
+/// Looks at what the service has of a place, for every end that is known there, and makes nothing.
 ///
 /// # Errors
 ///
@@ -33,8 +41,7 @@ pub async fn examine(server: &Server, place: &Place) -> Result<Topology, Connect
     place.checked()?;
     let client = server.client().await?;
     let mut look = Look::new(&client, server, false);
-    let dead_letters = [End::Service, End::Engine].map(|end| place.dead_letters(end));
-    for said in place.said().chain(dead_letters.iter().flatten()) {
+    for said in &place.all() {
         look.at(said).await?;
     }
     Ok(look.topology)
@@ -46,20 +53,19 @@ pub(crate) async fn prepare(
     client: &Client,
     server: &Server,
     place: &Place,
-    end: End,
+    end: &End,
     create: bool,
 ) -> Result<(Found, Topology), ConnectError> {
+    if matches!(end, End::Listener(_)) && place.events.is_none() {
+        return Err(ConnectError::Missing {
+            what: "events at the place".to_owned(),
+            way: "say what their queues are named after".to_owned(),
+        });
+    }
     let mut look = Look::new(client, server, create);
-    let ways = match &place.queues {
-        Some(queues) => look.ways(queues, end).await?,
-        None => None,
-    };
-    let events = match &place.events {
-        Some(events) => look.at(events).await?,
-        None => None,
-    };
+    let found = look.all_of(place, end).await?;
     if look.topology.missing.is_empty() {
-        return Ok((Found { ways, events }, look.topology));
+        return Ok((found, look.topology));
     }
     let way = match look.refused {
         None => "make it, or allow it to be made".to_owned(),
@@ -91,16 +97,34 @@ impl<'a> Look<'a> {
         Self { client, server, create, topology: Topology::default(), refused: None }
     }
 
-    /// The queues of an end, where all of them are there by now.
-    async fn ways(&mut self, queues: &Queues, end: End) -> Result<Option<Ways>, ConnectError> {
-        let commands = self.at(&queues.commands).await?;
-        let replies = self.at(&queues.replies).await?;
-        let dead_letters = self.at(&dead_letters(queues.taken_by(end))).await?;
-        let (Some(commands), Some(replies), Some(dead_letters)) = (commands, replies, dead_letters)
-        else {
-            return Ok(None);
+    /// The queues of an end, as far as they are there by now.
+    async fn all_of(&mut self, place: &Place, end: &End) -> Result<Found, ConnectError> {
+        let mut ways = None;
+        if let Some(queues) = &place.queues {
+            let commands = self.at(&queues.commands).await?;
+            let replies = self.at(&queues.replies).await?;
+            ways = commands.zip(replies).map(|(commands, replies)| Ways { commands, replies });
+        }
+        let dead_letters = match place.dead_letters(end) {
+            Some(said) => self.at(&said).await?,
+            None => None,
         };
-        Ok(Some(Ways { commands, replies, dead_letters }))
+        let (mut events, mut own) = (Vec::new(), None);
+        for said in place.hearing() {
+            let Some(queue) = self.at(&said).await? else { continue };
+            if place.taken_by(end).is_some_and(|taken| taken == said) {
+                own = Some(queue.clone());
+            }
+            events.push(queue);
+        }
+        let queue = match end {
+            End::Engine => ways.as_ref().map(|ways| ways.replies.clone()),
+            End::Service => ways.as_ref().map(|ways| ways.commands.clone()),
+            End::Listener(_) => own,
+        };
+        let taken = queue.zip(dead_letters);
+        let taken = taken.map(|(queue, dead_letters)| Taken { queue, dead_letters });
+        Ok(Found { ways, taken, events })
     }
 
     /// The queue, where it is there by now.

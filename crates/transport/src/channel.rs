@@ -1,5 +1,6 @@
-//! What is asked of a broker, at either end: the engine's, which publishes commands and takes
-//! replies, and a service's, which takes commands and publishes replies and events.
+//! What is asked of a broker, at any end: the engine's, which publishes commands and takes replies, a
+//! service's, which takes commands and publishes replies and events, and a listener's, which takes
+//! events and publishes events.
 //!
 //! A broker brings a message at least once, until it is acknowledged. Everything else that a saga
 //! needs is made of that: the engine acknowledges a reply when its fact is on disk, a service a
@@ -11,6 +12,8 @@ use std::time::Duration;
 use amends_wire::Headers;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+
+use crate::events::Listener;
 
 /// How many messages one end may hold that are not settled: a reader that is slow must not gather
 /// a queue in its memory, and one that dies must not have held up many.
@@ -47,20 +50,25 @@ pub trait Channel: Send + Sync + 'static {
 }
 
 /// Whose end of a broker it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// The engine's: takes replies.
     Engine,
     /// A service's: takes commands.
     Service,
+    /// A listener's: takes every event of the place, its own among them. Its subscription outlives it:
+    /// what is published while no copy of it is there waits for the next. It has all from when the
+    /// subscription was made; a broker that keeps events brings what it still has from before, too.
+    Listener(Listener),
 }
 
 impl End {
     /// What it takes.
-    pub const fn takes(self) -> Kind {
+    pub const fn takes(&self) -> Kind {
         match self {
             Self::Engine => Kind::Reply,
             Self::Service => Kind::Command,
+            Self::Listener(_) => Kind::Event,
         }
     }
 }

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
 
-/// The broker: a queue of commands, a queue of replies, and the events that were published. Cheap
-/// to clone.
+/// The broker: a queue of commands, a queue of replies, one of events for each listener, and all events
+/// that were published. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct InMemory(Arc<Inner>);
 
@@ -28,10 +28,22 @@ struct Inner {
 #[derive(Default)]
 struct State {
     numbers: u64,
-    queues: BTreeMap<Kind, Queue>,
-    dead: Vec<(Bytes, String)>,
+    queues: BTreeMap<Line, Queue>,
+    dead: Vec<(Line, (Bytes, String))>,
     events: Vec<Message>,
     is_away: bool,
+}
+
+/// Which queue: of what kind and, of events, whose.
+type Line = (Kind, String);
+
+/// The one that an end takes from.
+fn line(end: &End) -> Line {
+    let whose = match end {
+        End::Engine | End::Service => "",
+        End::Listener(listener) => listener.name(),
+    };
+    (end.takes(), whose.to_owned())
 }
 
 #[derive(Default)]
@@ -44,6 +56,7 @@ struct Queue {
 }
 
 /// A message as the broker keeps it.
+#[derive(Clone)]
 struct Kept {
     headers: Vec<(String, String)>,
     body: Bytes,
@@ -58,28 +71,51 @@ impl InMemory {
 
     /// An engine's end: takes replies.
     pub fn engine(&self) -> Arc<dyn Channel> {
-        self.end(End::Engine)
+        self.end(&End::Engine)
     }
 
     /// A service's end: takes commands.
     pub fn service(&self) -> Arc<dyn Channel> {
-        self.end(End::Service)
+        self.end(&End::Service)
     }
 
-    fn end(&self, end: End) -> Arc<dyn Channel> {
-        let number = self.0.state().number();
-        let (broker, takes) = (Arc::clone(&self.0), end.takes());
+    /// A listener's end: takes all events that are published from the first time on that one of this
+    /// name is asked for.
+    pub fn listener(&self, name: &str) -> Arc<dyn Channel> {
+        self.taking((Kind::Event, name.to_owned()))
+    }
+
+    /// Another copy of an end.
+    pub fn end(&self, end: &End) -> Arc<dyn Channel> {
+        self.taking(line(end))
+    }
+
+    fn taking(&self, takes: Line) -> Arc<dyn Channel> {
+        let mut state = self.0.state();
+        let number = state.number();
+        state.queues.entry(takes.clone()).or_default();
+        drop(state);
+        let broker = Arc::clone(&self.0);
         Arc::new(Connection { broker, takes, number, closed: Mutex::new(false) })
     }
 
-    /// Puts a message on a queue with its headers as they come, whoever sent it.
+    /// Puts a message on a queue, an event on each listener's, with its headers as they come, whoever
+    /// sent it.
     pub fn put(&self, kind: Kind, body: Bytes, headers: Vec<(String, String)>) {
         self.0.put(kind, headers, body);
     }
 
     /// What could not be taken, with the reasons.
     pub fn dead_letters(&self) -> Vec<(Bytes, String)> {
-        self.0.state().dead.clone()
+        self.0.state().dead.iter().map(|(_, letter)| letter.clone()).collect()
+    }
+
+    /// The same of what one end could not take.
+    pub fn put_aside_by(&self, end: &End) -> Vec<(Bytes, String)> {
+        let of = line(end);
+        let state = self.0.state();
+        let own = state.dead.iter().filter(|(whose, _)| *whose == of);
+        own.map(|(_, letter)| letter.clone()).collect()
     }
 
     /// The events, in the order of their publishing.
@@ -109,7 +145,14 @@ impl Inner {
 
     fn put(&self, kind: Kind, headers: Vec<(String, String)>, body: Bytes) {
         let kept = Kept { headers, body, deliveries: 0 };
-        self.state().queues.entry(kind).or_default().waiting.push_back(kept);
+        let mut state = self.state();
+        if kind != Kind::Event {
+            state.queues.entry((kind, String::new())).or_default();
+        }
+        for (_, queue) in state.queues.iter_mut().filter(|((of, _), _)| *of == kind) {
+            queue.waiting.push_back(kept.clone());
+        }
+        drop(state);
         self.changed.notify_waiters();
     }
 }
@@ -121,9 +164,9 @@ impl State {
     }
 
     /// The next message for an end; or when there may be one.
-    fn take(&mut self, takes: Kind, end: u64) -> Result<Received, Option<Instant>> {
+    fn take(&mut self, takes: &Line, end: u64) -> Result<Received, Option<Instant>> {
         let tag = Tag(self.number());
-        let queue = self.queues.entry(takes).or_default();
+        let queue = self.queues.entry(takes.clone()).or_default();
         let now = Instant::now();
         while let Some(entry) = queue.later.first_entry().filter(|entry| entry.key().0 <= now) {
             queue.waiting.push_back(entry.remove());
@@ -150,7 +193,7 @@ impl State {
 /// One end's.
 struct Connection {
     broker: Arc<Inner>,
-    takes: Kind,
+    takes: Line,
     number: u64,
     closed: Mutex<bool>,
 }
@@ -163,7 +206,7 @@ impl Connection {
             if state.is_away {
                 return Err(away());
             }
-            let held = state.queues.entry(self.takes).or_default().held.remove(&tag);
+            let held = self.queue(&mut state).held.remove(&tag);
             if let Some((_, kept)) = held {
                 then(&mut state, kept);
             }
@@ -176,7 +219,7 @@ impl Connection {
     fn leave(&self) {
         {
             let mut state = self.broker.state();
-            let queue = state.queues.entry(self.takes).or_default();
+            let queue = self.queue(&mut state);
             let (own, others) = std::mem::take(&mut queue.held)
                 .into_iter()
                 .partition::<BTreeMap<_, _>, _>(|(_, (end, _))| *end == self.number);
@@ -186,6 +229,10 @@ impl Connection {
             }
         }
         self.broker.changed.notify_waiters();
+    }
+
+    fn queue<'a>(&self, state: &'a mut State) -> &'a mut Queue {
+        state.queues.entry(self.takes.clone()).or_default()
     }
 
     fn is_closed(&self) -> MutexGuard<'_, bool> {
@@ -205,7 +252,7 @@ impl Channel for Connection {
                 if *self.is_closed() {
                     return std::future::pending().await;
                 }
-                let next = self.broker.state().take(self.takes, self.number);
+                let next = self.broker.state().take(&self.takes, self.number);
                 match next {
                     Ok(received) => return Ok(received),
                     Err(None) => changed.await,
@@ -224,11 +271,9 @@ impl Channel for Connection {
     }
 
     fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
-        let takes = self.takes;
         let settled = self.settle(tag, |state, kept| {
             let number = state.number();
-            let later = &mut state.queues.entry(takes).or_default().later;
-            later.insert((Instant::now() + after, number), kept);
+            self.queue(state).later.insert((Instant::now() + after, number), kept);
         });
         ready(settled).boxed()
     }
@@ -239,7 +284,7 @@ impl Channel for Connection {
         reason: &'a str,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         let settled = self.settle(tag, |state, kept| {
-            state.dead.push((kept.body, reason.to_owned()));
+            state.dead.push((self.takes.clone(), (kept.body, reason.to_owned())));
         });
         ready(settled).boxed()
     }
@@ -250,7 +295,6 @@ impl Channel for Connection {
         }
         if message.kind == Kind::Event {
             self.broker.state().events.push(message.clone());
-            return ready(Ok(())).boxed();
         }
         let header = |(name, value): &(String, String)| {
             (amends_wire::envelope::header_name("ce-", name).into_owned(), value.clone())

@@ -10,6 +10,7 @@ mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod contract;
+mod events;
 mod exchange;
 mod hold;
 mod in_memory;
@@ -26,6 +27,7 @@ pub use channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSE
 pub use contract::{
     Closing, Delivery, Outgoing, Patience, Receipt, Replies, ReplySink, Ticket, Transport,
 };
+pub use events::{Events, Listener, Unspeakable};
 pub use exchange::{Exchanges, KEPT_OPEN_MAX};
 pub use hold::{Brought, Hold, Room};
 pub use in_memory::InMemory;

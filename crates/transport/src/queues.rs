@@ -17,19 +17,21 @@ impl Queues {
         Self { commands: commands.into(), replies: replies.into() }
     }
 
-    /// The one that an end takes from.
-    pub fn taken_by(&self, end: End) -> &str {
+    /// The one that an end takes from; a listener takes from neither.
+    pub fn taken_by(&self, end: &End) -> Option<&str> {
         match end {
-            End::Engine => &self.replies,
-            End::Service => &self.commands,
+            End::Engine => Some(&self.replies),
+            End::Service => Some(&self.commands),
+            End::Listener(_) => None,
         }
     }
 
-    /// The one that an end publishes to.
-    pub fn filled_by(&self, end: End) -> &str {
+    /// The one that an end publishes to; a listener publishes to neither.
+    pub fn filled_by(&self, end: &End) -> Option<&str> {
         match end {
-            End::Engine => &self.commands,
-            End::Service => &self.replies,
+            End::Engine => Some(&self.commands),
+            End::Service => Some(&self.replies),
+            End::Listener(_) => None,
         }
     }
 }

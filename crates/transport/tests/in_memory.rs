@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_transport::conformance::channel::{Broker, Capabilities, Commands, Mortal, Place};
-use amends_transport::{Channel, InMemory};
+use amends_transport::{Channel, End, InMemory};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -23,27 +23,24 @@ impl Broker for Memory {
     }
 
     fn place(&self) -> BoxFuture<'_, Arc<dyn Place>> {
-        ready(Arc::new(Own(InMemory::new())) as Arc<dyn Place>).boxed()
+        ready(Arc::new(Own::default()) as Arc<dyn Place>).boxed()
     }
 
     fn mortal(&self) -> BoxFuture<'_, Arc<dyn Mortal>> {
-        ready(Arc::new(Own(InMemory::new())) as Arc<dyn Mortal>).boxed()
+        ready(Arc::new(Own::default()) as Arc<dyn Mortal>).boxed()
     }
 }
 
+#[derive(Default)]
 struct Own(InMemory);
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        ready(self.0.engine()).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        ready(self.0.end(&end)).boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        ready(self.0.service()).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        ready(self.0.dead_letters()).boxed()
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        ready(self.0.put_aside_by(&end)).boxed()
     }
 }
 

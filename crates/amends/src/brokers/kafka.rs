@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use amends_transport::Queues;
+use amends_transport::{Events, Queues};
 use amends_transport_kafka::{Place, Server};
 
 super::place_at!(amends_transport_kafka);
@@ -12,7 +12,7 @@ pub(super) fn place(
     addresses: &str,
     settings: Option<&Path>,
     queues: Option<Queues>,
-    events: Option<String>,
+    events: Option<Events>,
 ) -> Result<At, String> {
     let mut server = Server::new(addresses);
     if let Some(path) = settings {

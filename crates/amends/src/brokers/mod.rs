@@ -107,7 +107,7 @@ pub trait Place: Send + Sync {
     /// Connects an end, and says what was found; what is missing is made with `create`.
     fn connect(&self, end: End, create: bool) -> Connected;
 
-    /// Looks at what is there for either end, and makes nothing.
+    /// Looks at what is there for every end that is known, and makes nothing.
     fn examine(&self) -> BoxFuture<'static, Result<Topology, String>>;
 
     /// The broker's own client by itself, for a benchmark; what is missing is made.
@@ -147,7 +147,7 @@ impl BrokerOptions {
     ) -> Result<Found, String> {
         let queues =
             queues.map(|said| amends_transport::Queues::new(&said.commands, &said.replies));
-        let events = events.map(str::to_owned);
+        let events = events.map(amends_transport::Events::at);
         match broker {
             #[cfg(feature = "kafka")]
             Described::Kafka => {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use amends_transport::Queues;
+use amends_transport::{Events, Queues};
 use amends_transport_nats::{Place, Server};
 
 super::place_at!(amends_transport_nats);
@@ -13,7 +13,7 @@ pub(super) fn place(
     credentials: Option<&Path>,
     stream: &str,
     queues: Option<Queues>,
-    events: Option<String>,
+    events: Option<Events>,
 ) -> Result<At, String> {
     let mut server = Server::new(url);
     if let Some(path) = credentials {

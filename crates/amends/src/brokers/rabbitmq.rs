@@ -1,6 +1,6 @@
 //! Places at RabbitMQ.
 
-use amends_transport::Queues;
+use amends_transport::{Events, Queues};
 use amends_transport_rabbitmq::{Place, Server};
 
 super::place_at!(amends_transport_rabbitmq);
@@ -10,7 +10,7 @@ pub(super) fn place(
     url: &str,
     exchange: &str,
     queues: Option<Queues>,
-    events: Option<String>,
+    events: Option<Events>,
 ) -> At {
     At { server: Server::new(url), place: Place { exchange: exchange.to_owned(), queues, events } }
 }

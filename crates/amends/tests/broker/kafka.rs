@@ -58,7 +58,7 @@ impl Broker for Kafka {
         short: &'a str,
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
-        let (addresses, topic) = (url.to_owned(), place(short).dead_letters(end));
+        let (addresses, topic) = (url.to_owned(), place(short).dead_letters(&end));
         Box::pin(async move {
             let topic = topic.ok_or("nothing is taken there")?;
             let counted = tokio::task::spawn_blocking(move || length(&addresses, &topic)).await;

@@ -57,7 +57,7 @@ impl Broker for Nats {
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
             let place = place(short);
-            let subject = place.dead_letters(end).ok_or("nothing is taken there")?;
+            let subject = place.dead_letters(&end).ok_or("nothing is taken there")?;
             let counted = async {
                 let context = async_nats::jetstream::new(async_nats::connect(url).await?);
                 let stream = context.get_stream(&place.stream).await?;

@@ -64,7 +64,7 @@ impl Broker for RabbitMq {
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
-            let queue = place(short).dead_letters(end).ok_or("nothing is taken there")?;
+            let queue = place(short).dead_letters(&end).ok_or("nothing is taken there")?;
             let counted = async {
                 let connection = Connection::connect(url, ConnectionProperties::default()).await?;
                 let channel = connection.create_channel().await?;

@@ -72,7 +72,7 @@ impl Broker for Sqs {
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
             let client = client(url);
-            let queue = place(short).dead_letters(end).ok_or("nothing is taken there")?;
+            let queue = place(short).dead_letters(&end).ok_or("nothing is taken there")?;
             let counted = async {
                 let told = client.get_queue_url().queue_name(queue).send().await?;
                 let asked = client.get_queue_attributes().set_queue_url(told.queue_url);

@@ -28,7 +28,7 @@ type Differences = BTreeMap<String, Option<String>>;
 /// What of something that is there is too weak.
 pub(super) async fn weaknesses(
     connection: &Connection,
-    thing: &Thing<'_>,
+    thing: &Thing,
 ) -> Result<Vec<String>, lapin::Error> {
     let what = thing.what();
     let (differences, unseen) = differences(connection, thing).await?;
@@ -37,7 +37,7 @@ pub(super) async fn weaknesses(
         ThingKind::Queue { .. } => of_queue(&differences, true),
         ThingKind::DeadLetters => of_queue(&differences, false),
         // How long events stay is whoever's who made it.
-        ThingKind::Events { .. } => Vec::new(),
+        ThingKind::Events(_) => Vec::new(),
     };
     let mut weak: Vec<_> = weak.into_iter().map(|why| format!("{what}: {why}")).collect();
     weak.extend(unseen.map(|why| format!("{what}: its settings could not be looked at ({why})")));
@@ -47,7 +47,7 @@ pub(super) async fn weaknesses(
 /// Asks until nothing differs; or says why there is no more to learn.
 async fn differences(
     connection: &Connection,
-    thing: &Thing<'_>,
+    thing: &Thing,
 ) -> Result<(Differences, Option<String>), lapin::Error> {
     let mut asked = Asked::for_what_we_make(thing);
     let mut differences = Differences::new();
@@ -82,7 +82,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn for_what_we_make(thing: &Thing<'_>) -> Self {
+    fn for_what_we_make(thing: &Thing) -> Self {
         let (kind, arguments) = match &thing.kind {
             ThingKind::Exchange(kind) => ((*kind).to_owned(), FieldTable::default()),
             _ => (String::new(), thing.arguments()),
@@ -90,7 +90,7 @@ impl Asked {
         Self { durable: true, auto_delete: false, internal: false, kind, arguments }
     }
 
-    async fn ask(&self, connection: &Connection, thing: &Thing<'_>) -> Result<(), lapin::Error> {
+    async fn ask(&self, connection: &Connection, thing: &Thing) -> Result<(), lapin::Error> {
         let channel = connection.create_channel().await?;
         let (name, arguments) = (thing.name.as_str().into(), self.arguments.clone());
         let Self { durable, auto_delete, internal, .. } = *self;

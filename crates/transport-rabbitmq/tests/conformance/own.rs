@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use amends_transport::{Channel, ChannelError, End, Kind, Message, Queues, Received};
+use amends_transport::{
+    Channel, ChannelError, End, Events, Kind, Listener, Message, Queues, Received,
+};
 use amends_transport_rabbitmq::{ConnectError, Place, Server, connect, examine};
 use amends_wire::Headers;
 use lapin::BasicProperties;
@@ -65,12 +67,12 @@ async fn wrong_credentials_are_told_without_the_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_and_made_when_it_may_be() {
     let (server, place) = (shared().await, new_place().with_exchange("ex.missing"));
-    let events = place.events.clone().unwrap();
+    let events = place.events.clone().unwrap().at;
     let all = [
         "exchange ex.missing".to_owned(),
-        format!("queue {}", place.dead_letters(End::Service).unwrap()),
+        format!("queue {}", place.dead_letters(&End::Service).unwrap()),
         format!("queue {}", queues(&place).commands),
-        format!("queue {}", place.dead_letters(End::Engine).unwrap()),
+        format!("queue {}", place.dead_letters(&End::Engine).unwrap()),
         format!("queue {}", queues(&place).replies),
         format!("exchange {events}"),
         format!("queue {events}"),
@@ -87,6 +89,42 @@ async fn what_is_missing_is_named_and_made_when_it_may_be() {
     assert_eq!((found.there, found.missing, found.weak), (all.to_vec(), vec![], vec![]));
     // And an end that is to make nothing finds what it needs.
     connect(&server, place, End::Engine, false).await.unwrap().0.close().await;
+}
+
+/// An exchange keeps nothing: what is published before one who listens first comes is lost to it unless
+/// its queue is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_connects_makes_the_queues_of_those_who_listen() {
+    let (server, at) = (shared().await, new_place().events.unwrap().at);
+    let listeners = ["PayService", "amends"].map(|name| Listener::named(name).unwrap());
+    let place = Place::events_only(Events::at(&at).heard_by(listeners.clone()));
+    let mut all = vec![format!("exchange {at}")];
+    for listener in ["PayService", "amends"] {
+        all.push(format!("queue {at}.{listener}.dead-letters"));
+        all.push(format!("queue {at}.{listener}"));
+    }
+    assert_eq!(examine(&server, &place).await.unwrap().missing, all);
+    let error = connect(&server, place.clone(), End::Service, false).await.unwrap_err();
+    assert!(error.to_string().contains(&all[4]), "{error}");
+    let (service, made) = connect(&server, place.clone(), End::Service, true).await.unwrap();
+    assert_eq!((made.created, made.missing, made.weak), (all.clone(), vec![], vec![]));
+    let found = examine(&server, &place).await.unwrap();
+    assert_eq!((found.there, found.missing, found.weak), (all, vec![], vec![]));
+    service.publish(&message(Kind::Event, "1")).await.unwrap();
+    for listener in listeners {
+        let end = End::Listener(listener);
+        let (heard, _) = connect(&server, place.clone(), end, false).await.unwrap();
+        let heard: Arc<dyn Channel> = Arc::new(heard);
+        assert_eq!(next(&heard).await.body, "{}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_where_there_are_no_events() {
+    let (server, listener) = (shared().await, Listener::named("amends").unwrap());
+    let place = Place { events: None, ..new_place() };
+    let error = connect(&server, place, End::Listener(listener), true).await.unwrap_err();
+    assert!(error.to_string().contains("no events at the place: say their exchange"), "{error}");
 }
 
 /// Nobody may make what begins with `amq.`.
@@ -236,7 +274,7 @@ async fn a_foreign_message_is_put_aside_and_the_rest_moves_on() {
     let last = next(&service).await;
     assert_eq!(last.body, "{\"last\":1}");
     service.acknowledge(last.tag).await.unwrap();
-    let dead = dead_letters(&server, &place).await;
+    let dead = dead_letters(&server, place.dead_letters(&End::Service)).await;
     let expected = [(&[0xff, 0x00, 0xfe][..], "no JSON, 0"), (&[], "no JSON, 1")];
     assert_eq!(dead.len(), 2);
     for ((body, reason), expected) in dead.iter().zip(expected) {
@@ -260,7 +298,7 @@ async fn a_message_that_is_given_back_many_times_is_not_given_up() {
     }
     let received = next(&service).await;
     service.acknowledge(received.tag).await.unwrap();
-    assert!(dead_letters(&server, &place).await.is_empty());
+    assert!(dead_letters(&server, place.dead_letters(&End::Service)).await.is_empty());
 }
 
 /// As many as may wait, while others come and go.

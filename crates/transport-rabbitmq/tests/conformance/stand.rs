@@ -53,7 +53,7 @@ impl Own {
         Arc::new(Self { server, place: new_place(), process })
     }
 
-    async fn end(&self, end: End) -> Arc<dyn Channel> {
+    async fn connected(&self, end: End) -> Arc<dyn Channel> {
         let (channel, _): (RabbitChannel, _) =
             connect(&self.server, self.place.clone(), end, true).await.expect("it is there");
         Arc::new(channel)
@@ -88,26 +88,19 @@ impl Broker for Rabbit {
 }
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Engine).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.connected(end).boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Service).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        dead_letters(&self.server, &self.place).boxed()
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        dead_letters(&self.server, self.place.dead_letters(&end)).boxed()
     }
 }
 
-/// What the service's end has put aside. It stays there.
-pub async fn dead_letters(
-    server: &Server,
-    place: &amends_transport_rabbitmq::Place,
-) -> Vec<(Bytes, String)> {
+/// What an end has put aside, into the queue of this name. It stays there.
+pub async fn dead_letters(server: &Server, queue: Option<String>) -> Vec<(Bytes, String)> {
     let channel = client(server).await;
-    let queue = place.dead_letters(End::Service).expect("commands are taken there");
+    let queue = queue.expect("the end takes something");
     let (mut dead, mut held) = (Vec::new(), Vec::new());
     loop {
         let got = channel.basic_get(queue.as_str().into(), BasicGetOptions::default()).await;

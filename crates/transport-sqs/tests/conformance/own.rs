@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use amends_testbed as testbed;
 use amends_transport::{
-    Channel, ChannelError, End, Kind, Message, Queues, Received, UNSETTLED_MAX,
+    Channel, ChannelError, End, Events, Kind, Listener, Message, Queues, Received, UNSETTLED_MAX,
 };
 use amends_transport_sqs::{ConnectError, Place, Server, SqsChannel, connect, examine};
 use amends_wire::Headers;
@@ -113,13 +113,51 @@ async fn a_service_that_is_away_is_told_with_its_address() {
     assert!(error.contains("http://127.0.0.1:1") && error.contains("refused"), "{error}");
 }
 
+/// A queue gives a message to one alone: each who listens has its own, and an event goes to all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_connects_makes_the_queues_of_those_who_listen() {
+    let (server, at) = (shared().await, new_place(true).events.unwrap().at);
+    let listeners = ["PayService", "amends"].map(|name| Listener::named(name).unwrap());
+    let place = Place::events_only(Events::at(&at).heard_by(listeners.clone()));
+    let bare = at.strip_suffix(".fifo").unwrap();
+    let queues = ["PayService", "amends"].map(|listener| format!("queue {bare}-{listener}.fifo"));
+    let dead_letters = queues.clone().map(|queue| queue.replace(".fifo", "-dead-letters.fifo"));
+    let all = [queues.clone(), dead_letters].concat();
+    assert_eq!(examine(&server, &place).await.unwrap().missing, all);
+    let error = connect(&server, place.clone(), End::Service, false).await.unwrap_err();
+    assert!(error.to_string().contains(&queues.join(", no ")), "{error}");
+    let (service, made) = connect(&server, place.clone(), End::Service, true).await.unwrap();
+    assert_eq!((made.created, made.weak), (queues.to_vec(), vec![]));
+    service.publish(&message(Kind::Event, "1", "{}")).await.expect("both keep it");
+    for listener in listeners {
+        let heard = end(&server, &place, End::Listener(listener)).await;
+        assert_eq!(next(&heard).await.body, "{}");
+    }
+    let found = examine(&server, &place).await.unwrap();
+    assert_eq!((found.there, found.missing, found.weak), (all, vec![], vec![]));
+    // One that nobody named hears itself alone: there is no queue to which others would send.
+    let stranger = End::Listener(Listener::named("Stranger").unwrap());
+    let stranger = end(&server, &Place::events_only(at), stranger).await;
+    service.publish(&message(Kind::Event, "2", "\"of others\"")).await.expect("both keep it");
+    stranger.publish(&message(Kind::Event, "3", "\"its own\"")).await.expect("it is kept");
+    assert_eq!(next(&stranger).await.body, "\"its own\"");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_where_there_are_no_events() {
+    let (server, listener) = (shared().await, Listener::named("amends").unwrap());
+    let place = Place { events: None, ..new_place(false) };
+    let error = connect(&server, place, End::Listener(listener), true).await.unwrap_err();
+    assert!(error.to_string().contains("no events at the place: say what"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_named_and_made_when_it_may_be() {
     let (server, place) = (shared().await, new_place(true));
     let queue = |name: &str| format!("queue {name}");
     let dead_letters =
-        [End::Service, End::Engine].map(|end| queue(&place.dead_letters(end).unwrap()));
-    let events = queue(place.events.as_ref().unwrap());
+        [End::Service, End::Engine].map(|end| queue(&place.dead_letters(&end).unwrap()));
+    let events = queue(&place.events.as_ref().unwrap().at);
     let mut all = vec![queue(&queues(&place).commands), queue(&queues(&place).replies), events];
     let ours = [&all[..2], &dead_letters[..1], &all[2..]].concat();
     all.extend(dead_letters);
@@ -146,7 +184,7 @@ async fn what_is_missing_is_named_and_made_when_it_may_be() {
 async fn weak_settings_are_found_and_a_url_says_a_queue_that_is_not_made() {
     let (server, place) = (shared().await, new_place(false));
     let client = client(&server);
-    let dead = client.create_queue().queue_name(place.dead_letters(End::Service).unwrap());
+    let dead = client.create_queue().queue_name(place.dead_letters(&End::Service).unwrap());
     let dead = dead.send().await.unwrap().queue_url.unwrap();
     let arn = client.get_queue_attributes().queue_url(dead).attribute_names(Setting::QueueArn);
     let arn = arn.send().await.unwrap().attributes.unwrap()[&Setting::QueueArn].clone();
@@ -163,7 +201,7 @@ async fn weak_settings_are_found_and_a_url_says_a_queue_that_is_not_made() {
         (&queues(&place).commands, "messages go after 96 h"),
         (&queues(&place).commands, "after 3 deliveries"),
         (&queues(&place).commands, "messages of 262144 bytes"),
-        (&place.dead_letters(End::Service).unwrap(), "messages go after 96 h"),
+        (&place.dead_letters(&End::Service).unwrap(), "messages go after 96 h"),
     ] {
         let is_named = weak.iter().any(|weak| weak.contains(what) && weak.contains(why));
         assert!(is_named, "{what}: {why}: {weak:#?}");
@@ -250,7 +288,7 @@ async fn a_foreign_message_is_put_aside_and_the_rest_moves_on() {
         assert_eq!((received.value("x-0"), received.value("x-1")), (None, Some("7")));
         service.dead_letter(received.tag, "no JSON").await.unwrap();
     }
-    let dead = dead_letters(&server, &place).await;
+    let dead = dead_letters(&server, place.dead_letters(&End::Service)).await;
     assert_eq!(dead, [("<no json=\"é\"/>".into(), "no JSON".to_owned())]);
 }
 
@@ -319,7 +357,7 @@ async fn a_message_that_is_given_back_many_times_is_not_given_up() {
     }
     let received = next(&service).await;
     service.acknowledge(received.tag).await.unwrap();
-    assert!(dead_letters(&server, &place).await.is_empty());
+    assert!(dead_letters(&server, place.dead_letters(&End::Service)).await.is_empty());
 }
 
 /// A group's next message waits for the one before it, whatever becomes of that; others do not.

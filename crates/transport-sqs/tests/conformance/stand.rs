@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::conformance::channel::{Broker, Capabilities, Mortal, Place};
-use amends_transport::{Channel, End};
+use amends_transport::conformance::channel::{Broker, Capabilities, LISTENERS, Mortal, Place};
+use amends_transport::{Channel, End, Listener};
 use amends_transport_sqs::{REASON, Server, connect};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
@@ -60,6 +60,14 @@ pub fn new_place(fifo: bool) -> amends_transport_sqs::Place {
     amends_transport_sqs::Place::new(commands, replies).with_events(events)
 }
 
+/// The same, with those who listen in the suite: SQS has to know them.
+fn heard_place(fifo: bool) -> amends_transport_sqs::Place {
+    let listeners = LISTENERS.map(|name| Listener::named(name).expect("it can be said"));
+    let place = new_place(fifo);
+    let events = place.events.clone().map(|events| events.heard_by(listeners));
+    amends_transport_sqs::Place { events, ..place }
+}
+
 struct Own {
     server: Server,
     place: amends_transport_sqs::Place,
@@ -68,7 +76,7 @@ struct Own {
 }
 
 impl Own {
-    async fn end(&self, end: End) -> Arc<dyn Channel> {
+    async fn connected(&self, end: End) -> Arc<dyn Channel> {
         let connected = connect(&self.server, self.place.clone(), end, true).await;
         Arc::new(connected.expect("it is there").0)
     }
@@ -88,7 +96,7 @@ impl Broker for Sqs {
 
     fn place(&self) -> BoxFuture<'_, Arc<dyn Place>> {
         async {
-            let place = new_place(self.fifo);
+            let place = heard_place(self.fifo);
             Arc::new(Own { server: shared().await, place, away: None }) as Arc<dyn Place>
         }
         .boxed()
@@ -102,33 +110,26 @@ impl Broker for Sqs {
             let door = testbed::Door::before(process.port()).expect("a port is free");
             let server = at(format!("http://127.0.0.1:{}", door.port()));
             let away = Some((process, Arc::new(Mutex::new(door))));
-            Arc::new(Own { server, place: new_place(self.fifo), away }) as Arc<dyn Mortal>
+            Arc::new(Own { server, place: heard_place(self.fifo), away }) as Arc<dyn Mortal>
         }
         .boxed()
     }
 }
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Engine).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.connected(end).boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        self.end(End::Service).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        dead_letters(&self.server, &self.place).boxed()
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        dead_letters(&self.server, self.place.dead_letters(&end)).boxed()
     }
 }
 
-/// What the service's end has put aside. It stays there.
-pub async fn dead_letters(
-    server: &Server,
-    place: &amends_transport_sqs::Place,
-) -> Vec<(Bytes, String)> {
+/// What an end has put aside, into the queue of this name. It stays there.
+pub async fn dead_letters(server: &Server, queue: Option<String>) -> Vec<(Bytes, String)> {
     let client = client(server);
-    let queue = place.dead_letters(End::Service).expect("commands are taken there");
+    let queue = queue.expect("the end takes something");
     let url = url(&client, &queue).await;
     let (mut dead, mut held) = (Vec::new(), Vec::new());
     loop {

@@ -39,6 +39,12 @@ mistakes! {
     FailsOnWhatIsSettled = "fails on a message that is settled already",
     HoldsMoreThanItMay = "holds more than it may",
     KeepsWhatItHolds = "leaves, and keeps what it holds",
+    SharesEventsBetweenListeners = "brings each event to one listener alone",
+    BringsEventsToAllCopies = "brings each event to all copies of a listener",
+    ForgetsListenersThatLeave = "forgets a listener that leaves",
+    KeepsOwnEventsFromAListener = "brings a listener no event of its own",
+    TellsOfDeadLetters = "tells those who listen of what one of them has put aside",
+    MixesDeadLetters = "puts aside for whoever listens in one place",
     ConfirmsWhenAway = "confirms a message when the broker is away",
     WaitsForEverWhenAway = "waits for ever for a broker that is away",
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_transport::conformance::channel::{Broker, Capabilities, Mortal, Place};
-use amends_transport::{Channel, ChannelError, InMemory, Kind, Message, Received, Tag};
+use amends_transport::{
+    Channel, ChannelError, End, InMemory, Kind, Listener, Message, Received, Tag,
+};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -41,38 +43,60 @@ struct Own {
     broker: InMemory,
     mistake: Option<Mistake>,
     is_away: Arc<AtomicBool>,
+    /// How many ends were made, and how many have left.
+    made: AtomicU32,
+    left: Arc<AtomicU32>,
 }
 
 impl Own {
     fn new(mistake: Option<Mistake>) -> Self {
-        Self { broker: InMemory::new(), mistake, is_away: Arc::default() }
+        Self {
+            broker: InMemory::new(),
+            mistake,
+            is_away: Arc::default(),
+            made: AtomicU32::new(0),
+            left: Arc::default(),
+        }
     }
 
-    fn end(&self, inner: Arc<dyn Channel>, second: Arc<dyn Channel>) -> Arc<dyn Channel> {
-        Arc::new(End {
-            inner,
-            second,
-            broker: self.broker.clone(),
-            mistake: self.mistake,
-            is_away: Arc::clone(&self.is_away),
-            published: AtomicU32::new(0),
-            kept: Mutex::default(),
-            settled: Mutex::default(),
-        })
+    /// Whose end this broker takes it for.
+    fn mistook(&self, end: End) -> End {
+        let End::Listener(listener) = &end else { return end };
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        let name = match self.mistake {
+            Some(Mistake::SharesEventsBetweenListeners) => "all".to_owned(),
+            Some(Mistake::BringsEventsToAllCopies) => format!("{listener}-{made}"),
+            Some(Mistake::ForgetsListenersThatLeave) => {
+                format!("{listener}-{}", self.left.load(Ordering::Relaxed))
+            }
+            _ => return end,
+        };
+        End::Listener(Listener::named(&name).expect("it can be said"))
     }
 }
 
 impl Place for Own {
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        ready(self.end(self.broker.engine(), self.broker.engine())).boxed()
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>> {
+        let end = self.mistook(end);
+        ready(Arc::new(Client {
+            inner: self.broker.end(&end),
+            second: self.broker.end(&end),
+            broker: self.broker.clone(),
+            mistake: self.mistake,
+            is_away: Arc::clone(&self.is_away),
+            left: Arc::clone(&self.left),
+            own: Mutex::default(),
+            published: AtomicU32::new(0),
+            kept: Mutex::default(),
+            settled: Mutex::default(),
+        }) as Arc<dyn Channel>)
+        .boxed()
     }
 
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
-        ready(self.end(self.broker.service(), self.broker.service())).boxed()
-    }
-
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>> {
-        ready(self.broker.dead_letters()).boxed()
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>> {
+        let mixed = self.mistake == Some(Mistake::MixesDeadLetters);
+        let dead = if mixed { self.broker.dead_letters() } else { self.broker.put_aside_by(&end) };
+        ready(dead).boxed()
     }
 }
 
@@ -90,19 +114,22 @@ impl Mortal for Own {
     }
 }
 
-struct End {
+struct Client {
     inner: Arc<dyn Channel>,
     /// Another end, for who reads more than it may.
     second: Arc<dyn Channel>,
     broker: InMemory,
     mistake: Option<Mistake>,
     is_away: Arc<AtomicBool>,
+    left: Arc<AtomicU32>,
+    /// The events that it has published.
+    own: Mutex<BTreeSet<Bytes>>,
     published: AtomicU32,
     kept: Mutex<Option<Message>>,
     settled: Mutex<BTreeSet<Tag>>,
 }
 
-impl End {
+impl Client {
     fn makes(&self, mistake: Mistake) -> bool {
         self.mistake == Some(mistake)
     }
@@ -159,6 +186,10 @@ impl End {
             self.broker.put(Kind::Command, message.body.clone(), Vec::new());
             return Ok(());
         }
+        if message.kind == Kind::Event {
+            let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            own.insert(message.body.clone());
+        }
         let Some(sent) = self.sent(message) else { return Ok(()) };
         self.inner.publish(&sent).await?;
         // The one that was kept back leaves after one of its saga that came after it.
@@ -172,6 +203,10 @@ impl End {
         Ok(())
     }
 
+    fn is_own(&self, received: &Received) -> bool {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&received.body)
+    }
+
     /// Settled already? Then this client fails, if that is its mistake.
     fn once(&self, tag: Tag) -> Result<(), ChannelError> {
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -182,10 +217,10 @@ impl End {
     }
 }
 
-impl Channel for End {
+impl Channel for Client {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
         async move {
-            let received = if self.makes(Mistake::HoldsMoreThanItMay) {
+            let mut received = if self.makes(Mistake::HoldsMoreThanItMay) {
                 tokio::select! {
                     first = self.inner.receive() => first,
                     second = self.second.receive() => second,
@@ -193,6 +228,10 @@ impl Channel for End {
             } else {
                 self.inner.receive().await
             }?;
+            while self.makes(Mistake::KeepsOwnEventsFromAListener) && self.is_own(&received) {
+                self.inner.acknowledge(received.tag).await?;
+                received = self.inner.receive().await?;
+            }
             if self.makes(Mistake::AcknowledgesByItself) {
                 self.inner.acknowledge(received.tag).await?;
             }
@@ -231,6 +270,9 @@ impl Channel for End {
             if self.makes(Mistake::DropsDeadLetters) {
                 return self.inner.acknowledge(tag).await;
             }
+            if self.makes(Mistake::TellsOfDeadLetters) {
+                self.broker.put(Kind::Event, "\"dead\"".into(), Vec::new());
+            }
             let reason = if self.makes(Mistake::ForgetsReasons) { "" } else { reason };
             self.inner.dead_letter(tag, reason).await
         }
@@ -243,6 +285,7 @@ impl Channel for End {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
+            self.left.fetch_add(1, Ordering::Relaxed);
             if self.makes(Mistake::KeepsWhatItHolds) {
                 // Nobody drops it either.
                 std::mem::forget(Arc::clone(&self.inner));

@@ -114,7 +114,7 @@ impl Brokers {
 /// Connects, and says what was made there, what others have to make, and what is too weak.
 fn telling(name: &'static str, place: Arc<dyn Place>, end: End, create: bool) -> Connect {
     Box::new(move || {
-        let connecting = place.connect(end, create);
+        let connecting = place.connect(end.clone(), create);
         let told = async move {
             let (channel, topology) = connecting.await?;
             for created in &topology.created {

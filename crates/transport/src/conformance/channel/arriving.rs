@@ -6,20 +6,32 @@ use amends_wire::Headers;
 use bytes::Bytes;
 
 use super::Broker;
-use super::ends::{message, next, number, numbered, publish, quiet, saga, taken};
-use crate::channel::{ChannelError, Kind};
+use super::ends::{
+    filled_by, message, next, number, numbered, numbered_for, publish, quiet, saga, taken,
+};
+use crate::channel::{ChannelError, End, Kind, Message, Received};
 
 /// Body byte for byte, attributes, and headers beside them.
 pub async fn a_message_arrives_whole(broker: &dyn Broker) {
     let place = broker.place().await;
     let (engine, service) = (place.engine().await, place.service().await);
+    let sent = whole(Kind::Command);
+    publish(&engine, &sent).await;
+    is_whole(&taken(&service).await, &sent);
+}
+
+/// A body that is not the same once it was read and written, attributes, and headers beside them.
+pub(super) fn whole(kind: Kind) -> Message {
     let body = "{ \"n\": 1.500,\n\"n\":12345678901234567890, \"t\":\"é\\u0000\"}";
-    let mut sent = message(Kind::Command, 1, "whole/1", body);
+    let mut sent = message(kind, 1, "whole/1", body);
     sent.attributes.push(("causationid".to_owned(), "5% \"é\"/7".to_owned()));
     sent.attributes.push(("traceparent".to_owned(), "00-0af7-b7ad-01".to_owned()));
     sent.attributes.push(("amends-reply-to".to_owned(), "http://h/v1/replies/a-_".to_owned()));
-    publish(&engine, &sent).await;
-    let received = taken(&service).await;
+    sent
+}
+
+/// As it was sent, and brought for the first time.
+pub(super) fn is_whole(received: &Received, sent: &Message) {
     assert_eq!(received.body, sent.body);
     assert_eq!(received.deliveries, 1);
     for (name, value) in &sent.attributes {
@@ -79,16 +91,23 @@ pub async fn commands_and_replies_go_their_own_ways(broker: &dyn Broker) {
 
 /// Of each saga for itself; between sagas there is no order.
 pub async fn messages_of_a_saga_arrive_in_their_order(broker: &dyn Broker) {
+    arrive_in_their_order(broker, End::Service).await;
+}
+
+/// The same of what this end takes.
+pub(super) async fn arrive_in_their_order(broker: &dyn Broker, takes: End) {
     const SAGAS: u32 = 5;
     const EACH: u32 = 20;
     let place = broker.place().await;
-    let (engine, service) = (place.engine().await, place.service().await);
+    let taker = place.end(takes.clone()).await;
+    let publisher = place.end(filled_by(&takes)).await;
     for number in 0..SAGAS * EACH {
-        publish(&engine, &numbered(u128::from(number % SAGAS), number)).await;
+        let message = numbered_for(&takes, u128::from(number % SAGAS), number);
+        publish(&publisher, &message).await;
     }
     let mut arrived: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     for _ in 0..SAGAS * EACH {
-        let received = taken(&service).await;
+        let received = taken(&taker).await;
         arrived.entry(saga(&received)).or_default().push(number(&received));
     }
     assert_eq!(arrived.len(), SAGAS as usize);

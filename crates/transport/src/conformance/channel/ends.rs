@@ -5,14 +5,30 @@ use std::time::Duration;
 
 use amends_wire::Headers;
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::super::stage::within;
-use crate::channel::{Channel, ChannelError, Kind, Message, Received};
+use super::Place;
+use crate::channel::{Channel, ChannelError, End, Kind, Message, Received};
+use crate::events::Listener;
 
 /// How long it is waited to see that nothing comes. A broker that is slower passes for one that
 /// brings nothing: then the case sees less, and fails for nothing.
 pub const QUIET: Duration = Duration::from_millis(500);
+
+/// A listener's end, by its name.
+pub fn listener(name: &str) -> End {
+    End::Listener(Listener::named(name).expect("every broker can say it"))
+}
+
+/// Whose end publishes what this one takes.
+pub fn filled_by(end: &End) -> End {
+    match end {
+        End::Service => End::Engine,
+        End::Engine | End::Listener(_) => End::Service,
+    }
+}
 
 /// A message with a body.
 pub fn message(kind: Kind, saga: u128, id: &str, body: impl Into<Bytes>) -> Message {
@@ -42,7 +58,12 @@ pub fn message(kind: Kind, saga: u128, id: &str, body: impl Into<Bytes>) -> Mess
 
 /// A command whose body is a number.
 pub fn numbered(saga: u128, number: u32) -> Message {
-    message(Kind::Command, saga, &format!("{saga}/{number}"), number.to_string())
+    numbered_for(&End::Service, saga, number)
+}
+
+/// What this end takes, with a number as its body.
+pub fn numbered_for(end: &End, saga: u128, number: u32) -> Message {
+    message(end.takes(), saga, &format!("{saga}/{number}"), number.to_string())
 }
 
 /// Publishes, and has the broker's word.
@@ -85,9 +106,46 @@ pub async fn taken(end: &Arc<dyn Channel>) -> Received {
     received
 }
 
+/// The numbers that come to either of two copies, and are done with. Both read as long as somebody
+/// wants to know.
+pub fn taken_by(copies: &[Arc<dyn Channel>; 2]) -> mpsc::UnboundedReceiver<u32> {
+    let (arrived, numbers) = mpsc::unbounded_channel();
+    for copy in copies.clone() {
+        let arrived = arrived.clone();
+        tokio::spawn(async move {
+            loop {
+                let received = tokio::select! {
+                    () = arrived.closed() => return,
+                    received = copy.receive() => received,
+                };
+                if let Ok(received) = received
+                    && copy.acknowledge(received.tag).await.is_ok()
+                {
+                    let _ = arrived.send(number(&received)); // or nobody wants to know any more
+                }
+            }
+        });
+    }
+    numbers
+}
+
 /// Done with it, or the broker is away, and then it comes again.
 pub async fn acknowledge(end: &Arc<dyn Channel>, received: &Received) {
     let _ = within(end.acknowledge(received.tag)).await;
+}
+
+/// What an end has put aside, as soon as there is something.
+pub async fn aside(place: &dyn Place, end: End) -> Vec<(Bytes, String)> {
+    within(async {
+        loop {
+            let dead = place.dead_letters(end.clone()).await;
+            if !dead.is_empty() {
+                return dead;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
 }
 
 /// Nothing more comes.

@@ -1,5 +1,5 @@
-//! The suite that every broker passes, by topic: what the engine and the services rely on when they
-//! meet at one.
+//! The suite that every broker passes, by topic: what the engine, the services and those who listen
+//! rely on when they meet at one.
 //!
 //! A broker's tests bring a [`Broker`], and call [`channel_tests!`](crate::channel_tests). The same
 //! subject, as [`Commands`], passes the suite of transports. What a broker cannot do it declares in
@@ -9,6 +9,7 @@ mod arriving;
 mod breaking;
 mod commands;
 mod ends;
+mod listening;
 mod settling;
 mod sharing;
 
@@ -17,11 +18,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, End};
 
 pub use arriving::*;
 pub use breaking::*;
 pub use commands::Commands;
+pub use listening::*;
 pub use settling::*;
 pub use sharing::*;
 
@@ -55,17 +57,28 @@ pub trait Broker: Send + Sync {
     fn mortal(&self) -> BoxFuture<'_, Arc<dyn Mortal>>;
 }
 
-/// A queue of commands and a queue of replies, declared and empty.
+/// A queue of commands and a queue of replies, declared and empty, and events that may be listened to
+/// by the names of [`LISTENERS`].
 pub trait Place: Send + Sync {
+    /// Another copy of an end.
+    fn end(&self, end: End) -> BoxFuture<'_, Arc<dyn Channel>>;
+
+    /// What an end has put aside so far: bodies as they were sent, and reasons.
+    fn dead_letters(&self, end: End) -> BoxFuture<'_, Vec<(Bytes, String)>>;
+
     /// Another copy of the engine's end.
-    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>>;
+    fn engine(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.end(End::Engine)
+    }
 
     /// Another copy of the service's end.
-    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>>;
-
-    /// What the service's end has put aside so far: bodies as they were sent, and reasons.
-    fn dead_letters(&self) -> BoxFuture<'_, Vec<(Bytes, String)>>;
+    fn service(&self) -> BoxFuture<'_, Arc<dyn Channel>> {
+        self.end(End::Service)
+    }
 }
+
+/// Who listens in the suite: a broker that has to know them beforehand knows these.
+pub const LISTENERS: [&str; 2] = ["InventoryService", "amends"];
 
 /// A place on a broker that can be killed.
 pub trait Mortal: Place {
@@ -115,6 +128,16 @@ macro_rules! __with_channel_cases {
             a_slow_reader_is_not_flooded
             two_copies_share_what_comes
             a_copy_that_leaves_leaves_what_it_holds
+            every_listener_hears_each_event_whole
+            a_listener_hears_its_own_events
+            events_of_a_saga_arrive_in_their_order
+            copies_of_a_listener_share_its_events
+            what_is_published_while_a_listener_is_away_waits_for_it
+            an_event_that_is_not_acknowledged_comes_again
+            an_event_that_is_given_back_comes_again_and_no_sooner
+            an_event_that_one_puts_aside_comes_to_the_others
+            a_slow_listener_holds_up_no_other
+            events_outlive_the_broker
             what_is_confirmed_outlives_the_broker
             a_broker_that_is_away_is_told_and_waited_for
             nothing_is_lost_when_the_broker_dies_under_load

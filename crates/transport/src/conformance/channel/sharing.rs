@@ -1,14 +1,13 @@
 //! Many copies of one end, and how much each holds.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tokio::time::timeout;
 
 use super::super::stage::within;
 use super::Broker;
-use super::ends::{QUIET, next, number, numbered, publish, taken};
-use crate::channel::{Channel, UNSETTLED_MAX};
+use super::ends::{QUIET, next, number, numbered, publish, taken, taken_by};
+use crate::channel::UNSETTLED_MAX;
 
 /// What is not settled is bounded, and one that is settled makes room for one.
 pub async fn a_slow_reader_is_not_flooded(broker: &dyn Broker) {
@@ -38,40 +37,13 @@ pub async fn two_copies_share_what_comes(broker: &dyn Broker) {
     let place = broker.place().await;
     let engine = place.engine().await;
     let copies = [place.service().await, place.service().await];
-    let (arrived, mut numbers) = tokio::sync::mpsc::unbounded_channel();
-    let reading: Vec<_> = copies
-        .iter()
-        .map(|copy| {
-            let (copy, arrived) = (Arc::clone(copy), arrived.clone());
-            tokio::spawn(async move {
-                loop {
-                    let received = taken_by(&copy).await;
-                    if arrived.send(received).is_err() {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
+    let mut numbers = taken_by(&copies);
     for number in 0..SENT {
         publish(&engine, &numbered((number % 40).into(), number)).await;
     }
     let mut missing: BTreeSet<u32> = (0..SENT).collect();
     while !missing.is_empty() {
         missing.remove(&within(numbers.recv()).await.expect("both read"));
-    }
-    for task in reading {
-        task.abort();
-    }
-}
-
-async fn taken_by(copy: &Arc<dyn Channel>) -> u32 {
-    loop {
-        if let Ok(received) = copy.receive().await
-            && copy.acknowledge(received.tag).await.is_ok()
-        {
-            return number(&received);
-        }
     }
 }
 
