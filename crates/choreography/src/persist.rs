@@ -87,8 +87,12 @@ struct StoredClock {
     refusals: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     again_at: Option<u64>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     overdue: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    open: bool,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    doubtful: bool,
 }
 
 fn is_zero<N: PartialEq + Default>(n: &N) -> bool {
@@ -114,6 +118,8 @@ impl Record {
             refusals: clock.refusals,
             again_at: clock.again_at.map(|at| at.0),
             overdue: clock.overdue,
+            open: clock.open,
+            doubtful: clock.doubtful,
         };
         let Part { started: _, failed, completed, skipped, never_ran, compensated, begun, waived } =
             self.part;
@@ -180,9 +186,10 @@ impl Record {
                 .collect::<Result<_, _>>()
         };
         let clock = |(name, clock): (&String, &StoredClock)| {
-            let StoredClock { ready_at, tries, refusals, again_at, overdue } = *clock;
-            let (ready_at, again_at) = (ready_at.map(Time), again_at.map(Time));
-            Ok((named(name)?, Clock { ready_at, tries, refusals, again_at, overdue }))
+            let (ready_at, again_at) = (clock.ready_at.map(Time), clock.again_at.map(Time));
+            let StoredClock { tries, refusals, overdue, open, doubtful, .. } = *clock;
+            let clock = Clock { ready_at, tries, refusals, again_at, overdue, open, doubtful };
+            Ok((named(name)?, clock))
         };
         Ok(Self {
             saga_id,

@@ -43,6 +43,10 @@ pub(crate) struct Clock {
     pub(crate) again_at: Option<Time>,
     /// Whether it was said to be overdue.
     pub(crate) overdue: bool,
+    /// Whether an attempt has left for another process whose answer is not there yet.
+    pub(crate) open: bool,
+    /// Whether one did of which it is not known what became of it.
+    pub(crate) doubtful: bool,
 }
 
 /// How far a saga is, as far as a service knows.

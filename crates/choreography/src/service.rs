@@ -174,7 +174,12 @@ impl Service {
     ///
     /// It is not owed.
     pub fn begin(&self, record: &mut Record, step: StepIx) -> Result<(), NotTaken> {
-        self.react(record, Happened::Begun(step)).map(drop)
+        self.react(record, Happened::Begun(step))?;
+        let clock = record.clock(step);
+        // Whoever sent it has died, or has stopped waiting.
+        clock.doubtful |= clock.open;
+        clock.open = true;
+        Ok(())
     }
 
     /// Takes in what became of an own step; gives what is to be published about it. A refusal of a step
@@ -237,12 +242,18 @@ impl Service {
         let owed = owed.ok_or(NotTaken::NotOwed)?;
         let is_undo = matches!(owed, Owed::Undo(_));
         let of_step = self.of.step(step);
-        let tries = record.clock(step).tries.saturating_add(1);
+        // What has begun is owed still after a failure, or past its time, and is given up as soon as it
+        // is known that nothing of it was done.
+        let is_unwanted = record.part.failed && !record.decided();
+        let clock = record.clock(step);
+        clock.open = false;
+        clock.doubtful |= !in_vain.is_known;
+        let tries = clock.tries.saturating_add(1);
+        let are_over = of_step.retry.max_attempts.is_some_and(|max| tries >= max);
         let gives_up = !is_undo
-            && in_vain.is_known
+            && !clock.doubtful
             && of_step.kind != Kind::Retriable
-            && !record.part.begun.contains(step)
-            && of_step.retry.max_attempts.is_some_and(|max| tries >= max);
+            && (are_over || clock.overdue || is_unwanted);
         if gives_up {
             return self.answered(record, step, Answered::Refused(in_vain.why), now);
         }

@@ -1,8 +1,8 @@
 //! What a service has to do now, and what it asks its handler.
 
 use amends_core::choreography::Owed;
-use amends_core::{StepIx, Time};
-use amends_definition::{Context, INPUT_BYTES_MAX, StepInputs};
+use amends_core::{Millis, StepIx, Time};
+use amends_definition::{Context, Failures, INPUT_BYTES_MAX, StepInputs};
 use amends_wire::{ActionOutcome, CommandBody, Direction, Undo};
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -82,6 +82,21 @@ impl Service {
             Direction::Compensation => step.compensation(),
         };
         command.map(|command| &*command.name)
+    }
+
+    /// How long an attempt is waited for.
+    pub fn timeout(&self, step: StepIx, direction: Direction) -> Millis {
+        let step = self.of.step(step);
+        match direction {
+            Direction::Action => step.timeout,
+            Direction::Compensation => step.undo.timeout,
+        }
+    }
+
+    /// Which codes of its handler's are final, and which pass.
+    pub fn failures(&self, step: StepIx) -> &Failures {
+        static NONE: Failures = Failures { permanent: Vec::new(), transient: Vec::new() };
+        self.of.compiled().extras.get(step.get()).map_or(&NONE, |extras| &extras.failures)
     }
 
     /// What its handler is asked. The step's expressions are evaluated once, when they are first

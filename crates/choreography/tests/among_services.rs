@@ -8,7 +8,7 @@ use amends_choreography::{
     Answered, Choreographed, InVain, Moment, NotTaken, Prepared, Reason, Record, SagaEvent,
     Service, State, Surroundings, Task,
 };
-use amends_core::{Millis, Time};
+use amends_core::{Millis, StepIx, Time};
 use amends_wire::{Direction, SagaId};
 use serde_json::value::RawValue;
 
@@ -48,18 +48,34 @@ struct World {
     now: Time,
     /// What was done, in order: the truth, outside of all records.
     ledger: Vec<(String, Direction)>,
+    /// Whose handler is another process, with a fence of its own: what its steps came to there.
+    sidecars: Vec<bool>,
+    elsewhere: BTreeMap<StepIx, bool>,
     /// Failures are over: what is tried succeeds.
     calm: bool,
     said: BTreeSet<String>,
 }
 
 impl World {
-    fn new(of: Choreographed) -> Self {
+    fn new(of: Choreographed, chance: &mut Chance) -> Self {
         let services: Vec<Service> = of.services().iter().map(|name| of.service(name)).collect();
         let records = services.iter().map(|_| Record::new(of.clone(), SAGA)).collect();
         let under_way = services.iter().map(|_| Vec::new()).collect();
         let (now, ledger, said) = (Time(1_000_000), Vec::new(), BTreeSet::new());
-        Self { of, services, records, under_way, now, ledger, calm: false, said }
+        let sidecars = services.iter().map(|_| chance.percent(50)).collect();
+        let elsewhere = BTreeMap::new();
+        Self {
+            of,
+            services,
+            records,
+            under_way,
+            now,
+            ledger,
+            sidecars,
+            elsewhere,
+            calm: false,
+            said,
+        }
     }
 
     fn publish(&mut self, events: Vec<SagaEvent>) {
@@ -132,6 +148,9 @@ impl World {
         }
         let Task { step, direction, .. } = tasks[chance.below(tasks.len() as u64) as usize];
         let name = service.step_name(step).to_owned();
+        if self.sidecars[at] && direction == Direction::Action {
+            return self.work_elsewhere(at, step, moment, chance);
+        }
         let record = &mut self.records[at];
         let answered = match service.prepare(record, step, direction).unwrap() {
             Prepared::Skip => Answered::Skipped,
@@ -153,6 +172,54 @@ impl World {
             self.ledger.push((name, direction));
         }
         let events = service.answered(&mut self.records[at], step, answered, moment).unwrap();
+        self.publish(events);
+    }
+
+    /// The handler is another process: what began there is known only when it answers.
+    fn work_elsewhere(&mut self, at: usize, step: StepIx, now: Moment, chance: &mut Chance) {
+        let service = self.services[at].clone();
+        let name = service.step_name(step).to_owned();
+        let record = &mut self.records[at];
+        if service.prepare(record, step, Direction::Action).unwrap() == Prepared::Skip {
+            let events = service.answered(record, step, Answered::Skipped, now).unwrap();
+            return self.publish(events);
+        }
+        service.begin(record, step).unwrap();
+        self.stored(at);
+        let in_vain =
+            |is_known| InVain { is_known, ..InVain::of(Reason::new("AWAY", "no answer")) };
+        if !self.calm && chance.percent(20) {
+            // It did not get there.
+            if chance.percent(50) {
+                let record = &mut self.records[at];
+                let events = service.tried(record, step, in_vain(true), now).unwrap();
+                self.publish(events);
+            }
+            return;
+        }
+        let is_done = *self.elsewhere.entry(step).or_insert_with(|| {
+            let is_done = self.calm || chance.percent(85);
+            if is_done {
+                self.ledger.push((name.clone(), Direction::Action));
+            }
+            is_done
+        });
+        if !self.calm && chance.percent(20) {
+            // The answer is lost, or whoever waited for it has died.
+            if chance.percent(50) {
+                let record = &mut self.records[at];
+                let events = service.tried(record, step, in_vain(false), now).unwrap();
+                assert!(events.is_empty(), "nothing is given up of which nothing is known");
+            }
+            return;
+        }
+        let answered = if is_done {
+            let result = format!("{{\"ref\":\"{name}-1\"}}");
+            Answered::Completed(RawValue::from_string(result).unwrap())
+        } else {
+            Answered::Refused(Reason::new("NO", "it cannot be"))
+        };
+        let events = service.answered(&mut self.records[at], step, answered, now).unwrap();
         self.publish(events);
     }
 
@@ -181,7 +248,7 @@ fn every_saga_ends_all_done_or_all_undone_at_every_service_alike() {
     let mut said = BTreeSet::new();
     for seed in 0..1_500 {
         let mut chance = Chance(seed);
-        let mut world = World::new(of.clone());
+        let mut world = World::new(of.clone(), &mut chance);
         let data = format!("{{\"total\":5,\"physical\":{}}}", chance.percent(50));
         let started = of.start(SAGA, "OrderService", &data, world.now).unwrap();
         world.publish(vec![started]);
@@ -218,6 +285,7 @@ fn every_saga_ends_all_done_or_all_undone_at_every_service_alike() {
         "SagaFailed Some(\"CANCELLED\")",
         "SagaFailed Some(\"DEADLINE\")",
         "SagaFailed Some(\"LOCKED\")",
+        "SagaFailed Some(\"AWAY\")",
     ] {
         assert!(said.contains(word), "{word} was never said: {said:#?}");
     }

@@ -38,6 +38,13 @@ impl Time {
     }
 }
 
+impl Add for Millis {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
 impl Add<Millis> for Time {
     type Output = Self;
     fn add(self, span: Millis) -> Self {
@@ -79,6 +86,7 @@ mod tests {
         assert_eq!(((noon + hour).since(noon), noon.since(noon + hour)), (hour, Millis::ZERO));
         let (last, all) = (Time(u64::MAX), Millis(u64::MAX));
         assert_eq!((last + hour, noon - all, hour.times(u64::MAX)), (last, Time(0), all));
+        assert_eq!((hour + hour, all + hour), (Millis::mins(120), all));
     }
 
     #[test]

@@ -7,26 +7,33 @@
 
 mod asking;
 mod counts;
+mod elsewhere;
 mod reacting;
 mod turn;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_choreography::{
     Choreographed, Foreign, Moment, Overdue, Reason, Record, SagaEvent, Service,
 };
 use amends_core::{Millis, Time};
+use amends_transport::Transport;
 use amends_wire::{Direction, SagaId};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+use sqlx::Pool;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::database::{Database, SagaRow, create};
+use crate::inbox::INBOX_CHARS_MAX;
 use crate::participant::Participant;
 use crate::prune::Retention;
 pub use counts::Counts;
+use elsewhere::AtWork;
 pub use reacting::{DEFINITION_WAIT, Reacting};
 use turn::{Unturned, What};
 
@@ -40,7 +47,17 @@ struct Inner<D: Database> {
     participant: Participant<D>,
     /// Of each definition, of which a saga type may have several while it is changed.
     services: Vec<Service>,
+    hands: Hands,
     counts: counts::Counters,
+}
+
+/// Who carries out this service's steps.
+#[derive(Clone)]
+enum Hands {
+    /// The participant's own handlers, in the transaction that keeps the record.
+    Own,
+    /// Another process, which this transport reaches.
+    Elsewhere(Arc<dyn Transport>, Arc<Mutex<HashSet<AtWork>>>),
 }
 
 /// The participant cannot do what the definition asks of it.
@@ -111,8 +128,24 @@ impl<D: Database> Participant<D> {
         for definition in definitions {
             services.push(self.fit(definition.service(self.service()))?);
         }
-        let counts = counts::Counters::default();
-        Ok(Choreographies(Arc::new(Inner { participant: self.clone(), services, counts })))
+        Ok(self.taking_part(services, Hands::Own))
+    }
+
+    /// The same for a service whose handlers are another process, which `transport` reaches under the
+    /// service's name; the participant itself has none. That process has the fence `barrier`, and answers in
+    /// the exchange in which it is asked.
+    pub fn choreographies_elsewhere(
+        &self,
+        definitions: impl IntoIterator<Item = Choreographed>,
+        transport: Arc<dyn Transport>,
+    ) -> Choreographies<D> {
+        let services = definitions.into_iter().map(|of| of.service(self.service())).collect();
+        self.taking_part(services, Hands::Elsewhere(transport, Arc::default()))
+    }
+
+    fn taking_part(&self, services: Vec<Service>, hands: Hands) -> Choreographies<D> {
+        let (participant, counts) = (self.clone(), counts::Counters::default());
+        Choreographies(Arc::new(Inner { participant, services, hands, counts }))
     }
 
     fn fit(&self, service: Service) -> Result<Service, Unfitting> {
@@ -156,8 +189,7 @@ impl<D: Database> Choreographies<D> {
 
     fn with(self, change: impl Fn(Service) -> Service) -> Self {
         let services = self.0.services.iter().cloned().map(change).collect();
-        let counts = counts::Counters::default();
-        Self(Arc::new(Inner { participant: self.0.participant.clone(), services, counts }))
+        self.0.participant.taking_part(services, self.0.hands.clone())
     }
 
     /// Makes the kit's tables where they are not there, `amends_saga` among them. The SQL is in
@@ -185,18 +217,62 @@ impl<D: Database> Choreographies<D> {
         data: &T,
     ) -> Result<SagaId, NotStarted> {
         let saga_id = SagaId(Uuid::now_v7().as_u128());
-        let no_type = || NotStarted::NoSuchType(saga_type.to_owned());
+        let started = self.started(saga_id, saga_type, data)?;
+        self.say_started(connection, &started).await?;
+        Ok(saga_id)
+    }
+
+    /// The same for whoever may ask twice, because an answer was lost: the same key is the same saga, as long
+    /// as the inbox remembers ([`Participant::forget_received`]). Of two that differ, the first counts.
+    ///
+    /// # Errors
+    ///
+    /// As of [`start`](Self::start), or the key has more than 200 characters.
+    pub async fn start_once<T: Serialize + ?Sized + Sync>(
+        &self,
+        connection: &mut D::Connection,
+        saga_type: &str,
+        key: &str,
+        data: &T,
+    ) -> Result<SagaId, NotStarted> {
+        if key.is_empty() || key.chars().count() > INBOX_CHARS_MAX {
+            let why = format!("a key has 1 to {INBOX_CHARS_MAX} characters");
+            return Err(NotStarted::BadData(vec![why]));
+        }
+        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
+            Sha256::digest(format!("{saga_type}\n{key}")).into();
+        let saga_id = SagaId(Uuid::new_v8(id).as_u128());
+        let started = self.started(saga_id, saga_type, data)?;
+        if D::note(connection, &format!("start {saga_type}"), key).await? {
+            self.say_started(connection, &started).await?;
+        }
+        Ok(saga_id)
+    }
+
+    fn started<T: Serialize + ?Sized>(
+        &self,
+        saga_id: SagaId,
+        saga_type: &str,
+        data: &T,
+    ) -> Result<SagaEvent, NotStarted> {
         // The definition that was given last is the current one.
         let of = self.0.services.iter().rev().find(|s| s.of().saga_type() == saga_type);
-        let of = of.ok_or_else(no_type)?.of();
+        let of = of.ok_or_else(|| NotStarted::NoSuchType(saga_type.to_owned()))?.of();
         let data = serde_json::to_string(data)
             .map_err(|error| NotStarted::BadData(vec![error.to_string()]))?;
         let by = self.0.participant.service();
-        let started = of.start(saga_id, by, &data, now().at).map_err(NotStarted::BadData)?;
-        publish::<D>(connection, &[started]).await?;
-        self.0.participant.0.outbox_written.notify_one();
+        of.start(saga_id, by, &data, now().at).map_err(NotStarted::BadData)
+    }
+
+    async fn say_started(
+        &self,
+        connection: &mut D::Connection,
+        started: &SagaEvent,
+    ) -> sqlx::Result<()> {
+        publish::<D>(connection, std::slice::from_ref(started)).await?;
+        let (saga_id, saga_type) = (started.saga_id, &*started.saga_type);
         info!(saga_id = %saga_id, saga_type, "a saga without a coordinator is to start");
-        Ok(saga_id)
+        Ok(())
     }
 
     /// Asks for the end of a saga that this service has heard of: all that was done is undone, unless its
@@ -230,6 +306,25 @@ impl<D: Database> Choreographies<D> {
         Ok(Record::from_json(saga_id, &text, |hash| self.definition(hash))?)
     }
 
+    /// The saga types in which it takes part.
+    pub fn saga_types(&self) -> Vec<&str> {
+        let mut types: Vec<_> = self.0.services.iter().map(|of| of.of().saga_type()).collect();
+        types.sort_unstable();
+        types.dedup();
+        types
+    }
+
+    /// The participant's database.
+    pub fn pool(&self) -> &Pool<D> {
+        self.0.participant.pool()
+    }
+
+    /// Has the outbox looked at now, rather than within a second: after the commit of a
+    /// [`start`](Self::start), for who is in a hurry.
+    pub fn relay_soon(&self) {
+        self.0.participant.0.outbox_written.notify_one();
+    }
+
     /// How much was heard and what came of it, since this was made.
     pub fn counts(&self) -> Counts {
         self.0.counts.read()
@@ -250,6 +345,19 @@ impl<D: Database> Choreographies<D> {
                 rows => pruned += rows,
             }
         }
+    }
+
+    /// Takes a step up in this process, until what is returned is dropped; none where it is at work already.
+    fn begin_work(&self, step: AtWork) -> Option<impl Drop + use<D>> {
+        struct Working(Arc<Mutex<HashSet<AtWork>>>, AtWork);
+        impl Drop for Working {
+            fn drop(&mut self) {
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+            }
+        }
+        let Hands::Elsewhere(_, at_work) = &self.0.hands else { return None };
+        let is_new = at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+        is_new.then(|| Working(Arc::clone(at_work), step))
     }
 
     fn definition(&self, hash: &str) -> Option<Choreographed> {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use tracing::{Instrument, error, warn};
 
 use super::turn::{Turned, Unturned, What};
-use super::{Choreographies, counts::count, now};
+use super::{Choreographies, Hands, counts::count, now};
 use crate::about::About;
 use crate::answer::{Answer, Doubt};
 use crate::command::Command;
@@ -57,6 +57,10 @@ impl<D: Database> Choreographies<D> {
         body: &Bytes,
         traceparent: Option<&str>,
     ) -> Result<Turned, Unturned> {
+        if let Hands::Elsewhere(transport, _) = &self.0.hands {
+            let asked = (task, body.clone(), traceparent);
+            return self.ask_elsewhere(transport, service, saga_id, asked).await;
+        }
         let step = task.step;
         let (attempt, deadline) = (task.attempt.to_string(), task.deadline.map(|at| rfc3339(at.0)));
         let mut headers = vec![(AMENDS_ATTEMPT, &*attempt)];

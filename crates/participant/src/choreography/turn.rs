@@ -5,7 +5,7 @@ use amends_choreography::{
     Answered, Foreign, InVain, Moment, NotTaken, Reason, Record, SagaEvent, Service, Task,
 };
 use amends_core::{Millis, StepIx};
-use amends_wire::SagaId;
+use amends_wire::{Direction, SagaId};
 use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -26,6 +26,8 @@ pub(super) enum What<'a> {
     Heard(&'a SagaEvent),
     /// Time has passed.
     Time,
+    /// An attempt at an own step, or at its undo, is about to leave for another process.
+    Begun(Task),
     /// An own step ended.
     Answered(StepIx, Answered),
     /// An attempt at an own step, or at its undo, came to nothing.
@@ -87,10 +89,21 @@ impl<D: Database> Choreographies<D> {
         })?;
         let mut record = self.hold(&mut tx, service, saga_id).await?;
         let (was, now) = (record.state(), now());
+        let mut left_for = LEFT_FOR;
         // An error drops the transaction, and so rolls it back.
         let events = match what {
             What::Heard(event) => service.hear(&mut record, event, now.at)?,
             What::Time => Vec::new(),
+            What::Begun(task) => {
+                if !service.owes(&record, task.step, task.direction) {
+                    return Err(NotTaken::NotOwed.into());
+                }
+                if task.direction == Direction::Action {
+                    service.begin(&mut record, task.step)?;
+                }
+                left_for = left_for.max(service.timeout(task.step, task.direction) + LEFT_FOR);
+                Vec::new()
+            }
             What::Answered(step, answered) => {
                 service.answered(&mut record, *step, answered.clone(), now)?
             }
@@ -99,7 +112,7 @@ impl<D: Database> Choreographies<D> {
             }
             What::Cancel(reason) => service.cancel(&mut record, reason.clone(), now.at)?,
         };
-        let turned = self.keep(&mut tx, service, &mut record, events, now).await?;
+        let turned = self.keep_left(&mut tx, service, &mut record, events, (now, left_for)).await?;
         tx.commit().await?;
         self.0.participant.0.outbox_written.notify_one();
         if was != record.state() {
@@ -131,8 +144,20 @@ impl<D: Database> Choreographies<D> {
         connection: &mut D::Connection,
         service: &Service,
         record: &mut Record,
-        mut events: Vec<SagaEvent>,
+        events: Vec<SagaEvent>,
         now: Moment,
+    ) -> sqlx::Result<Turned> {
+        self.keep_left(connection, service, record, events, (now, LEFT_FOR)).await
+    }
+
+    /// The same; where there is something to ask, others leave the saga to us for so long.
+    async fn keep_left(
+        &self,
+        connection: &mut D::Connection,
+        service: &Service,
+        record: &mut Record,
+        mut events: Vec<SagaEvent>,
+        (now, left_for): (Moment, Millis),
     ) -> sqlx::Result<Turned> {
         let advance = service.advance(record, now);
         events.extend(advance.events);
@@ -143,7 +168,7 @@ impl<D: Database> Choreographies<D> {
         }
         publish::<D>(connection, &events).await?;
         let wakes_at = service.wakes_at(record);
-        let left_until = now.at + LEFT_FOR;
+        let left_until = now.at + left_for;
         let due_at =
             wakes_at.map(|at| if advance.asks.is_empty() { at } else { at.max(left_until) });
         let kept = Kept {

@@ -1,11 +1,13 @@
 //! Sagas without a coordinator, on real databases: services that share one, over a broker in memory.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amends_participant::{
     Cancelled, Choreographed, Choreographies, Database, InMemory, Kind, NoSuchSaga, NotStarted,
     Participant, Reacting, State, Surroundings,
 };
+use amends_transport::{CommandView, Fail, InProcess, Transport};
 use amends_wire::SagaId;
 use serde_json::{Value, json};
 use sqlx::Pool;
@@ -20,6 +22,7 @@ on_each_database! {
     what_never_works_is_given_up_and_undone
     what_must_be_done_is_asked_anew_until_it_is
     a_start_that_is_rolled_back_starts_nothing
+    the_same_key_is_the_same_saga
     what_fits_no_definition_starts_nothing
     a_saga_is_cancelled_until_its_arbiter_has_run
     services_that_are_killed_go_on_where_they_were
@@ -28,6 +31,8 @@ on_each_database! {
     what_is_damaged_or_unknown_or_contradicts_changes_nothing
     what_a_service_has_no_handler_for_is_said_before_it_serves
     sagas_that_are_old_are_pruned
+    a_handler_elsewhere_is_asked_until_it_answers
+    what_began_elsewhere_is_not_barred_before_its_answer
 }
 
 const SERVICES: [&str; 3] = ["InventoryService", "PaymentService", "ShippingService"];
@@ -37,7 +42,7 @@ const ORDER: &str = r#"
 saga: Order
 version: 1
 pattern: choreography
-defaults: { retry: { max_attempts: 3, backoff: { initial: 10ms, max: 20ms } } }
+defaults: { timeout: 300ms, deadline: 1m, retry: { max_attempts: 3, backoff: { initial: 10ms, max: 20ms } } }
 steps:
   - name: reserve
     action: InventoryService.Act
@@ -242,6 +247,26 @@ async fn a_start_that_is_rolled_back_starts_nothing<D: Tested>(pool: Pool<D>) {
     assert_eq!(stage.state(0, saga).await, None);
 }
 
+async fn the_same_key_is_the_same_saga<D: Tested>(pool: Pool<D>) {
+    let stage = stage(pool).await;
+    let data = json!({ "reserve": "", "charge": "", "ship": "" });
+    let mut sagas = Vec::new();
+    for key in ["order-1", "order-1", "order-2"] {
+        let mut tx = D::begin_writing(&stage.pool).await;
+        let saga = stage.services[0].start_once(&mut tx, "Order", key, &data).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(stage.end(saga).await, State::Completed);
+        sagas.push(saga);
+    }
+    assert_eq!(sagas[0], sagas[1]);
+    assert_ne!(sagas[0], sagas[2]);
+    let started = |saga| stage.said(saga).iter().filter(|name| *name == "OrderStarted").count();
+    assert_eq!((started(sagas[0]), started(sagas[2])), (1, 1));
+    let mut tx = D::begin_writing(&stage.pool).await;
+    let long = stage.services[0].start_once(&mut tx, "Order", &"k".repeat(201), &data).await;
+    assert!(matches!(long, Err(NotStarted::BadData(_))), "{long:?}");
+}
+
 async fn what_fits_no_definition_starts_nothing<D: Tested>(pool: Pool<D>) {
     let stage = Stage::of(pool, order("1m", "pivot")).await;
     let mut tx = D::begin_writing(&stage.pool).await;
@@ -327,7 +352,7 @@ async fn copies_share_the_work_and_do_nothing_twice<D: Tested>(pool: Pool<D>) {
 }
 
 async fn a_service_that_never_comes_is_waited_for_only_so_long<D: Tested>(pool: Pool<D>) {
-    let mut stage = Stage::of(pool, order("100ms", "pivot")).await;
+    let mut stage = Stage::of(pool, order("400ms", "pivot")).await;
     stage.serve("InventoryService");
     let shipping = stage.services[2].clone().with_grace(Duration::from_millis(100));
     let listener = stage.broker.listener("ShippingService");
@@ -439,4 +464,76 @@ async fn sagas_that_are_old_are_pruned<D: Tested>(pool: Pool<D>) {
     D::run(&stage.pool, sql).await.unwrap();
     stage.services[0].prune(retention).await.unwrap();
     assert_eq!(stage.state(0, saga).await, None);
+}
+
+/// A process with a fence of its own: it does once what it is asked for, whether or not its answer arrives.
+fn elsewhere(answers: &'static [&'static str]) -> (Arc<dyn Transport>, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (acted, undone) = (Arc::clone(&asked), Arc::clone(&asked));
+    let transport = InProcess::new(tokio::runtime::Handle::current())
+        .handle("PaymentService.Act", move |command: CommandView| {
+            let times = {
+                let mut asked = acted.lock().unwrap();
+                asked.push(command.idempotency_key());
+                asked.len()
+            };
+            async move {
+                match answers.get(times - 1).copied().unwrap_or_default() {
+                    "not now" => Err(Fail::transient("not now")),
+                    "no" => Err(Fail::refused_with("NO", "no money")),
+                    "silence" => std::future::pending().await,
+                    _ => Ok(json!({ "amount": 2, "attempt": 0 })),
+                }
+            }
+        })
+        .handle("PaymentService.Undo", move |command: CommandView| {
+            undone.lock().unwrap().push(command.idempotency_key());
+            async { Ok::<_, Fail>(amends_transport::Answer::Undone) }
+        });
+    (Arc::new(transport), asked)
+}
+
+fn sidecar<D: Tested>(stage: &mut Stage<D>, answers: &'static [&'static str]) -> Asked {
+    let (transport, asked) = elsewhere(answers);
+    let participant = Participant::builder("PaymentService", stage.pool.clone()).build();
+    let sidecar = participant.choreographies_elsewhere([stage.of.clone()], transport);
+    let listener = stage.broker.listener("PaymentService");
+    stage.at_work.spawn(Reacting::new(sidecar, listener).run(std::future::pending()));
+    asked
+}
+
+type Asked = Arc<Mutex<Vec<String>>>;
+
+async fn a_handler_elsewhere_is_asked_until_it_answers<D: Tested>(pool: Pool<D>) {
+    let mut stage = Stage::of(pool, order("1m", "pivot")).await;
+    stage.serve("InventoryService");
+    stage.serve("ShippingService");
+    let asked = sidecar(&mut stage, &["not now", "silence", "not now", ""]);
+    let saga = stage.start(json!({ "ship": "refuse" })).await;
+    assert_eq!(stage.end(saga).await, State::Failed);
+    let key = |direction| format!("{saga}/charge/{direction}");
+    let keys = ["action", "action", "action", "action", "compensation"].map(key);
+    assert_eq!(*asked.lock().unwrap(), keys);
+    assert_eq!(stage.ledger(saga).await, [vec![1], vec![1]]);
+}
+
+async fn what_began_elsewhere_is_not_barred_before_its_answer<D: Tested>(pool: Pool<D>) {
+    let mut stage = Stage::of(pool, order("1m", "pivot")).await;
+    stage.serve("InventoryService");
+    stage.serve("ShippingService");
+    let asked = sidecar(&mut stage, &["silence", ""]);
+    let saga = stage.start(json!({})).await;
+    for _ in 0..2_000 {
+        if !asked.lock().unwrap().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stage.services[0].cancel(saga, "the customer rang").await.unwrap();
+    assert_eq!(stage.end(saga).await, State::Failed);
+    // It is undone, since it had run; it was not said that it never did.
+    assert_eq!(asked.lock().unwrap().last().unwrap(), &format!("{saga}/charge/compensation"));
+    let said = stage.said(saga);
+    assert!(said.iter().any(|name| name == "ChargeCompleted"), "{said:?}");
+    assert!(!said.iter().any(|name| name == "ChargeNeverRan"), "{said:?}");
 }
