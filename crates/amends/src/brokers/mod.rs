@@ -14,12 +14,13 @@ mod rabbitmq;
 #[cfg(feature = "sqs")]
 mod sqs;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use amends_definition::{Broker as Described, Queues};
-use amends_transport::{Bare, Channel, End, Topology};
+use amends_definition::{Broker as Described, Compiled, Pattern, Queues};
+use amends_transport::{Bare, Channel, End, Events, Listener, Topology};
 use clap::Args;
 use futures_util::future::BoxFuture;
 
@@ -143,11 +144,10 @@ impl BrokerOptions {
         &self,
         broker: &Described,
         queues: Option<&Queues>,
-        events: Option<&str>,
+        events: Option<Events>,
     ) -> Result<Found, String> {
         let queues =
             queues.map(|said| amends_transport::Queues::new(&said.commands, &said.replies));
-        let events = events.map(amends_transport::Events::at);
         match broker {
             #[cfg(feature = "kafka")]
             Described::Kafka => {
@@ -182,6 +182,20 @@ impl BrokerOptions {
             )),
         }
     }
+}
+
+/// The events of a saga type, and who is known to listen to them: each service of a choreography.
+pub fn heard(at: &str, compiled: &Compiled) -> Events {
+    let steps = compiled.definition.steps().iter();
+    let services: BTreeSet<&str> = match compiled.pattern {
+        Pattern::Choreography => {
+            steps.filter_map(|step| step.action()).map(|action| &*action.service).collect()
+        }
+        Pattern::Orchestration => BTreeSet::new(),
+    };
+    // A service's name that no broker can say is told when it connects.
+    let listeners = services.into_iter().filter_map(|name| Listener::named(name).ok());
+    Events::at(at).heard_by(listeners)
 }
 
 /// Where a broker is, as the person said who started this.

@@ -36,6 +36,7 @@ mod schema;
 mod serve;
 mod settings;
 mod shown;
+mod sidecar;
 mod signal;
 mod skip;
 mod start;
@@ -110,13 +111,14 @@ const WHICH_WHEN: &str = "Which command when:
   before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
   to run sagas               serve, definitions, start
+  without a coordinator      sidecar: beside a service in any language
   where are my sagas?        list, get, watch
   a saga waits               signal, extend, pause, resume, cancel
   a saga needs a person      list --attention, dead-letters; then retry,
                              resolve, skip, edit or acknowledge, as get says";
 
 /// Options that have no meaning for a command, and only fill its help.
-const HIDDEN: [(&str, &[&str]); 11] = [
+const HIDDEN: [(&str, &[&str]); 12] = [
     ("serve", &["server", "token", "ca", "output"]),
     ("demo", &["server", "token", "ca", "output"]),
     ("check", &["server", "token", "ca"]),
@@ -125,6 +127,7 @@ const HIDDEN: [(&str, &[&str]); 11] = [
     ("rehearse", &["server", "token", "ca"]),
     ("conformance", &["server", "token", "ca"]),
     ("schema", &["server", "token", "ca", "output"]),
+    ("sidecar", &["server", "token", "ca", "output"]),
     ("doctor", &["server", "token", "ca"]),
     ("bench", &["server", "token", "ca"]),
     ("completions", &["server", "token", "ca", "output"]),
@@ -154,6 +157,7 @@ enum Command {
     AsyncApi(asyncapi::AsyncApi),
     Verify(verify::Verify),
     Schema(schema::Schema),
+    Sidecar(sidecar::Sidecar),
     Rehearse(Box<rehearse::Rehearse>),
     Conformance(Box<conformance::Conformance>),
     Start(start::Start),
@@ -224,6 +228,7 @@ fn run(cli: Cli) -> Outcome {
         Command::AsyncApi(command) => command.run(),
         Command::Verify(command) => command.run(&session),
         Command::Schema(command) => command.run(),
+        Command::Sidecar(command) => command.run(),
         Command::Rehearse(command) => asking(command.run(&session)),
         Command::Conformance(command) => asking(command.run(&session)),
         Command::Start(command) => asking(command.run(&session)),

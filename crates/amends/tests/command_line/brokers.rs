@@ -51,6 +51,11 @@ macro_rules! over {
             crate::messaging::sagas_are_told_of_alone(&$broker).await;
         }
 
+        #[tokio::test(flavor = "multi_thread")]
+        async fn sagas_run_without_a_coordinator() {
+            crate::sidecar::sagas_run_without_a_coordinator(&$broker).await;
+        }
+
         #[test]
         fn the_doctor_says_what_is_there_and_what_is_not() {
             crate::brokers::the_doctor_says_what_is_there(&$broker);

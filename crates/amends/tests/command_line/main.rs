@@ -15,6 +15,7 @@ mod order;
 mod rabbitmq;
 mod secrets;
 mod server;
+mod sidecar;
 mod sqs;
 mod verify;
 mod watching;

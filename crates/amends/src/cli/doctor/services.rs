@@ -9,7 +9,7 @@ use http::Uri;
 
 use super::Verdict::{self, Bad, Doubtful, Good};
 use super::{Doctor, Report};
-use crate::brokers::{BrokerOptions, Found};
+use crate::brokers::{BrokerOptions, Found, heard};
 use crate::cli::Outcome;
 
 /// How long a service has to take a connection.
@@ -49,7 +49,8 @@ impl Doctor {
             let Messaging { broker, queues, events, .. } = &**messaging;
             let what = if queues.is_some() { "by message" } else { "events" };
             let name = format!("{saga_type} {what}");
-            let place = self.brokers.place(broker, queues.as_ref(), events.as_deref());
+            let events = events.as_deref().map(|at| heard(at, compiled));
+            let place = self.brokers.place(broker, queues.as_ref(), events);
             self.at_broker(&name, place, End::Service, report).await?;
             if let Some(variable) = &messaging.secret_env {
                 secret(&name, variable, report)?;

@@ -125,7 +125,7 @@ fn secret(service: &str, binding: &Binding) -> Result<Option<Secret>, String> {
     secret_in(binding.secret_env.as_deref(), service)
 }
 
-fn secret_in(name: Option<&str>, whose: &str) -> Result<Option<Secret>, String> {
+pub fn secret_in(name: Option<&str>, whose: &str) -> Result<Option<Secret>, String> {
     let Some(name) = name else { return Ok(None) };
     let text = std::env::var(name)
         .map_err(|_| format!("the secret of {whose} is not in the environment ({name})"))?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_definition::{Binding, Broker, Messaging, Transport as Described};
-use amends_transport::{ByMessage, Channel, Connect, End, Later, Signing, Transport as _};
+use amends_transport::{ByMessage, Channel, Connect, End, Events, Later, Signing, Transport as _};
 use amends_wire::signature::Secret;
 use futures_util::FutureExt;
 
@@ -69,7 +69,8 @@ impl Brokers {
         if let Some(queues) = queues {
             self.takes(SAGA_TYPES, broker, &queues.commands)?;
         }
-        let place = self.options.place(broker, queues.as_ref(), events.as_deref())?;
+        let events = events.as_deref().map(Events::at);
+        let place = self.options.place(broker, queues.as_ref(), events)?;
         let whose = if queues.is_some() { "requests and events" } else { "events" };
         Ok(Signing::over(self.later(whose, place, End::Service), secrets))
     }
@@ -112,7 +113,7 @@ impl Brokers {
 }
 
 /// Connects, and says what was made there, what others have to make, and what is too weak.
-fn telling(name: &'static str, place: Arc<dyn Place>, end: End, create: bool) -> Connect {
+pub fn telling(name: &'static str, place: Arc<dyn Place>, end: End, create: bool) -> Connect {
     Box::new(move || {
         let connecting = place.connect(end.clone(), create);
         let told = async move {

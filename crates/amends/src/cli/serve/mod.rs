@@ -1,11 +1,11 @@
 //! `amends serve`: the engine on a data folder, behind the REST API, until it is told to stop.
 
 pub(super) mod binder;
-mod brokers;
+pub(super) mod brokers;
 mod definitions;
-mod logs;
+pub(super) mod logs;
 mod reply_key;
-mod stop;
+pub(super) mod stop;
 mod summary;
 
 use std::net::{SocketAddr, TcpListener};
