@@ -45,6 +45,10 @@ pub struct BuildError {
 }
 
 impl BuildError {
+    pub(crate) fn of(checked: Checked) -> Self {
+        Self { checked: Box::new(checked) }
+    }
+
     /// Every finding, also those that are no errors.
     pub fn findings(&self) -> &[Finding] {
         &self.checked.findings
@@ -185,6 +189,7 @@ impl GroupBuilder {
     }
 }
 
+/// Methods that each set one key.
 macro_rules! keys {
     ($( $(#[$meta:meta])* $method:ident($argument:ident: $type:ty) => $key:literal = $value:expr; )*) => { $(
         $(#[$meta])*
@@ -195,6 +200,7 @@ macro_rules! keys {
         }
     )* };
 }
+pub(crate) use keys;
 
 /// A step under construction.
 #[derive(Clone, Debug)]
@@ -310,7 +316,7 @@ fn duration(duration: Duration) -> Json {
     json!(amends_core::Millis(millis).to_string())
 }
 
-fn kind_word(kind: Kind) -> &'static str {
+pub(crate) fn kind_word(kind: Kind) -> &'static str {
     match kind {
         Kind::Compensatable => "compensatable",
         Kind::Pivot => "pivot",
@@ -319,7 +325,7 @@ fn kind_word(kind: Kind) -> &'static str {
     }
 }
 
-fn fence_word(fence: Fence) -> &'static str {
+pub(crate) fn fence_word(fence: Fence) -> &'static str {
     match fence {
         Fence::Barrier => "barrier",
         Fence::Settle => "settle",

@@ -45,6 +45,12 @@ pub struct Finding {
     pub why: String,
     /// What to do.
     pub fix: String,
+    /// The events on the way to it, where it is a choreography's.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub way: String,
+    /// Lines to write into the file, as they stand.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub add: String,
     /// The file.
     pub path: String,
     /// Counted from 1.
@@ -62,21 +68,53 @@ fn as_id<S: Serializer>(rule: &Rule, to: S) -> Result<S::Ok, S::Error> {
 /// Findings while they are collected: places are still bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    found: Vec<Draft>,
+    found: Vec<Said>,
 }
 
-#[derive(Debug)]
-struct Draft {
-    rule: Rule,
-    span: Span,
-    message: String,
-    fix: Option<String>,
+/// One thing to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) rule: Rule,
+    pub(crate) span: Span,
+    pub(crate) message: String,
+    /// The rule's own where there is none.
+    pub(crate) fix: Option<String>,
+    pub(crate) way: String,
+    pub(crate) add: String,
+}
+
+impl Said {
+    pub(crate) fn new(rule: Rule, span: Span, message: String) -> Self {
+        Self { rule, span, message, fix: None, way: String::new(), add: String::new() }
+    }
+
+    #[must_use]
+    pub(crate) fn fixed(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+
+    pub(crate) fn place(self, source: &Source) -> Finding {
+        let place = source.place(self.span.start);
+        Finding {
+            id: self.rule,
+            severity: self.rule.severity(),
+            message: self.message,
+            why: self.rule.why().to_owned(),
+            fix: self.fix.unwrap_or_else(|| self.rule.fix().to_owned()),
+            way: self.way,
+            add: self.add,
+            path: source.path().to_owned(),
+            line: place.line,
+            column: place.column,
+            span: self.span,
+        }
+    }
 }
 
 impl Findings {
     /// Adds a finding with the rule's own fix.
     pub(crate) fn add(&mut self, rule: Rule, span: Span, message: impl Into<String>) {
-        self.push(Draft { rule, span, message: message.into(), fix: None });
+        self.say(Said::new(rule, span, message.into()));
     }
 
     /// Adds a finding with a fix made for it.
@@ -87,53 +125,37 @@ impl Findings {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) {
-        self.push(Draft { rule, span, message: message.into(), fix: Some(fix.into()) });
+        self.say(Said::new(rule, span, message.into()).fixed(fix));
+    }
+
+    /// Adds a finding with the way to it and what to write.
+    pub(crate) fn say(&mut self, said: Said) {
+        // The cap of what is kept while collecting is generous, so that hostile files cost little
+        // and an error late in a noisy file is still seen.
+        if self.found.len() < 20 * FINDINGS_MAX {
+            self.found.push(said);
+        } else if said.rule.severity() == Severity::Error && !self.any_error() {
+            self.found[0] = said;
+        }
     }
 
     /// Has anything been found that keeps the definition from running?
     pub(crate) fn any_error(&self) -> bool {
-        self.found.iter().any(|draft| draft.rule.severity() == Severity::Error)
+        self.found.iter().any(|said| said.rule.severity() == Severity::Error)
     }
 
     /// In the order of the file, with lines and columns.
     pub(crate) fn finish(mut self, source: &Source) -> Vec<Finding> {
-        self.found.sort_by_key(|draft| (draft.span.start, draft.rule.severity()));
+        self.found.sort_by_key(|said| (said.span.start, said.rule.severity()));
         self.found.dedup_by(|a, b| (a.rule, a.span, &a.message) == (b.rule, b.span, &b.message));
         // Where there are too many, what keeps the definition from running is not among those
         // left out.
         if self.found.len() > FINDINGS_MAX {
-            self.found.sort_by_key(|draft| draft.rule.severity());
+            self.found.sort_by_key(|said| said.rule.severity());
             self.found.truncate(FINDINGS_MAX);
-            self.found.sort_by_key(|draft| draft.span.start);
+            self.found.sort_by_key(|said| said.span.start);
         }
-        self.found.into_iter().map(|draft| draft.place(source)).collect()
-    }
-
-    fn push(&mut self, draft: Draft) {
-        // The cap of what is kept while collecting is generous, so that hostile files cost little
-        // and an error late in a noisy file is still seen.
-        if self.found.len() < 20 * FINDINGS_MAX {
-            self.found.push(draft);
-        } else if draft.rule.severity() == Severity::Error && !self.any_error() {
-            self.found[0] = draft;
-        }
-    }
-}
-
-impl Draft {
-    fn place(self, source: &Source) -> Finding {
-        let place = source.place(self.span.start);
-        Finding {
-            id: self.rule,
-            severity: self.rule.severity(),
-            message: self.message,
-            why: self.rule.why().to_owned(),
-            fix: self.fix.unwrap_or_else(|| self.rule.fix().to_owned()),
-            path: source.path().to_owned(),
-            line: place.line,
-            column: place.column,
-            span: self.span,
-        }
+        self.found.into_iter().map(|said| said.place(source)).collect()
     }
 }
 

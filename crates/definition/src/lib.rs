@@ -11,6 +11,7 @@ mod duration;
 mod expression;
 mod file;
 mod finding;
+mod free;
 mod graph;
 mod render;
 mod rule;
@@ -21,7 +22,7 @@ mod tree;
 
 pub use asyncapi::asyncapi;
 pub use builder::{BuildError, GroupBuilder, Saga, SignalBuilder, StepBuilder};
-pub use check::{Checked, check};
+pub use check::{Checked, Document, check};
 pub use compile::{
     Alerts, BACKOFF_DEFAULT, Binding, Bindings, Broker, Compiled, DEADLINE_DEFAULT,
     DEADLINE_TIMEOUTS, DataSchema, Failures, Messaging, Pattern, Places, Queues, Sla, StepExtras,
@@ -33,6 +34,10 @@ pub use expression::{
     RefusedWhen, StepInputs,
 };
 pub use finding::{FINDINGS_MAX, Finding, Severity};
+pub use free::{
+    Analysis, CHECK_STATES_MAX, EVENTS_MAX, End, FreeChoreography, REACTIONS_MAX, ReactionBuilder,
+    Reactions, Told,
+};
 pub use graph::{ascii, mermaid, svg};
 pub use render::{Remark, findings_json, render, render_within};
 pub use rule::Rule;

@@ -19,21 +19,22 @@ const WIDTH_MIN: usize = 60;
 
 /// All findings, each with its place, line, caret, reason and fix, and a last line that counts
 /// them; empty when there are none.
-pub fn render(checked: &Checked, colour: bool) -> String {
+pub fn render<T>(checked: &Checked<T>, colour: bool) -> String {
     render_within(checked, colour, None)
 }
 
 /// The same for a terminal that is so many characters wide: words go on in the next line, below
 /// where they began, and source lines are cut around the caret.
-pub fn render_within(checked: &Checked, colour: bool, width: Option<usize>) -> String {
+pub fn render_within<T>(checked: &Checked<T>, colour: bool, width: Option<usize>) -> String {
     let paint = Paint { colour };
     let mut text = String::new();
     let source = without_secrets(checked);
     let width = width.map(|width| width.max(WIDTH_MIN));
     for finding in &checked.findings {
-        let Finding { id, severity, message, why, fix, span, .. } = finding;
-        let words = &[("why", why.as_str()), ("fix", fix.as_str())];
-        let remark = Remark { severity: *severity, id: id.id(), message, span: *span, words };
+        let Finding { id, severity, message, why, fix, way, add, span, .. } = finding;
+        let words = [("why", why.as_str()), ("way", way.as_str()), ("fix", fix.as_str())];
+        let (id, severity, span) = (id.id(), *severity, *span);
+        let remark = Remark { severity, id, message, span, words: &words, add };
         one(remark, &source, paint, width, &mut text);
         text.push('\n');
     }
@@ -64,11 +65,18 @@ pub struct Remark<'a> {
     pub span: Span,
     /// What stands below the source: a word such as `why`, and what is said.
     pub words: &'a [(&'a str, &'a str)],
+    /// Lines to write into the file, as they stand.
+    pub add: &'a str,
 }
 
 impl Remark<'_> {
     /// As [`render_within`] shows findings, in the source that was checked.
-    pub fn render_within(self, checked: &Checked, colour: bool, width: Option<usize>) -> String {
+    pub fn render_within<T>(
+        self,
+        checked: &Checked<T>,
+        colour: bool,
+        width: Option<usize>,
+    ) -> String {
         let mut text = String::new();
         let width = width.map(|width| width.max(WIDTH_MIN));
         one(self, &without_secrets(checked), Paint { colour }, width, &mut text);
@@ -78,7 +86,7 @@ impl Remark<'_> {
 
 /// The source with what was found to be a secret blanked out: what is shown here ends in logs
 /// (`semantics.md` S24).
-fn without_secrets(checked: &Checked) -> Cow<'_, Source> {
+fn without_secrets<T>(checked: &Checked<T>) -> Cow<'_, Source> {
     let secret = |f: &&Finding| matches!(f.id, Rule::SecretInClear | Rule::CredentialsInUrl);
     let mut text = String::new();
     let mut done = 0;
@@ -139,10 +147,14 @@ fn one(
     let _ = writeln!(text, "{bar} {}{carets}", " ".repeat(shown.before));
     let _ = writeln!(text, "{bar}");
     let equals = paint.with(Style::Frame, &format!("{gutter} ="));
-    for (word, said) in remark.words {
+    for (word, said) in remark.words.iter().filter(|(_, said)| !said.is_empty()) {
         let word = format!("{word}:");
         let said = wrapped(said, gutter.len() + 4 + word.len(), within);
         let _ = writeln!(text, "{equals} {} {said}", paint.with(strong, &word));
+    }
+    // Whoever copies them wants them whole, however narrow the terminal.
+    for line in remark.add.lines() {
+        let _ = writeln!(text, "{} {line}", paint.with(Style::Frame, &format!("{gutter} +")));
     }
 }
 

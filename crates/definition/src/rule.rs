@@ -310,6 +310,98 @@ rules! {
          others but best efforts; without one a failure could be in time for one service and too late \
          for another",
         "let one step wait for all the others, or make it the pivot";
+    FreeNotRun "A127" Error "what a server runs is a saga",
+        "a free choreography belongs to its services: each runs its own reactions, and amends analyses \
+         them before they do",
+        "look at it with `amends check` and `amends verify`; leave it out of what is served";
+    // Free choreographies: A130 to A159.
+    NoStart "A130" Error "a choreography says which event starts it",
+        "every run begins with one event, and what is reached is reckoned from there",
+        "add `starts_with: OrderCreated`";
+    NoEnds "A131" Error "a choreography says how it ends, one way and the other",
+        "without a coordinator an end is an event: whoever waits for it must know both, and they must differ",
+        "add `ends_with: { done: OrderFulfilled, undone: OrderFailed }`";
+    NoReactions "A132" Error "a choreography has reactions",
+        "nothing would follow from its first event",
+        "add `reactions:` with at least one `on:`";
+    TooManyReactions "A133" Error "a choreography has at most 64 reactions and 128 events",
+        "what may happen in any order grows with every one of them; nobody overlooks more",
+        "make two choreographies of it, the second starting with the end of the first";
+    NoTrigger "A134" Error "a reaction says which event it waits for",
+        "nothing would ever set it off",
+        "add `on: Event`, `on: [A, B]` for all of them, or `on: { any_of: [A, B] }`";
+    NoReaction "A135" Error "a reaction does one thing, or says something",
+        "a reaction that neither acts, undoes nor says anything changes nothing; one that acts and \
+         undoes would leave open which comes first",
+        "give it one of `action` and `undo`, or only `then`";
+    ReactionTwice "A136" Error "a reaction stands once",
+        "the second would do the same at the same event: at best nothing, at worst all of it again",
+        "remove one of the two";
+    ActionTwice "A137" Error "an action stands in one reaction",
+        "a service carries an action out once a saga; a second reaction would find it done, or do it again",
+        "wait for either event in one reaction: `on: { any_of: [A, B] }`";
+    UnknownUndo "A138" Error "`undo` names an action of this choreography that can be undone",
+        "there is nothing that it could undo",
+        "name the action as it stands under `action`";
+    EventNotWritten "A139" Error "every event that is waited for is said by somebody",
+        "a reaction to an event that nobody says is never set off",
+        "correct the name, or add it to the `then` or `on_failure` of a reaction";
+    EventNotRead "A140" Warning "every event has a reader, the ends apart",
+        "what nobody reacts to is often a mistyped name, or a reaction that was forgotten",
+        "add a reaction to it, or leave the event out";
+    EventUnused "A141" Warning "`events` lists events that are said",
+        "a mistyped name there takes its fields from nobody's context",
+        "correct the name, or remove it";
+    NeverReached "A142" Error "every reaction can be set off",
+        "the events that it waits for never come together in one saga",
+        "wait for one of them: `on: { any_of: [A, B] }`, or remove the reaction";
+    Circle "A143" Error "reactions do not go round in a circle",
+        "a service reacts to an event once a saga: the second time round nothing happens, and where \
+         nothing guards it, it goes round without end",
+        "leave out one of the events in the circle; repeating a failed action is its service's own affair";
+    FieldNotCarried "A144" Error "a reaction reads what every way to it carries",
+        "an event carries the fields of those before it on its way; on this way nobody has said this one",
+        "list the field under `events` for an event on that way, or read it from the service's own store";
+    FailureNotTold "A145" Error "an action that can fail says so",
+        "nobody hears of the failure: what was done before it stays, and the saga never ends",
+        "add `on_failure: Event`, or `kind: retriable` where it is tried until it succeeds";
+    LeftStanding "A146" Error "a run that fails undoes all that was done",
+        "what stays done belongs to a saga that has failed: nobody will come back for it",
+        "let the service of the action react to the failure, or to the undo of what came after it";
+    NoEndReached "A147" Error "every run ends",
+        "who waits for its end waits for ever",
+        "let somebody say how it ends";
+    BothEnds "A148" Error "a run ends one way only",
+        "one listener takes it for done, the other for undone",
+        "say that it is done only after everything that can fail has succeeded";
+    UndoneTooEarly "A149" Error "nothing is undone before what was built on it",
+        "two services that react to the same event do not wait for each other: the earlier action may \
+         be undone while the later one stands on it",
+        "chain the undos: each waits for the event of the one before it";
+    UndoneAfterDone "A150" Error "nothing is undone once the saga is done",
+        "its listeners act on what is then taken away",
+        "say that it is done only after everything that can fail has succeeded";
+    FailedAndDone "A151" Error "a failure that nobody hears does not end well",
+        "the saga is said to be done although a part of it has failed",
+        "say that it is done only after this action has succeeded, or react to its failure";
+    SaidTooEarly "A152" Warning "a run is said to be undone when it is",
+        "who hears of it may start anew while the old run still holds what it has not yet given back",
+        "say it after the last undo";
+    UndoneTwice "A153" Warning "an action is undone once a saga",
+        "two reactions undo it in one run: only the service's stored answer makes once of it",
+        "wait for either event in one reaction: `on: { any_of: [A, B] }`";
+    UndoOvertakes "A154" Error "an undo that may come before its action finds a tombstone",
+        "events have no order between services: the undo finds nothing to undo, and the action runs after \
+         it and stays",
+        "say `fence: barrier` of the service if it keeps tombstones (the participant kit does), or let the \
+         undo wait for an event that follows its action";
+    RunsAgain "A155" Warning "a service carries an event out once, however often it comes",
+        "every broker delivers some events twice; without stored answers the action happens twice",
+        "use the participant kit, which keeps them, and say `fence: barrier`; or `settle` where the service \
+         keeps its own";
+    NotAllExplored "A156" Warning "all that may happen is explored",
+        "what lies beyond the limit was not looked at: nothing is proved of it",
+        "run `amends verify`, which goes on as long as it may; or let fewer reactions run side by side";
 }
 
 #[cfg(test)]

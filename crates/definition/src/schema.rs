@@ -1,28 +1,39 @@
 //! The JSON Schema of the file, made from the types that read it, for editors.
 
+use schemars::JsonSchema as _;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value as Json, json};
 
-use crate::file::SagaFile;
+use crate::file::{ChoreographyFile, SagaFile};
 
 /// Where the schema calls itself to be found.
 const SCHEMA_ID: &str = "https://amends.dev/amends.schema.json";
 
-/// The schema of definition files (JSON Schema 2020-12), which editors take from
-/// `# yaml-language-server: $schema=…`.
+/// The schema of definition files, of sagas and of free choreographies (JSON Schema 2020-12), which
+/// editors take from `# yaml-language-server: $schema=…`.
 pub fn json_schema() -> Json {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = Json::from(generator.into_root_schema_for::<SagaFile>());
-    tidy(&mut schema);
-    if let Some(object) = schema.as_object_mut() {
-        object.insert("$id".to_owned(), json!(SCHEMA_ID));
-        if let Some(properties) = object.get_mut("properties").and_then(Json::as_object_mut) {
-            let own =
-                json!({ "type": "string", "description": "The schema of this file, for editors." });
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let saga = Json::from(generator.subschema_for::<SagaFile>());
+    let free = Json::from(generator.subschema_for::<ChoreographyFile>());
+    let mut kinds = Json::from_iter(generator.take_definitions(true));
+    tidy(&mut kinds);
+    for kind in [SagaFile::schema_name(), ChoreographyFile::schema_name()] {
+        let own =
+            json!({ "type": "string", "description": "The schema of this file, for editors." });
+        if let Some(properties) = kinds[&*kind]["properties"].as_object_mut() {
             properties.insert("$schema".to_owned(), own);
         }
     }
-    sorted(&schema)
+    sorted(&json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_ID,
+        "title": "amends definition",
+        "description": "A saga definition, or a free choreography, for amends.",
+        "if": { "type": "object", "required": ["choreography"] },
+        "then": free,
+        "else": saga,
+        "$defs": kinds,
+    }))
 }
 
 /// A key that is left out is not null: the types' `Option` means only the first.

@@ -91,7 +91,9 @@ fn doctor_and_schema_are_for_programs_too() {
     assert!(rows.iter().all(|row| row["verdict"] != "bad"), "{report:#}");
     let schema = amends().arg("schema").output().unwrap();
     let schema: Value = serde_json::from_slice(&schema.stdout).unwrap();
-    assert_eq!(schema["properties"]["$schema"]["type"], "string");
+    for kind in ["SagaFile", "ChoreographyFile"] {
+        assert_eq!(schema["$defs"][kind]["properties"]["$schema"]["type"], "string");
+    }
 }
 
 #[test]

@@ -15,25 +15,28 @@ use serde_json::Value as Json;
 use crate::compile::{Compiled, Laid, lay_out, put_together};
 use crate::file::{Decode, SagaFile};
 use crate::finding::{Finding, Findings, Severity};
-use crate::source::Source;
+use crate::free::{self, Reactions};
+use crate::rule::Rule;
+use crate::source::{Source, Span};
 use crate::surroundings::Surroundings;
 use crate::tree::{self, Node, Value};
 
-pub(crate) use names::is_name;
+pub(crate) use names::{good_name, is_name};
 pub(crate) use services::env_name;
 
 /// What the checker made of a file.
 #[derive(Debug)]
-pub struct Checked {
+pub struct Checked<T = Compiled> {
     /// All that was found, in the order of the file.
     pub findings: Vec<Finding>,
-    /// The definition, unless a finding is an error.
-    pub compiled: Option<Compiled>,
+    /// The definition, unless a finding is an error; of a free choreography, its reactions, unless
+    /// they cannot be put together.
+    pub compiled: Option<T>,
     /// The text, for showing findings in it.
     pub source: Source,
 }
 
-impl Checked {
+impl<T> Checked<T> {
     /// How many findings are of that severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
@@ -46,14 +49,55 @@ impl Checked {
     }
 }
 
-/// Reads, checks and compiles a definition. `path` is for messages only. Never panics, whatever
+/// A file of either kind, checked.
+#[derive(Debug)]
+pub enum Document {
+    /// A saga.
+    Saga(Checked),
+    /// A free choreography.
+    Free(Checked<Reactions>),
+}
+
+impl Document {
+    /// Reads and checks a file, whichever it is. `path` is for messages only. Never panics, whatever
+    /// the bytes.
+    pub fn check(bytes: &[u8], path: &str, surroundings: &Surroundings<'_>) -> Self {
+        let source = Source::new(path, bytes);
+        let mut findings = Findings::default();
+        let node = tree::read(bytes, &source, &mut findings).map(without_editor_key);
+        match node {
+            Some(node) if free::is_free(&node) => {
+                let compiled = free::check(&node, &source, &mut findings);
+                Self::Free(Checked { findings: findings.finish(&source), compiled, source })
+            }
+            node => Self::Saga(saga(node.as_ref(), bytes, source, surroundings, findings)),
+        }
+    }
+}
+
+/// Reads, checks and compiles a saga's definition. `path` is for messages only. Never panics, whatever
 /// the bytes.
 pub fn check(bytes: &[u8], path: &str, surroundings: &Surroundings<'_>) -> Checked {
     let source = Source::new(path, bytes);
     let mut findings = Findings::default();
-    let compiled = tree::read(bytes, &source, &mut findings)
-        .map(without_editor_key)
-        .and_then(|node| SagaFile::decode(&node, &mut findings))
+    let node = tree::read(bytes, &source, &mut findings).map(without_editor_key);
+    if node.as_ref().is_some_and(free::is_free) {
+        let message = "this is a free choreography, and no saga";
+        findings.add(Rule::FreeNotRun, Span::default(), message);
+        return Checked { findings: findings.finish(&source), compiled: None, source };
+    }
+    saga(node.as_ref(), bytes, source, surroundings, findings)
+}
+
+fn saga(
+    node: Option<&Node>,
+    bytes: &[u8],
+    source: Source,
+    surroundings: &Surroundings<'_>,
+    mut findings: Findings,
+) -> Checked {
+    let compiled = node
+        .and_then(|node| SagaFile::decode(node, &mut findings))
         .and_then(|file| compile(&file, bytes, &source, surroundings, &mut findings));
     let compiled = if findings.any_error() { None } else { compiled };
     Checked { findings: findings.finish(&source), compiled, source }

@@ -93,7 +93,7 @@ fn top_level(subject: &Subject<'_>, findings: &mut Findings) {
     }
 }
 
-fn good_name(name: &Field<String>, what: &str, findings: &mut Findings) {
+pub(crate) fn good_name(name: &Field<String>, what: &str, findings: &mut Findings) {
     if !is_name(&name.value) {
         let message = match name.value.as_str() {
             "" => format!("{what} is empty"),

@@ -102,12 +102,7 @@ impl Laid<'_> {
     }
 
     pub(crate) fn kind(&self) -> Kind {
-        match self.file.kind.as_ref().map(|kind| kind.value) {
-            None | Some(KindWord::Compensatable) => Kind::Compensatable,
-            Some(KindWord::Pivot) => Kind::Pivot,
-            Some(KindWord::Retriable) => Kind::Retriable,
-            Some(KindWord::BestEffort) => Kind::BestEffort,
-        }
+        self.file.kind.as_ref().map_or(Kind::Compensatable, |kind| kind_of(kind.value))
     }
 
     fn work(&self) -> Work {
@@ -147,6 +142,15 @@ pub(crate) fn command(text: &str) -> Option<Command> {
     let (service, name) = text.split_once('.')?;
     let fits = crate::check::is_name(service) && crate::check::is_name(name);
     fits.then(|| Command { service: Arc::from(service), name: Arc::from(name) })
+}
+
+pub(crate) fn kind_of(word: KindWord) -> Kind {
+    match word {
+        KindWord::Compensatable => Kind::Compensatable,
+        KindWord::Pivot => Kind::Pivot,
+        KindWord::Retriable => Kind::Retriable,
+        KindWord::BestEffort => Kind::BestEffort,
+    }
 }
 
 pub(crate) fn fence_of(word: FenceWord) -> Fence {

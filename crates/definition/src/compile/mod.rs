@@ -11,7 +11,7 @@ pub use compiled::{
     Alerts, Binding, Bindings, Broker, Compiled, DataSchema, Failures, Messaging, Pattern, Places,
     Queues, Sla, StepExtras, Transport,
 };
-pub(crate) use layout::{Laid, PLACEHOLDER, command, lay_out};
+pub(crate) use layout::{Laid, PLACEHOLDER, command, fence_of, kind_of, lay_out};
 pub(crate) use policy::Policy;
 pub use policy::{
     BACKOFF_DEFAULT, DEADLINE_DEFAULT, DEADLINE_TIMEOUTS, TIMEOUT_DEFAULT, UNDO_DEFAULT,

@@ -3,6 +3,7 @@
 //! Nothing is judged here beyond shape: a missing key is `None`, and the checks say whether that
 //! is wrong. The JSON Schema and the canonical form come from the same types.
 
+mod choreography;
 mod decode;
 mod messaging;
 mod saga;
@@ -10,6 +11,7 @@ mod service;
 mod step;
 mod word;
 
+pub(crate) use choreography::{ChoreographyFile, ReactionFile, TriggerFile};
 pub(crate) use decode::{Canonical, Decode, Field, Named, OneOrMany, Template, wrong_shape};
 pub(crate) use messaging::MessagingFile;
 pub(crate) use saga::{BackoffFile, DefaultsFile, RetryFile, SagaFile};
