@@ -253,6 +253,22 @@ fn a_way_back_in_the_wrong_order_is_turned_round() {
     assert!(text.contains("- on: ShipmentFailed\n    undo: PaymentService"), "{text}");
 }
 
+/// The pictures of the worked example; `AMENDS_BLESS=1` writes them anew.
+#[test]
+fn the_order_is_drawn_in_three_ways() {
+    let reactions = checked(&file(ORDER)).2.unwrap();
+    let (ascii, mermaid, svg) = (reactions.ascii(), reactions.mermaid(), reactions.svg());
+    assert!(ascii.lines().all(|line| line.chars().count() <= 80), "{ascii}");
+    assert!(!svg.contains("href") && !svg.contains("<script"), "{svg}");
+    for (name, drawn) in [("order.txt", ascii), ("order.mmd", mermaid), ("order.svg", svg)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/free").join(name);
+        if std::env::var_os("AMENDS_BLESS").is_some() {
+            std::fs::write(&path, &drawn).unwrap();
+        }
+        assert!(std::fs::read_to_string(&path).unwrap_or_default() == drawn, "{name}: {drawn}");
+    }
+}
+
 fn right() -> FreeChoreography {
     FreeChoreography::named("Order")
         .starts_with("Created")
@@ -334,11 +350,12 @@ fn any_reactions() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever reactions somebody writes, they are explored and shown.
+    /// Whatever reactions somebody writes, they are explored, shown and drawn.
     #[test]
     fn any_reactions_are_analysed(text in any_reactions()) {
         let (findings, _, reactions) = checked(&text);
         if let Some(reactions) = reactions {
+            drop((reactions.ascii(), reactions.mermaid(), reactions.svg()));
             let analysis = reactions.explore(&mut |_| true);
             prop_assert!(analysis.complete);
             let all = analysis.told(&reactions, &Source::new("free.yaml", text.as_bytes()));

@@ -10,6 +10,7 @@ mod builder;
 mod draft;
 mod findings;
 mod flow;
+mod graph;
 mod judge;
 mod model;
 mod read;

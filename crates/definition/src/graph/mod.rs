@@ -14,6 +14,7 @@ use amends_core::definition::{Definition, Kind, Step, Work};
 pub use ascii::ascii;
 pub use mermaid::mermaid;
 pub use svg::svg;
+pub(crate) use svg::{MARKERS, curve, escape};
 
 /// The steps in layers: each stands one below the lowest of those it waits for.
 fn layers(definition: &Definition) -> Vec<Vec<StepIx>> {
@@ -94,7 +95,7 @@ fn condition_words(step: &Step) -> Option<&'static str> {
 }
 
 /// At most `chars_max` characters; a longer text ends in `..`.
-fn shortened(text: &str, chars_max: usize) -> String {
+pub(crate) fn shortened(text: &str, chars_max: usize) -> String {
     if text.chars().count() <= chars_max {
         return text.to_owned();
     }

@@ -37,6 +37,14 @@ text{font:12px system-ui,sans-serif;fill:#1f2937}\
 .line{stroke:#b45309;stroke-width:2;stroke-dasharray:2 3}\
 .mark{fill:#b45309}";
 
+/// The heads of the ways on, and of those back.
+pub(crate) const MARKERS: &str = "\
+<defs>\
+<marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
+<path d=\"M0 0L8 4L0 8z\" fill=\"#4b5563\"/></marker>\
+<marker id=\"u\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
+<path d=\"M0 0L8 4L0 8z\" fill=\"#b91c1c\"/></marker></defs>\n";
+
 /// Draws the definition.
 pub fn svg(compiled: &Compiled) -> String {
     let definition = &*compiled.definition;
@@ -57,11 +65,7 @@ pub fn svg(compiled: &Compiled) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" role=\"img\">\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n\
-         <defs>\
-         <marker id=\"a\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
-         <path d=\"M0 0L8 4L0 8z\" fill=\"#4b5563\"/></marker>\
-         <marker id=\"u\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto\">\
-         <path d=\"M0 0L8 4L0 8z\" fill=\"#b91c1c\"/></marker></defs>\n\
+         {MARKERS}\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n",
         title = escape(&title),
     );
@@ -101,7 +105,13 @@ pub fn svg(compiled: &Compiled) -> String {
 }
 
 /// From one box to another, leaving and arriving upright.
-fn curve(text: &mut String, class: &str, head: &str, from: (usize, usize), to: (usize, usize)) {
+pub(crate) fn curve(
+    text: &mut String,
+    class: &str,
+    head: &str,
+    from: (usize, usize),
+    to: (usize, usize),
+) {
     let ((x1, y1), (x2, y2)) = (from, to);
     let middle = usize::midpoint(y1, y2);
     let _ = writeln!(
@@ -143,6 +153,6 @@ fn step(text: &mut String, compiled: &Compiled, ix: StepIx, (x, y): (usize, usiz
     text.push_str("</g>\n");
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
