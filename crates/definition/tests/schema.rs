@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use amends_definition::json_schema;
+use amends_definition::{FreeChoreography, json_schema};
 use serde_json::{Value as Json, json};
 
 #[test]
@@ -55,6 +55,33 @@ fn good_files_fit_and_bad_ones_do_not() {
     check("zzz", json!(1), false);
     assert!(!fits(json!({"steps": []})));
     assert!(!fits(json!({"saga": "A", "steps": []})));
+}
+
+#[test]
+fn both_kinds_of_file_are_told_apart() {
+    let free = FreeChoreography::named("A")
+        .starts_with("Begun")
+        .ends_with("Ended", "Failed")
+        .event("Begun", &["order"])
+        .on_any(&["Begun"], |r| r.action("S.Do").reads(&["order"]).then("Ended"))
+        .on_all(&["Begun", "Ended"], |r| r.undo("S.Do"))
+        .on("Failed", |r| r.then("Over").then("Out"));
+    let file: Json = serde_json::from_str(&free.to_file()).unwrap();
+    assert!(fits(file.clone()));
+    let without = |key: &str| {
+        let mut file = file.clone();
+        file.as_object_mut().unwrap().remove(key);
+        file
+    };
+    assert!(fits(without("events")));
+    assert!(!fits(without("ends_with")));
+    assert!(!fits(without("choreography")), "a saga has other keys");
+    let mut slip = file.clone();
+    slip["reactions"][0]["onn"] = json!("Begun");
+    assert!(!fits(slip));
+    let mut none = file.clone();
+    none["reactions"][0]["on"] = json!({ "any": ["Begun"] });
+    assert!(!fits(none));
 }
 
 /// Every key has a description, which is what editors show.

@@ -2,8 +2,8 @@
 
 use amends_core::Definition;
 use amends_definition::{
-    Checked, Compiled, EnvVar, FINDINGS_MAX, Severity, Surroundings, ascii, check, findings_json,
-    mermaid, render, render_within, svg,
+    Checked, Compiled, Document, EnvVar, FINDINGS_MAX, Severity, Surroundings, ascii, check,
+    findings_json, mermaid, render, render_within, svg,
 };
 use serde_json::{Value as Json, json};
 
@@ -58,6 +58,14 @@ fn run(bytes: &[u8]) {
     });
     let bound = HELD_BYTES_MAX + HELD_BYTES_PER_BYTE_MAX * bytes.len() as u64;
     assert!(held.bytes_max <= bound, "{} bytes held for {}", held.bytes_max, bytes.len());
+    if let Document::Free(checked) = Document::check(bytes, "fuzzed.yaml", &surroundings()) {
+        findings_point_into_the_file(&checked);
+        if let Some(reactions) = &checked.compiled {
+            let shown: String = reactions.name().chars().take(SHOWN_CHARS_MIN).collect();
+            assert!(reactions.ascii().contains(&shown), "{shown} is not drawn");
+            drop((reactions.mermaid(), reactions.svg()));
+        }
+    }
     let Some(checked) = checked else { return };
     findings_point_into_the_file(&checked);
     let wrong = checked.count(Severity::Error) > 0;
@@ -68,7 +76,7 @@ fn run(bytes: &[u8]) {
     }
 }
 
-fn findings_point_into_the_file(checked: &Checked) {
+fn findings_point_into_the_file<T>(checked: &Checked<T>) {
     assert!(checked.findings.len() <= FINDINGS_MAX + 1, "more findings than anybody reads");
     for finding in &checked.findings {
         assert!(finding.span.start <= finding.span.end, "{finding:?}");

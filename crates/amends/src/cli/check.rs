@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use amends_definition::{Checked, Severity, findings_json, render_within};
+use amends_definition::{
+    Checked, Document, Reactions, Rule, Severity, findings_json, render_within,
+};
 use clap::Args;
 use serde_json::value::RawValue;
 
@@ -12,6 +14,9 @@ use super::output::{Form, print};
 use super::{Outcome, Session, client, columns, shown};
 
 /// Check definition files: every finding with its place, the reason and the fix
+///
+/// The reactions of a free choreography are taken through every order in which they may come, up to a
+/// limit; see docs/choreography.md.
 ///
 /// Ends with 1 when a file has an error, with 2 when one cannot be read; warnings and notes are no
 /// errors. With -o json the findings are a list for editors and scripts. While you type, an editor
@@ -30,8 +35,11 @@ impl Check {
         let table = session.output.output == Form::Table;
         let (mut all, mut errors, mut unread) = (Vec::new(), 0, None);
         for path in definition_file::found(&self.files)? {
-            let checked = match definition_file::read(&path, &self.env) {
-                Ok(checked) => checked,
+            let (words, findings) = match definition_file::read_either(&path, &self.env) {
+                Ok(Document::Saga(checked)) => (words(&checked, &path), checked.findings),
+                Ok(Document::Free(checked)) => {
+                    (shown(&checked) + &free_words(&checked, &path), checked.findings)
+                }
                 // The others are checked all the same; the last of these ends the command.
                 Err(failure) => {
                     if let Some(before) = unread.replace(failure) {
@@ -40,11 +48,11 @@ impl Check {
                     continue;
                 }
             };
-            errors += checked.count(Severity::Error);
+            errors += findings.iter().filter(|found| found.severity == Severity::Error).count();
             if table {
-                print(&words(&checked, &path))?;
+                print(&words)?;
             } else {
-                all.extend(checked.findings);
+                all.extend(findings);
             }
         }
         if !table {
@@ -59,8 +67,24 @@ impl Check {
     }
 }
 
+fn shown<T>(checked: &Checked<T>) -> String {
+    render_within(checked, shown::colour_out(), columns::width())
+}
+
+/// What holds of a free choreography.
+fn free_words(checked: &Checked<Reactions>, path: &Path) -> String {
+    let Some(reactions) = &checked.compiled else { return String::new() };
+    if checked.count(Severity::Error) > 0 {
+        return String::new();
+    }
+    let cut = checked.findings.iter().any(|found| found.id == Rule::NotAllExplored);
+    let held =
+        if cut { "nothing wrong as far as it was looked at" } else { "holds in every order" };
+    format!("{}: {}, {held}\n", path.display(), crate::verify::free::size(reactions))
+}
+
 fn words(checked: &Checked, path: &Path) -> String {
-    let mut words = render_within(checked, shown::colour_out(), columns::width());
+    let mut words = shown(checked);
     if let Some(compiled) = &checked.compiled {
         let (definition, steps) = (&compiled.definition, compiled.definition.steps().len());
         let plural = if steps == 1 { "" } else { "s" };

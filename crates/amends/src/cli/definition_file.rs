@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use amends_definition::{Checked, Finding, SOURCE_BYTES_MAX, Surroundings, check};
+use amends_definition::{
+    Checked, Document, Finding, Reactions, Rule, SOURCE_BYTES_MAX, Severity, Surroundings, check,
+};
 use clap::Args;
 
 use super::exit::{Exit, Failure};
@@ -72,27 +74,51 @@ fn is_definition(path: &Path) -> bool {
     ends(&[".yaml", ".yml", ".json"]) && !beside
 }
 
-/// Reads and checks a file. Only what cannot be read is a failure; the findings are the caller's.
+/// Reads and checks a saga's file. Only what cannot be read is a failure; the findings are the caller's.
 pub fn read(path: &Path, env: &AllowedEnv) -> Result<Checked, Failure> {
-    let bytes = bytes(path)?;
+    let name = path.display().to_string();
+    Ok(check(&bytes(path)?, &name, &surroundings(path, env)))
+}
+
+/// The same of a file that may be a free choreography as well.
+pub fn read_either(path: &Path, env: &AllowedEnv) -> Result<Document, Failure> {
+    let name = path.display().to_string();
+    Ok(Document::check(&bytes(path)?, &name, &surroundings(path, env)))
+}
+
+/// Is it a free choreography, in which there is nothing to run?
+pub fn is_not_run(checked: &Checked) -> bool {
+    checked.findings.iter().any(|finding| finding.id == Rule::FreeNotRun)
+}
+
+fn surroundings<'a>(path: &'a Path, env: &'a AllowedEnv) -> Surroundings<'a> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let surroundings =
-        Surroundings::none().with_process_env(|name| env.allows(name)).with_folder(folder);
-    Ok(check(&bytes, &path.display().to_string(), &surroundings))
+    Surroundings::none().with_process_env(|name| env.allows(name)).with_folder(folder)
 }
 
 /// Says what the checker warns of, a line each, for a command that goes on all the same: what it shows
 /// may be another saga than was meant.
 pub fn warn(checked: &Checked) {
+    lines(checked, &checked.warnings());
+}
+
+/// The same of a choreography, whose errors do not keep it from being tried.
+pub fn tell(checked: &Checked<Reactions>) {
+    let matters = |finding: &&Finding| finding.severity != Severity::Note;
+    let findings: Vec<_> = checked.findings.iter().filter(matters).cloned().collect();
+    lines(checked, &findings);
+}
+
+fn lines<T>(checked: &Checked<T>, findings: &[Finding]) {
     let (path, width) = (checked.source.path(), columns::width_of(&std::io::stderr()));
-    let warnings = checked.warnings();
-    for Finding { id, message, line, column, .. } in &warnings {
-        let word = format!("warning[{}]:", id.id());
+    for Finding { id, severity, message, line, column, .. } in findings {
+        let word = format!("{}[{}]:", severity.word(), id.id());
         let words = format!("{path}:{line}:{column}: {message}");
         let words = columns::after(word.len() + 1, &words, width);
-        shown::say(format_args!("{} {words}", shown::paint(&word, "1;33", shown::colour_err())));
+        let colour = if *severity == Severity::Error { "1;31" } else { "1;33" };
+        shown::say(format_args!("{} {words}", shown::paint(&word, colour, shown::colour_err())));
     }
-    if !warnings.is_empty() {
+    if !findings.is_empty() {
         shown::hint(format_args!("amends check {path} tells why, and what to do"));
     }
 }

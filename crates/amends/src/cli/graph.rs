@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use amends_definition::{Severity, ascii, mermaid, render_within, svg};
+use amends_definition::{Checked, Document, Severity, ascii, mermaid, render_within, svg};
 use clap::{Args, ValueEnum};
 
 use super::definition_file::{self, AllowedEnv};
@@ -31,19 +31,33 @@ enum Format {
 
 impl Graph {
     pub fn run(self) -> Outcome {
-        let mut checked = definition_file::read(&self.file, &self.env)?;
-        let Some(compiled) = checked.compiled.take() else {
-            checked.findings.retain(|finding| finding.severity == Severity::Error);
-            let width = columns::width_of(&std::io::stderr());
-            shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
-            let what = format_args!("{} has errors and cannot be drawn", self.file.display());
-            return Err(Failure::new(Exit::Error, what));
-        };
-        let picture = match self.format {
-            Format::Ascii => ascii(&compiled),
-            Format::Mermaid => mermaid(&compiled),
-            Format::Svg => svg(&compiled),
+        let picture = match definition_file::read_either(&self.file, &self.env)? {
+            Document::Saga(mut checked) => {
+                let saga = checked.compiled.take().ok_or_else(|| self.wrong(checked))?;
+                match self.format {
+                    Format::Ascii => ascii(&saga),
+                    Format::Mermaid => mermaid(&saga),
+                    Format::Svg => svg(&saga),
+                }
+            }
+            // What is missing is seen best in the picture: only what cannot be read is not drawn.
+            Document::Free(mut checked) => {
+                let reactions = checked.compiled.take().ok_or_else(|| self.wrong(checked))?;
+                match self.format {
+                    Format::Ascii => reactions.ascii(),
+                    Format::Mermaid => reactions.mermaid(),
+                    Format::Svg => reactions.svg(),
+                }
+            }
         };
         print(&format!("{}\n", picture.trim_end()))
+    }
+
+    fn wrong<T>(&self, mut checked: Checked<T>) -> Failure {
+        checked.findings.retain(|finding| finding.severity == Severity::Error);
+        let width = columns::width_of(&std::io::stderr());
+        shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
+        let what = format_args!("{} has errors and cannot be drawn", self.file.display());
+        Failure::new(Exit::Error, what)
     }
 }

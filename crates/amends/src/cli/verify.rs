@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use amends_definition::{Checked, Compiled, Pattern, Severity, render_within};
+use amends_definition::{Checked, Compiled, Document, Pattern, Reactions, Severity, render_within};
 use clap::{Args, ValueEnum};
 
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
 use super::interrupt::Interrupt;
 use super::{Outcome, Session, columns, input, shown};
-use crate::verify::{self, Shown, Supposition, Task, choreographed};
+use crate::verify::{self, Shown, Supposition, Task, choreographed, free};
 
 /// Try a definition in every order: what is proved, how it can end, and what a person decides
 ///
@@ -24,7 +24,8 @@ use crate::verify::{self, Shown, Supposition, Task, choreographed};
 /// one is and the counterexample is shown, and with 13 when the time or the memory was used up
 /// before anything was proved. Ctrl-C stops it and tells what was tried by then. With
 /// --suppose a participant does not do what the file says of it: the story shows what comes of
-/// it. A choreography is tried among its services. More is on the page docs/verify.md.
+/// it. A choreography is tried among its services. Of a free choreography every order is tried in
+/// which its reactions may come; --faults has no meaning there. More is on the page docs/verify.md.
 #[derive(Args, Debug)]
 #[command(after_help = verify::help())]
 pub struct Verify {
@@ -63,14 +64,11 @@ enum Show {
 
 impl Verify {
     pub fn run(self, session: &Session) -> Outcome {
-        let mut checked = definition_file::read(&self.file, &self.env)?;
-        let Some(compiled) = checked.compiled.take() else {
-            checked.findings.retain(|finding| finding.severity == Severity::Error);
-            let width = columns::width_of(&std::io::stderr());
-            shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
-            let what = format_args!("{} has errors and cannot be tried", self.file.display());
-            return Err(Failure::new(Exit::Usage, what));
+        let mut checked = match definition_file::read_either(&self.file, &self.env)? {
+            Document::Saga(checked) => checked,
+            Document::Free(checked) => return self.free(session, checked),
         };
+        let Some(compiled) = checked.compiled.take() else { return Err(self.wrong(checked)) };
         let interrupt = Interrupt::heard()?;
         let task = Task {
             within: self.within,
@@ -135,6 +133,48 @@ impl Verify {
             return Err(Failure::new(Exit::Unproved, what).hint("give it longer: --within 1m"));
         }
         Ok(())
+    }
+
+    fn free(&self, session: &Session, mut checked: Checked<Reactions>) -> Outcome {
+        if self.mermaid {
+            let what = "--mermaid: the runs of a free choreography are told in words";
+            return Err(Failure::new(Exit::Usage, what).hint("leave it out, or see amends graph"));
+        }
+        let reactions = checked.compiled.take().filter(|_| !free::is_unfit(&checked));
+        let Some(reactions) = reactions else { return Err(self.wrong(checked)) };
+        let interrupt = Interrupt::heard()?;
+        let task = Task {
+            within: self.within,
+            faults_max: 0,
+            suppositions: self.suppose.clone(),
+            interrupted: &|| interrupt.came(),
+        };
+        let report = free::verify(&reactions, &checked, &task)
+            .map_err(|why| Failure::new(Exit::Usage, why))?;
+        let raw = free::json(&report, &checked, &reactions);
+        let words = || Ok(free::words(&report, &checked, &reactions, &self.shown()));
+        session.output.one(&raw, words)?;
+        free::retain_untold(&mut checked);
+        definition_file::tell(&checked);
+        if report.is_broken() || checked.count(Severity::Error) > 0 {
+            return Err(Failure::silent(Exit::Error));
+        }
+        if report.interrupted {
+            return Err(Failure::new(Exit::Interrupted, "interrupted before all was tried"));
+        }
+        if !report.analysis.complete {
+            let what = "nothing is proved: not every order was tried";
+            return Err(Failure::new(Exit::Unproved, what).hint("give it longer: --within 1m"));
+        }
+        Ok(())
+    }
+
+    fn wrong<T>(&self, mut checked: Checked<T>) -> Failure {
+        checked.findings.retain(|finding| finding.severity == Severity::Error);
+        let width = columns::width_of(&std::io::stderr());
+        shown::say(render_within(&checked, shown::colour_err(), width).trim_end());
+        let what = format_args!("{} has errors and cannot be tried", self.file.display());
+        Failure::new(Exit::Usage, what)
     }
 
     fn shown(&self) -> Shown {

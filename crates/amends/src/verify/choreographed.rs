@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::json::end_word;
 use super::words::{ENDS, Shown, counted, end_title, grouped, wrapped};
-use super::{BYTES_MAX, Task, advice};
+use super::{BYTES_MAX, Task, advice, numbered};
 
 const TRIED: &str = "Tried in every order, with the kit and with sidecars: each service reads what the \
     others say, sooner or later and more than once; it runs a step or refuses it, bars it or undoes it; an \
@@ -274,11 +274,6 @@ pub fn words(report: &Report, checked: &Checked, saga_type: &str, shown: &Shown)
     }
     text.push('\n');
     text + &wrapped(&verdict(report, checked, saga_type, shown), 0, width)
-}
-
-fn numbered(story: &[String], width: usize) -> String {
-    let line = |(at, words): (usize, &String)| wrapped(&format!("{at:3}. {words}"), 2, width);
-    (1..).zip(story).map(line).collect()
 }
 
 fn verdict(report: &Report, checked: &Checked, saga_type: &str, shown: &Shown) -> String {

@@ -6,6 +6,7 @@
 mod advice;
 pub mod choreographed;
 mod diagram;
+pub mod free;
 mod json;
 mod mermaid;
 mod suppose;
@@ -271,6 +272,12 @@ fn laws() -> impl Iterator<Item = Law> {
 /// Can it be seen only when every state of a level is known? What is reachable, and what is left.
 fn is_of_the_whole(law: Law) -> bool {
     rule(law).0.starts_with('L')
+}
+
+/// A story in sentences.
+fn numbered(story: &[String], width: usize) -> String {
+    let line = |(at, said): (usize, &String)| words::wrapped(&format!("{at:3}. {said}"), 2, width);
+    (1..).zip(story).map(line).collect()
 }
 
 /// The number of a law, and what it says.

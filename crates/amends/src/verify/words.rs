@@ -230,7 +230,8 @@ impl Paper<'_> {
         let words = [("why", found.why.as_str()), ("fix", found.fix.as_str())];
         let (message, span) = (found.message.as_str(), found.span);
         let id = rule(found.law).0;
-        let remark = Remark { severity: Severity::Error, id, message, span, words: &words, add: "" };
+        let remark =
+            Remark { severity: Severity::Error, id, message, span, words: &words, add: "" };
         let remark = remark.render_within(self.checked, self.shown.colour, Some(self.width()));
         format!("{remark}\n{}\n", self.story(&found.story))
     }

@@ -8,6 +8,7 @@ mod brokers;
 mod endings;
 mod errors;
 mod forms;
+mod free;
 mod kafka;
 mod messaging;
 mod nats;

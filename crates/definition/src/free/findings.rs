@@ -53,7 +53,7 @@ pub(super) fn of_analysis(
             }
         }
     } else {
-        let message = format!("the first {} moments were looked at", analysis.states);
+        let message = format!("only the first {} states were looked at", analysis.states);
         findings.say(Said::new(Rule::NotAllExplored, of.places.ends, message));
     }
 }

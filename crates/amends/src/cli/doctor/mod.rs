@@ -110,6 +110,11 @@ impl Doctor {
     async fn definition(&self, path: &Path, report: &mut Report) -> Outcome {
         let checked = definition_file::read(path, &self.env)?;
         let shown = path.display();
+        // A server passes it over as well.
+        if definition_file::is_not_run(&checked) {
+            let words = format!("{shown}: a free choreography, which is not served");
+            return report.say(Good, "definition", &words);
+        }
         let errors = checked.count(Severity::Error);
         let Some(compiled) = checked.compiled else {
             report.say(

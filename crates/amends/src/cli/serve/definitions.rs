@@ -47,6 +47,16 @@ impl Files {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for path in definition_file::found(&self.paths)? {
             let mut checked = definition_file::read(&path, &self.env)?;
+            // It may lie beside the sagas that it stands for; there is nothing to run in it.
+            if definition_file::is_not_run(&checked) {
+                if !same(&path) {
+                    let path = path.display();
+                    logs.say(&format!(
+                        "{path}: a free choreography; amends check {path} looks at it"
+                    ));
+                }
+                continue;
+            }
             let notes = checked.count(Severity::Note);
             checked.findings.retain(|finding| finding.severity != Severity::Note);
             if same(&path) {
