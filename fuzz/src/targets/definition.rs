@@ -34,6 +34,7 @@ fn seeds() -> Vec<Vec<u8>> {
         "examples/approval",
         "crates/definition/tests/good",
         "crates/definition/tests/bad",
+        "crates/definition/tests/free",
     ];
     seeds_from(&folders, ".yaml")
 }
