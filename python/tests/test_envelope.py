@@ -22,6 +22,7 @@ from amends_participant.channels.hold import UNSETTLED_MAX, Hold
 from amends_participant.channels.kafka.marks import Marks
 from amends_participant.channels.kafka.waiting import Line, Waiting
 from amends_participant.channels.kafka.weak import weaknesses
+from amends_participant.channels.nats.subjects import lacking, takes
 from amends_participant.channels.rabbitmq.settings import difference, of_exchange, of_queue
 from amends_participant.channels.sqs.characters import restored, sendable
 from amends_participant.channels.sqs.letter import outgoing
@@ -225,6 +226,15 @@ def test_what_is_weak_at_kafka_is_named(
 ) -> None:
     weak = weaknesses(604_800_000, copies, settings)
     assert (weak == []) if named is None else (len(weak) == 1 and named in weak[0])
+
+
+def test_a_subject_that_a_stream_of_nats_lacks_is_named() -> None:
+    for held in ("a.b", "a.*", "*.b", "a.>", ">"):
+        assert takes(held, "a.b"), held
+    for held in ("a", "a.b.c", "a.c", "a.b.>", "*", "b.>"):
+        assert not takes(held, "a.b"), held
+    assert takes("a.>", "a.>") and takes("a.>", "a.b.>") and not takes("a.*", "a.>")
+    assert lacking(["a.commands", "b.>"], ["a.commands", "a.replies", "b.c"]) == ["a.replies"]
 
 
 def test_what_is_weak_at_sqs_is_named() -> None:

@@ -18,6 +18,7 @@ from ..errors import ConnectError
 from ..hold import UNSETTLED_MAX
 from ..topology import Topology
 from .place import Place, Server
+from .subjects import lacking
 
 COPIES_MAX = 64
 """How many copies of the service may each hold what one may: the consumer's own limit must not be
@@ -73,6 +74,8 @@ async def _stream(
         else:
             topology.created.append(what)
             return None
+    for subject in lacking(found.subjects or [], wanted.subjects or []):
+        topology.weak.append(f"{what}: it does not take {subject}: add that to its subjects")
     topology.there.append(what)
     return found
 
