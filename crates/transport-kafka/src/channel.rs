@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_transport::{Channel, ChannelError, End, Message, Received, Tag, Topology};
+use amends_transport::{
+    Channel, ChannelError, End, Message, Received, Tag, Topology, next_readable,
+};
 use amends_wire::envelope::header_name;
 use futures_util::future::BoxFuture;
 use rdkafka::config::FromClientConfigAndContext;
@@ -175,7 +177,7 @@ fn too_large(published: &Result<(), Unkept>) -> bool {
 
 impl Channel for KafkaChannel {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        Box::pin(self.intake.hold.next())
+        Box::pin(next_readable(self, &self.intake.hold))
     }
 
     fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {

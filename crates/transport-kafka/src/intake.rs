@@ -74,7 +74,7 @@ impl Intake {
                 biased;
                 () = self.changed.notified() => {}
                 () = sleep_until(next_due), if due.is_some() => self.bring_what_is_due(),
-                one = self.hold.room(1), if room.is_none() => {
+                one = self.hold.room(1, 1), if room.is_none() => {
                     room = Some(one);
                     self.pause(consumer, false);
                 }
@@ -106,7 +106,7 @@ impl Intake {
             return; // somebody else's by now
         };
         let record = Arc::new(Record::of(message, assignment));
-        let Some(tag) = self.hold.keep(room, Arc::clone(&record)) else {
+        let Some(tag) = self.hold.keep(room, Arc::clone(&record), record.body.len()) else {
             return; // we have left
         };
         let line = record.line();

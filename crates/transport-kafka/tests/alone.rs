@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use amends_testbed::{self as testbed, KAFKA_GUEST, KAFKA_OWNER};
 use amends_transport::{
-    Channel, ChannelError, End, Events, Kind, Listener, Message, Received, UNSETTLED_MAX,
+    BODY_BYTES_MAX, Channel, ChannelError, End, Events, Kind, Listener, Message, Received,
+    UNSETTLED_MAX,
 };
 use amends_transport_kafka::{ConnectError, KafkaChannel, Place, Server, connect, examine};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::time::timeout;
@@ -277,6 +279,33 @@ async fn what_a_topic_takes_only_compressed_is_put_aside_compressed() {
     assert_eq!(received.body, body);
     let reason = ("amends-dead-letter-reason".to_owned(), "NOT_JSON".to_owned());
     assert_eq!(received.headers, [reason]);
+}
+
+/// Nobody reads it: it is put aside before anyone is told of it, and what is behind it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_anyone_reads_is_put_aside_at_once() {
+    let url = url(&OPEN).await;
+    let service = end(&url, "huge", End::Service).await;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &url).set("compression.type", "gzip");
+    let foreign: FutureProducer =
+        config.set("message.max.bytes", "100000000").create().expect("it is made");
+    for body in ["x".repeat(BODY_BYTES_MAX + 1), "2".to_owned()] {
+        let record: FutureRecord<'_, str, str> = FutureRecord::to("huge.commands").payload(&body);
+        foreign.send(record, WITHIN).await.expect("it is kept");
+    }
+    assert_eq!(next(&service).await.body, "2");
+    // They may lie in two partitions, so it may come later.
+    assert!(timeout(10 * QUIET, service.receive()).await.is_err(), "it is not told of");
+    let (config, dead) = (config.clone(), "huge.commands.dead-letters");
+    let lie = tokio::task::spawn_blocking(move || {
+        let client: BaseConsumer = config.create().expect("it is made");
+        let known = client.fetch_metadata(Some(dead), WITHIN).expect("it is there");
+        let partitions = known.topics()[0].partitions().iter().map(|partition| partition.id());
+        let last = |partition| client.fetch_watermarks(dead, partition, WITHIN).expect("it is").1;
+        partitions.map(last).sum::<i64>()
+    });
+    assert_eq!(lie.await.expect("it is asked"), 1);
 }
 
 /// Also where the one before it comes late.

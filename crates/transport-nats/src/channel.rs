@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use amends_transport::{
     Brought, Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology,
-    without_login,
+    next_readable, without_login,
 };
 use amends_wire::envelope::{header_name, header_text, open};
 use async_nats::connection::State;
@@ -95,7 +95,7 @@ pub async fn connect(
 /// Brings what the server has, as there is room.
 async fn pull(inner: Arc<Inner>, consumer: PullConsumer) {
     loop {
-        let mut room = inner.hold.room(BATCH_MAX).await;
+        let mut room = inner.hold.room(BATCH_MAX, inner.client.max_payload()).await;
         if let Err(error) = pull_once(&inner, &consumer, &mut room).await {
             inner.hold.trouble(ChannelError::Away(error.to_string()));
             drop(room);
@@ -210,7 +210,7 @@ fn not_published(error: &PublishError) -> ChannelError {
 
 impl Channel for NatsChannel {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        Box::pin(self.inner.hold.next())
+        Box::pin(next_readable(self, &self.inner.hold))
     }
 
     fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {

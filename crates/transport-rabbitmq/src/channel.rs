@@ -5,39 +5,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_transport::{
-    Channel, ChannelError, End, Hold, Message, Received, Tag, Topology, UNSETTLED_MAX,
+    Channel, ChannelError, End, Hold, Message, Received, Tag, Topology, next_readable,
 };
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Acker, BasicProperties, Connection, Consumer};
+use lapin::options::BasicAckOptions;
+use lapin::{Acker, BasicProperties};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use crate::incoming::{CLOSED_WITHIN, Incoming, give_back};
 use crate::letter;
 use crate::place::{ConnectError, Place};
 use crate::publisher::Publisher;
 use crate::server::{PAUSE, Server, longer, words};
 use crate::topology::prepare;
 
-/// How many messages that were given back may wait here, beside those that are held: the server
-/// knows no pause, so they stay ours until it is over. With more, what comes later waits for them.
-const WAITING_MAX: usize = UNSETTLED_MAX;
-
 /// How long one may wait: half of the time after which the server takes back by force what was not
 /// settled (`consumer_timeout`, 30 minutes), and every other message with it.
 const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
-
-/// How long the server may take to say goodbye. What it was not told in time it notices by itself.
-const CLOSED_WITHIN: Duration = Duration::from_secs(5);
-
-const PREFETCH: u16 = {
-    assert!(UNSETTLED_MAX + WAITING_MAX <= u16::MAX as usize);
-    (UNSETTLED_MAX + WAITING_MAX) as u16
-};
 
 /// One end of a place.
 pub struct RabbitChannel {
@@ -61,13 +48,6 @@ struct Held {
     acker: Acker,
     properties: BasicProperties,
     body: Bytes,
-}
-
-/// What a queue's messages come over.
-struct Incoming {
-    connection: Connection,
-    channel: lapin::Channel,
-    consumer: Consumer,
 }
 
 /// Connects to a place, and says what was found or, with `create`, made there.
@@ -101,32 +81,6 @@ pub async fn connect(
     Ok((RabbitChannel { inner, stop, taking, waiting }, topology))
 }
 
-impl Incoming {
-    async fn over(connection: Connection, queue: &str) -> Result<Self, ConnectError> {
-        let consumed = async {
-            let channel = connection.create_channel().await?;
-            channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-            let options = BasicConsumeOptions::default();
-            let none = FieldTable::default();
-            let consumer = channel.basic_consume(queue.into(), "".into(), options, none).await?;
-            Ok((channel, consumer))
-        };
-        let (channel, consumer) = consumed.await.map_err(|error: lapin::Error| {
-            ConnectError::Topology { what: format!("queue {queue}"), why: words(&error) }
-        })?;
-        Ok(Self { connection, channel, consumer })
-    }
-
-    /// The server has what was settled, and brings to others what was not.
-    async fn close(self) {
-        let closing = async {
-            let _ = self.channel.close(200, "OK".into()).await; // they are gone already
-            let _ = self.connection.close(200, "OK".into()).await;
-        };
-        let _ = timeout(CLOSED_WITHIN, closing).await;
-    }
-}
-
 /// Brings what the server has, over one connection after the other, until it is told to stop.
 async fn take(
     inner: Arc<Inner>,
@@ -138,7 +92,7 @@ async fn take(
         let why = tokio::select! {
             biased;
             () = told(&mut stop) => return incoming.close().await,
-            why = inner.bring(&mut incoming.consumer) => why,
+            why = inner.bring(&mut incoming) => why,
         };
         drop(incoming);
         inner.hold.lose();
@@ -157,20 +111,23 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 
 impl Inner {
     /// Until the connection is lost, or the queue; says why.
-    async fn bring(&self, consumer: &mut Consumer) -> String {
+    async fn bring(&self, incoming: &mut Incoming) -> String {
         loop {
-            let mut room = self.hold.room(1).await;
-            let delivery = match consumer.next().await {
-                Some(Ok(delivery)) => delivery,
-                Some(Err(error)) => return words(&error),
-                None => return "the server brings no more of the queue: is it there?".to_owned(),
+            let mut room = self.hold.room(1, 1).await;
+            let delivery = match incoming.next().await {
+                Ok(delivery) => delivery,
+                Err(why) => return why,
             };
             let body = Bytes::copy_from_slice(&delivery.data);
+            let bytes = body.len();
             let brought = letter::incoming(&delivery, &body);
             let (acker, properties) = (delivery.acker, delivery.properties);
             let held = Arc::new(Held { acker, properties, body });
             if !self.hold.bring(&mut room, Arc::clone(&held), brought) {
-                held.give_back().await;
+                give_back(&held.acker).await;
+            }
+            if let Err(why) = incoming.came(bytes).await {
+                return why;
             }
         }
     }
@@ -207,16 +164,9 @@ impl Inner {
     }
 }
 
-impl Held {
-    async fn give_back(&self) {
-        let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        let _ = self.acker.nack(options).await; // where its connection is gone it comes anyway
-    }
-}
-
 impl Channel for RabbitChannel {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        Box::pin(self.inner.hold.next())
+        Box::pin(next_readable(self, &self.inner.hold))
     }
 
     fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
@@ -227,14 +177,17 @@ impl Channel for RabbitChannel {
         Box::pin(async move {
             let Some(held) = self.inner.hold.settle(tag) else { return Ok(()) };
             if after.is_zero() {
-                held.give_back().await;
+                give_back(&held.acker).await;
                 return Ok(());
             }
+            // The server has the body.
+            let acker = held.acker.clone();
+            drop(held);
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             while waiting.try_join_next().is_some() {}
             waiting.spawn(async move {
                 sleep(after.min(WAIT_MAX)).await;
-                held.give_back().await;
+                give_back(&acker).await;
             });
             Ok(())
         })

@@ -7,8 +7,10 @@
 //! The client below logs at `warn` what no queue took, with its body: where bodies must not be
 //! logged, leave the target `lapin` out. What it means is said here, without them.
 
+mod ahead;
 mod bare;
 mod channel;
+mod incoming;
 mod letter;
 mod place;
 mod publisher;

@@ -7,7 +7,9 @@ mod outlets;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_transport::{Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology};
+use amends_transport::{
+    Channel, ChannelError, End, Hold, Message, Received, Room, Tag, Topology, next_readable,
+};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::{self, MessageSystemAttributeName};
@@ -122,7 +124,7 @@ pub async fn connect(
 async fn take(inner: Arc<Inner>, open: Arc<Open>) {
     let (mut asking, mut pause) = (1, PAUSE);
     loop {
-        let mut room = inner.hold.room(asking * BROUGHT_MAX).await;
+        let mut room = inner.hold.room(asking * BROUGHT_MAX, open.queue.bytes_max).await;
         match inner.bring(&open.queue, &mut room, asking).await {
             Ok(full) => {
                 // Order is kept by one question after the other.
@@ -257,7 +259,7 @@ impl Inner {
 
 impl Channel for SqsChannel {
     fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        Box::pin(self.inner.hold.next())
+        Box::pin(next_readable(self, &self.inner.hold))
     }
 
     fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {

@@ -5,23 +5,37 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::channel::{ChannelError, Received, Tag, UNSETTLED_MAX};
+use crate::readable::BODY_BYTES_MAX;
+
+/// How many bytes of bodies one end takes into memory before something is settled: the largest that are
+/// read at all, a few dozen times over, and of those that are usual all that it may hold.
+pub const HELD_BYTES_MAX: usize = 64 * BODY_BYTES_MAX;
 
 /// The messages of one end, with the broker's own handle `H` of each.
 pub struct Hold<H> {
     state: Mutex<State<H>>,
     /// How many more may be held.
     room: Semaphore,
+    /// There are fewer bytes than there were.
+    freed: Notify,
     brought: mpsc::Sender<Result<Received, ChannelError>>,
     next: tokio::sync::Mutex<mpsc::Receiver<Result<Received, ChannelError>>>,
 }
 
 struct State<H> {
     tags: u64,
-    held: BTreeMap<Tag, H>,
+    held: BTreeMap<Tag, Held<H>>,
+    bytes: usize,
     ended: bool,
+}
+
+#[derive(Clone)]
+struct Held<H> {
+    handle: H,
+    bytes: usize,
 }
 
 /// Room for some messages; what is not used is given back when it is dropped.
@@ -46,35 +60,50 @@ impl<H: Clone> Hold<H> {
         // One more than is held: for the word that the broker is away.
         let (brought, next) = mpsc::channel(UNSETTLED_MAX + 1);
         Self {
-            state: Mutex::new(State { tags: 0, held: BTreeMap::new(), ended: false }),
+            state: Mutex::new(State { tags: 0, held: BTreeMap::new(), bytes: 0, ended: false }),
             room: Semaphore::new(UNSETTLED_MAX),
+            freed: Notify::new(),
             brought,
             next: tokio::sync::Mutex::new(next),
         }
     }
 
-    /// Waits until something more may be held, and takes room for at most `max`.
-    pub async fn room(&self, max: usize) -> Room<'_> {
+    /// Waits until something more may be held, and takes room for at most `max` messages, of which each
+    /// may have as many bytes as are said. For one there is room as long as not all bytes are taken: so
+    /// what is held may have too many by one message, and however large one is, it comes.
+    pub async fn room(&self, max: usize, bytes_each: usize) -> Room<'_> {
         // It is closed at no time.
         if let Ok(one) = self.room.acquire().await {
             one.forget();
         }
-        let mut left = 1;
-        while left < max
+        let mut room = Room { of: &self.room, left: 1 };
+        let bytes_left = loop {
+            let freed = self.freed.notified();
+            match self.bytes_left() {
+                0 => freed.await,
+                left => break left,
+            }
+        };
+        while room.left < max.min(bytes_left / bytes_each.max(1))
             && let Ok(one) = self.room.try_acquire()
         {
             one.forget();
-            left += 1;
+            room.left += 1;
         }
-        Room { of: &self.room, left }
+        room
+    }
+
+    /// How many bytes more may be held.
+    pub fn bytes_left(&self) -> usize {
+        HELD_BYTES_MAX.saturating_sub(self.state().bytes)
     }
 
     /// Holds a message and tells of it; `false` where this end has left, or where there is no room
     /// for it.
     pub fn bring(&self, room: &mut Room<'_>, handle: H, brought: Brought) -> bool {
-        let Some(tag) = self.keep(room, handle) else { return false };
+        let Some(tag) = self.keep(room, handle, brought.body.len()) else { return false };
         let told = self.tell(tag, brought);
-        if !told && self.state().held.remove(&tag).is_some() {
+        if !told && self.state().remove(tag).is_some() {
             room.left += 1;
         }
         told
@@ -82,13 +111,13 @@ impl<H: Clone> Hold<H> {
 
     /// Holds a message that is to be told of later; `None` where this end has left, or where there
     /// is no room for it.
-    pub fn keep(&self, room: &mut Room<'_>, handle: H) -> Option<Tag> {
+    pub fn keep(&self, room: &mut Room<'_>, handle: H, bytes: usize) -> Option<Tag> {
         let mut state = self.state();
         if room.left == 0 || state.ended {
             return None;
         }
         let tag = state.new_tag();
-        state.held.insert(tag, handle);
+        state.insert(tag, Held { handle, bytes });
         room.left -= 1;
         Some(tag)
     }
@@ -107,10 +136,10 @@ impl<H: Clone> Hold<H> {
     /// settles nothing any more. `None` where it is not held.
     pub fn set_aside(&self, tag: Tag) -> Option<(Tag, H)> {
         let mut state = self.state();
-        let handle = state.held.remove(&tag)?;
+        let held = state.remove(tag)?;
         let tag = state.new_tag();
-        state.held.insert(tag, handle.clone());
-        Some((tag, handle))
+        state.insert(tag, held.clone());
+        Some((tag, held.handle))
     }
 
     /// Tells the reader that the broker cannot be read, where it has not been told already.
@@ -135,20 +164,21 @@ impl<H: Clone> Hold<H> {
 
     /// A message that is held, which it stays.
     pub fn peek(&self, tag: Tag) -> Option<H> {
-        self.state().held.get(&tag).cloned()
+        Some(self.state().held.get(&tag)?.handle.clone())
     }
 
     /// Ends the hold on a message; `None` where it is not held any more, and then there is nothing
     /// to do.
     pub fn settle(&self, tag: Tag) -> Option<H> {
-        let handle = self.state().held.remove(&tag)?;
+        let held = self.state().remove(tag)?;
         self.room.add_permits(1);
-        Some(handle)
+        self.freed.notify_waiters();
+        Some(held.handle)
     }
 
     /// What is held.
     pub fn held(&self) -> Vec<H> {
-        self.state().held.values().cloned().collect()
+        self.state().held.values().map(|held| held.handle.clone()).collect()
     }
 
     /// Forgets what is held: the broker will bring it again.
@@ -159,11 +189,13 @@ impl<H: Clone> Hold<H> {
     /// Forgets some of what is held.
     pub fn lose_where(&self, mut lost: impl FnMut(&H) -> bool) -> Vec<H> {
         let mut state = self.state();
-        let gone = state.held.iter().filter(|(_, handle)| lost(handle)).map(|(tag, _)| *tag);
+        let gone = state.held.iter().filter(|(_, held)| lost(&held.handle)).map(|(tag, _)| *tag);
         let gone: Vec<Tag> = gone.collect();
-        let gone: Vec<H> = gone.iter().filter_map(|tag| state.held.remove(tag)).collect();
+        let gone: Vec<H> =
+            gone.into_iter().filter_map(|tag| Some(state.remove(tag)?.handle)).collect();
         drop(state);
         self.room.add_permits(gone.len());
+        self.freed.notify_waiters();
         gone
     }
 
@@ -182,6 +214,17 @@ impl<H> State<H> {
     fn new_tag(&mut self) -> Tag {
         self.tags += 1;
         Tag(self.tags)
+    }
+
+    fn insert(&mut self, tag: Tag, held: Held<H>) {
+        self.bytes += held.bytes;
+        self.held.insert(tag, held);
+    }
+
+    fn remove(&mut self, tag: Tag) -> Option<Held<H>> {
+        let held = self.held.remove(&tag)?;
+        self.bytes -= held.bytes;
+        Some(held)
     }
 }
 
@@ -228,43 +271,68 @@ mod tests {
     #[tokio::test]
     async fn no_more_is_held_than_may_be() {
         let hold = Hold::new();
-        let mut room = hold.room(usize::MAX).await;
+        let mut room = hold.room(usize::MAX, 1).await;
         assert_eq!(room.left(), UNSETTLED_MAX);
         for number in 0..UNSETTLED_MAX {
             assert!(hold.bring(&mut room, number, brought()));
         }
         assert!(!hold.bring(&mut room, 0, brought()), "there is no room for it");
         drop(room);
-        assert!(hold.room(1).now_or_never().is_none());
+        assert!(hold.room(1, 1).now_or_never().is_none());
         let first = hold.next().await.unwrap();
         assert_eq!(hold.settle(first.tag), Some(0));
         assert_eq!(hold.settle(first.tag), None, "it is settled already");
-        assert_eq!(hold.room(9).await.left(), 1);
+        assert_eq!(hold.room(9, 1).await.left(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_more_bytes_are_held_than_may_be_and_one_message() {
+        const EACH: usize = HELD_BYTES_MAX / 3;
+        let large = || Brought { headers: Vec::new(), body: vec![0; EACH].into(), deliveries: 1 };
+        let hold = Hold::new();
+        assert_eq!(hold.room(9, EACH).await.left(), 3, "as many as fit");
+        assert_eq!(hold.room(9, 2 * HELD_BYTES_MAX).await.left(), 1, "one comes, however large");
+        let mut room = hold.room(9, 1).await;
+        for number in 0..4 {
+            assert!(hold.bring(&mut room, number, large()));
+        }
+        drop(room);
+        let mut waiting = Box::pin(hold.room(1, 1));
+        assert!((&mut waiting).now_or_never().is_none(), "there are too many bytes");
+        let first = hold.next().await.unwrap();
+        let (tag, _) = hold.set_aside(first.tag).unwrap();
+        assert!((&mut waiting).now_or_never().is_none(), "what is set aside takes up room");
+        hold.settle(tag);
+        let second = hold.next().await.unwrap();
+        hold.settle(second.tag);
+        assert_eq!(waiting.await.left(), 1);
+        hold.lose();
+        assert_eq!(hold.bytes_left(), HELD_BYTES_MAX);
     }
 
     #[tokio::test]
     async fn what_was_lost_is_passed_over() {
         let hold = Hold::new();
-        let mut room = hold.room(3).await;
+        let mut room = hold.room(3, 1).await;
         hold.bring(&mut room, "lost", brought());
         assert_eq!(hold.lose(), ["lost"]);
         hold.bring(&mut room, "again", brought());
         let next = hold.next().await.unwrap();
         assert_eq!(hold.settle(next.tag), Some("again"));
         drop(room);
-        assert_eq!(hold.room(usize::MAX).await.left(), UNSETTLED_MAX);
+        assert_eq!(hold.room(usize::MAX, 1).await.left(), UNSETTLED_MAX);
     }
 
     #[tokio::test]
     async fn what_is_set_aside_takes_up_room_and_is_told_of_under_another_tag() {
         let hold = Hold::new();
-        let mut room = hold.room(usize::MAX).await;
+        let mut room = hold.room(usize::MAX, 1).await;
         hold.bring(&mut room, 1, brought());
         let first = hold.next().await.unwrap();
         let (tag, handle) = hold.set_aside(first.tag).unwrap();
         assert_eq!((handle, hold.settle(first.tag)), (1, None));
         drop(room);
-        assert_eq!(hold.room(usize::MAX).await.left(), UNSETTLED_MAX - 1);
+        assert_eq!(hold.room(usize::MAX, 1).await.left(), UNSETTLED_MAX - 1);
         assert!(hold.tell(tag, brought()));
         assert_eq!(hold.next().await.unwrap().tag, tag);
         assert_eq!(hold.settle(tag), Some(1));
@@ -273,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn some_are_lost_and_the_others_stay() {
         let hold = Hold::new();
-        let mut room = hold.room(3).await;
+        let mut room = hold.room(3, 1).await;
         for number in [1, 2, 3] {
             hold.bring(&mut room, number, brought());
         }
@@ -285,7 +353,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_held_after_the_end() {
         let hold = Hold::new();
-        let mut room = hold.room(2).await;
+        let mut room = hold.room(2, 1).await;
         hold.bring(&mut room, 1, brought());
         assert_eq!(hold.end(), [1]);
         assert!(!hold.bring(&mut room, 2, brought()));

@@ -17,6 +17,7 @@ mod in_memory;
 mod in_process;
 mod later;
 mod queues;
+mod readable;
 mod signing;
 mod topology;
 
@@ -29,10 +30,11 @@ pub use contract::{
 };
 pub use events::{Events, Listener, Unspeakable};
 pub use exchange::{Exchanges, KEPT_OPEN_MAX};
-pub use hold::{Brought, Hold, Room};
+pub use hold::{Brought, HELD_BYTES_MAX, Hold, Room};
 pub use in_memory::InMemory;
 pub use in_process::{Answer, CommandView, Fail, InProcess, RawJson};
 pub use later::{Connect, Later};
 pub use queues::Queues;
+pub use readable::{BODY_BYTES_MAX, next_readable};
 pub use signing::Signing;
 pub use topology::Topology;

@@ -11,16 +11,9 @@ use amends_wire::signature::{
     Secret, SignatureError, Signed, WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, sign,
 };
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
 
-use crate::by_message::CONFIRMED_WITHIN;
 use crate::channel::{Channel, ChannelError, Message, Received, Tag};
-
-/// The largest body whose signature is looked at: neither end reads a larger one.
-const BODY_BYTES_MAX: usize = amends_wire::REPLY_BYTES_MAX;
-
-/// When a message comes again that could not be put to the dead letters.
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
+use crate::readable::{bury, too_large};
 
 /// A channel whose messages carry a signature (Standard Webhooks). What comes without a valid one goes to the
 /// dead letters.
@@ -41,8 +34,8 @@ impl Signing {
 
     /// Why it is not taken, in the words of a dead letter.
     fn breach(&self, received: &Received) -> Option<String> {
-        if received.body.len() > BODY_BYTES_MAX {
-            return Some(format!("TOO_LARGE: a body has at most {BODY_BYTES_MAX} bytes"));
+        if let Some(why) = too_large(received) {
+            return Some(why); // its signature is not looked at
         }
         self.verify(received).err().map(|error| format!("NOT_SIGNED: {error}"))
     }
@@ -60,16 +53,7 @@ impl Signing {
         loop {
             let received = self.inner.receive().await?;
             let Some(breach) = self.breach(&received) else { return Ok(received) };
-            tracing::warn!("a message goes to the dead letters: {breach}");
-            let buried = self.inner.dead_letter(received.tag, &breach);
-            let buried = timeout(CONFIRMED_WITHIN, buried).await;
-            let late = || Err(ChannelError::Unknown("it said nothing".to_owned()));
-            if let Err(error) = buried.unwrap_or_else(|_| late()) {
-                // Held on to, it would take up room for ever.
-                let given_back = self.inner.give_back(received.tag, AGAIN_AFTER);
-                let _ = timeout(CONFIRMED_WITHIN, given_back).await;
-                return Err(error);
-            }
+            bury(&*self.inner, &received, &breach).await?;
         }
     }
 
@@ -137,6 +121,7 @@ mod tests {
     use super::*;
     use crate::channel::Kind;
     use crate::in_memory::InMemory;
+    use tokio::time::timeout;
 
     fn secrets(texts: &[&str]) -> Vec<Secret> {
         texts.iter().map(|text| Secret::new(text).unwrap()).collect()

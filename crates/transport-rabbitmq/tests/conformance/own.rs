@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_transport::{
-    Channel, ChannelError, End, Events, Kind, Listener, Message, Queues, Received,
+    Channel, ChannelError, End, Events, HELD_BYTES_MAX, Kind, Listener, Message, Queues, Received,
 };
 use amends_transport_rabbitmq::{ConnectError, Place, Server, connect, examine};
 use amends_wire::Headers;
@@ -20,6 +20,9 @@ use crate::stand::{client, dead_letters, new_place, shared};
 
 /// Long, so that only what never comes fails.
 const WITHIN: Duration = Duration::from_secs(60);
+
+/// How long it is waited to see that nothing comes.
+const QUIET: Duration = Duration::from_secs(2);
 
 async fn service(server: &Server, place: &Place) -> Arc<dyn Channel> {
     let connected = connect(server, place.clone(), End::Service, true).await;
@@ -324,5 +327,43 @@ async fn what_waits_holds_up_nobody() {
         let received = next(&after).await;
         assert_eq!((&received.body[..], received.deliveries), (&b"\"waits\""[..], 2));
         after.acknowledge(received.tag).await.unwrap();
+    }
+}
+
+/// Also where small ones came before, and as many large ones were asked for as of those.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_are_asked_for_as_there_is_memory() {
+    const SMALL: usize = 100;
+    const LARGE: usize = 150;
+    const BYTES: usize = 900 * 1024;
+    let (server, place) = (shared().await, new_place());
+    let service = service(&server, &place).await;
+    let (other, queue) = (client(&server).await, &queues(&place).commands);
+    for _ in 0..SMALL {
+        publish(&other, queue, b"1", BasicProperties::default()).await;
+        let received = next(&service).await;
+        service.acknowledge(received.tag).await.unwrap();
+    }
+    let body = format!("\"{}\"", "x".repeat(BYTES - 2));
+    for _ in 0..LARGE {
+        publish(&other, queue, body.as_bytes(), BasicProperties::default()).await;
+    }
+    let mut held = Vec::new();
+    while let Ok(received) = timeout(QUIET, next(&service)).await {
+        held.push(received);
+    }
+    let fit = HELD_BYTES_MAX / BYTES + 1;
+    assert!((fit - 1..=fit).contains(&held.len()), "{} are held, and {fit} fit", held.len());
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let found = other.queue_declare(queue.as_str().into(), passive, FieldTable::default()).await;
+    let left = found.unwrap().message_count() as usize;
+    assert!(left >= LARGE - 2 * fit, "{left} of {LARGE} are left to the server");
+    for _ in 0..LARGE {
+        let received = match held.pop() {
+            Some(held) => held,
+            None => next(&service).await,
+        };
+        assert_eq!(received.body.len(), BYTES);
+        service.acknowledge(received.tag).await.unwrap();
     }
 }
