@@ -14,7 +14,9 @@ pub use kafka::{
     KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, kafka, kafka_with_logins, kafka_with_tls,
 };
 pub use mariadb::mariadb;
-pub use nats::{NATS_OWNER, NATS_STRANGER, nats, nats_with_logins};
+pub use nats::{
+    NATS_GUEST, NATS_KEEPER, NATS_OWNER, NATS_STRANGER, nats, nats_with_logins, nats_with_rights,
+};
 pub use postgres::postgres;
 pub use rabbitmq::rabbitmq;
 pub use sqs::{SQS_GUEST, SQS_OWNER, sqs, sqs_with_logins};

@@ -25,8 +25,8 @@ mod server;
 
 pub use door::Door;
 pub use kind::{
-    BY_NAME, KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, NATS_OWNER, NATS_STRANGER,
-    SQS_GUEST, SQS_OWNER, kafka, kafka_with_logins, kafka_with_tls, mariadb, nats,
-    nats_with_logins, postgres, rabbitmq, sqs, sqs_with_logins,
+    BY_NAME, KAFKA_CERTIFICATE, KAFKA_GUEST, KAFKA_OWNER, Kind, Make, NATS_GUEST, NATS_KEEPER,
+    NATS_OWNER, NATS_STRANGER, SQS_GUEST, SQS_OWNER, kafka, kafka_with_logins, kafka_with_tls,
+    mariadb, nats, nats_with_logins, nats_with_rights, postgres, rabbitmq, sqs, sqs_with_logins,
 };
 pub use server::Server;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use amends_transport::{End, Events, Kind, Queues, without_login};
-use async_nats::ConnectOptions;
+use async_nats::{ConnectOptions, ServerAddr};
 
 /// How long the server leaves a message with an end before it brings it to another, unless the end
 /// says that it is still at work, which it does three times meanwhile. So it is also how long a
@@ -74,7 +74,7 @@ impl Server {
     pub(crate) async fn options(&self) -> Result<ConnectOptions, ConnectError> {
         let options = ConnectOptions::new().name("amends");
         Ok(match &self.login {
-            None => options,
+            None => self.by_address(options),
             Some(Login::Token(token)) => options.token(token.clone()),
             Some(Login::Credentials(path)) => {
                 let text = tokio::fs::read_to_string(path).await;
@@ -83,6 +83,20 @@ impl Server {
                 credentials(options, path, &text)?
             }
         })
+    }
+
+    /// As whoever an address says: the client itself does not look there.
+    fn by_address(&self, options: ConnectOptions) -> ConnectOptions {
+        let addresses = self.addresses();
+        let mut parsed = addresses.iter().filter_map(|at| at.parse::<ServerAddr>().ok());
+        let Some(known) = parsed.find(ServerAddr::has_user_pass) else { return options };
+        match (known.username(), known.password()) {
+            (Some(name), Some(password)) => {
+                options.user_and_password(name.to_owned(), password.to_owned())
+            }
+            (Some(token), None) => options.token(token.to_owned()),
+            (None, _) => options,
+        }
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {

@@ -24,19 +24,40 @@ pub const NATS_OWNER: &str = "owner.creds";
 /// The same of a user of another account, which it does not know.
 pub const NATS_STRANGER: &str = "stranger.creds";
 
+/// What a server knows that asks for names and passwords: one who may do everything, and one who may
+/// publish no subject that begins with `denied`.
+const RIGHTS: &str = r#"authorization {
+  users: [
+    { user: owner, password: owners }
+    { user: guest, password: guests, permissions: { publish: { deny: ["denied.>"] } } }
+  ]
+}
+"#;
+
+/// Who may do everything at [`nats_with_rights`]: the name, and the password.
+pub const NATS_KEEPER: (&str, &str) = ("owner", "owners");
+
+/// Who may there publish nothing below `denied`.
+pub const NATS_GUEST: (&str, &str) = ("guest", "guests");
+
 /// A NATS server with JetStream.
 pub fn nats() -> Box<dyn Kind> {
-    Box::new(Nats { asks: false, folders: vec![PathBuf::from("/usr/sbin")] })
+    Box::new(Nats { asks: None, folders: vec![PathBuf::from("/usr/sbin")] })
 }
 
 /// One that takes whoever shows [`NATS_OWNER`], and nobody else.
 pub fn nats_with_logins() -> Box<dyn Kind> {
-    Box::new(Nats { asks: true, folders: vec![PathBuf::from("/usr/sbin")] })
+    Box::new(Nats { asks: Some(LOGINS), folders: vec![PathBuf::from("/usr/sbin")] })
+}
+
+/// One that takes [`NATS_KEEPER`] and [`NATS_GUEST`] by their passwords.
+pub fn nats_with_rights() -> Box<dyn Kind> {
+    Box::new(Nats { asks: Some(RIGHTS), folders: vec![PathBuf::from("/usr/sbin")] })
 }
 
 struct Nats {
-    /// Whether it asks who one is.
-    asks: bool,
+    /// What it knows of who one is, where it asks.
+    asks: Option<&'static str>,
     /// Where its program may be, beside those of the path.
     folders: Vec<PathBuf>,
 }
@@ -51,8 +72,8 @@ impl Kind for Nats {
     }
 
     fn set_up(&self, folder: &Path) -> anyhow::Result<Option<Program>> {
-        if self.asks {
-            fs::write(folder.join("logins.conf"), LOGINS)?;
+        if let Some(known) = self.asks {
+            fs::write(folder.join("logins.conf"), known)?;
             fs::write(folder.join(NATS_OWNER), include_str!("nats/owner.creds"))?;
             fs::write(folder.join(NATS_STRANGER), include_str!("nats/stranger.creds"))?;
         }
@@ -64,7 +85,11 @@ impl Kind for Nats {
             .args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream"])
             .arg("--store_dir")
             .arg(folder.join("data"));
-        Ok(if self.asks { server.arg("--config").arg(folder.join("logins.conf")) } else { server })
+        Ok(if self.asks.is_some() {
+            server.arg("--config").arg(folder.join("logins.conf"))
+        } else {
+            server
+        })
     }
 
     /// It greets before JetStream has read what it has, so a client may have to wait for that.
