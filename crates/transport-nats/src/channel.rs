@@ -11,27 +11,34 @@ use amends_transport::{
 use amends_wire::envelope::{header_name, header_text, open};
 use async_nats::connection::State;
 use async_nats::jetstream::consumer::{Config, PullConsumer};
-use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, AckKind};
 use async_nats::{Client, Event, HeaderMap, HeaderValue};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::letter::{MESSAGE_ID, REASON, put_aside, value};
 use crate::place::{ConnectError, Place, Server};
 use crate::topology::prepare;
+use crate::words::{Denied, Warned, not_published};
 
 /// How many messages are asked for at once: enough to hide the way to the server and back.
 const BATCH_MAX: usize = 64;
 
 /// How long the server keeps such a request open when it has nothing.
-const ASKED_FOR: Duration = Duration::from_secs(30);
+const ASKED_FOR: Duration = Duration::from_secs(10);
 
-/// After the server could not be asked.
+/// How much later it has said so, unless what was asked is not there any more: then it says nothing.
+const SILENT_AFTER: Duration = Duration::from_secs(3);
+
+/// After the server could not be asked; twice as long after each other time.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause between two tries: what waits at the server should not wait for us.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How often the server is told at most that a message is at work: a consumer that would hear it more
 /// often than this brings what is held again.
@@ -46,8 +53,15 @@ pub struct NatsChannel {
 struct Inner {
     client: Client,
     jetstream: jetstream::Context,
+    server: Server,
     place: Place,
     end: End,
+    /// Whether what is missing may be made.
+    create: bool,
+    /// When it was last looked for, because what was published went nowhere.
+    looked: Mutex<Option<Instant>>,
+    denied: Arc<Denied>,
+    warned: Warned,
     hold: Hold<Arc<jetstream::Message>>,
     /// How often we were connected: a request of an earlier connection is not answered any more.
     connected: watch::Receiver<u64>,
@@ -65,8 +79,11 @@ pub async fn connect(
     create: bool,
 ) -> Result<(NatsChannel, Topology), ConnectError> {
     let (times, connected) = watch::channel(0);
+    let denied = Arc::new(Denied::default());
+    let hearing = Arc::clone(&denied);
     let options = server.options().await?.event_callback(move |event| {
         let times = times.clone();
+        hearing.hear(&event);
         async move {
             match event {
                 Event::Connected => times.send_modify(|times| *times += 1),
@@ -82,7 +99,19 @@ pub async fn connect(
     let jetstream = jetstream::new(client.clone());
     let (consumer, topology) = prepare(&jetstream, server, &place, &end, create).await?;
     let hold = Hold::new();
-    let inner = Arc::new(Inner { client, jetstream, place, end, hold, connected });
+    let inner = Arc::new(Inner {
+        client,
+        jetstream,
+        server: server.clone(),
+        place,
+        end,
+        create,
+        looked: Mutex::new(None),
+        denied,
+        warned: Warned::default(),
+        hold,
+        connected,
+    });
     let mut tasks = Vec::new();
     if let Some(consumer) = consumer {
         let every = at_work_every(&consumer.cached_info().config);
@@ -92,14 +121,31 @@ pub async fn connect(
     Ok((NatsChannel { inner, tasks: Mutex::new(tasks) }, topology))
 }
 
-/// Brings what the server has, as there is room.
-async fn pull(inner: Arc<Inner>, consumer: PullConsumer) {
+/// Brings what the server has, as there is room. What was deleted meanwhile is made again where it may
+/// be; what goes wrong is said once, until something else does.
+async fn pull(inner: Arc<Inner>, mut consumer: PullConsumer) {
+    let (mut pause, mut said) = (PAUSE, None);
     loop {
         let mut room = inner.hold.room(BATCH_MAX, inner.client.max_payload()).await;
-        if let Err(error) = pull_once(&inner, &consumer, &mut room).await {
-            inner.hold.trouble(ChannelError::Away(error.to_string()));
-            drop(room);
-            sleep(PAUSE).await;
+        let Err(error) = pull_once(&inner, &consumer, &mut room).await else {
+            (pause, said) = (PAUSE, None);
+            continue;
+        };
+        drop(room);
+        // What is being deleted is still there for a moment.
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+        let why = match inner.look_again().await {
+            Some(Ok(found)) => {
+                consumer = found.unwrap_or(consumer);
+                error.to_string()
+            }
+            Some(Err(missing)) => missing.to_string(),
+            None => error.to_string(),
+        };
+        if said.as_ref() != Some(&why) {
+            inner.hold.trouble(ChannelError::Away(why.clone()));
+            said = Some(why);
         }
     }
 }
@@ -111,6 +157,7 @@ async fn pull_once(
 ) -> Result<(), async_nats::Error> {
     let mut connected = inner.connected.clone();
     connected.mark_unchanged();
+    let silent_at = Instant::now() + ASKED_FOR + SILENT_AFTER;
     let asked = consumer.batch().max_messages(room.left()).expires(ASKED_FOR).messages();
     let mut batch = asked.await?;
     loop {
@@ -119,7 +166,10 @@ async fn pull_once(
             _ = connected.changed() => return Ok(()),
             next = batch.next() => next,
         };
-        let Some(message) = next else { return Ok(()) };
+        let Some(message) = next else {
+            let is_silent = Instant::now() >= silent_at;
+            return if is_silent { Err("the server does not answer".into()) } else { Ok(()) };
+        };
         let message = message?;
         let deliveries = message.info().map_or(1, |info| info.delivered);
         let headers = message.headers.iter().flat_map(HeaderMap::iter).filter_map(header);
@@ -181,30 +231,66 @@ impl Inner {
         headers: HeaderMap,
         body: bytes::Bytes,
     ) -> Result<(), ChannelError> {
+        let told = self.asked_to_keep(&subject, headers, body).await;
+        self.warned.hear(&subject, &told);
+        told
+    }
+
+    async fn asked_to_keep(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        body: bytes::Bytes,
+    ) -> Result<(), ChannelError> {
         // It would wait in our memory for the next connection.
         if self.client.connection_state() != State::Connected {
             return Err(ChannelError::Away("not connected to NATS".to_owned()));
         }
-        let asked = self.jetstream.publish_with_headers(subject, headers, body).await;
-        let confirmed = async { asked?.await }.await;
-        confirmed.map(drop).map_err(|error| not_published(&error))
+        self.denied.forget(subject);
+        let confirmed = async {
+            self.jetstream.publish_with_headers(subject.to_owned(), headers, body).await?.await
+        };
+        let error = tokio::select! {
+            confirmed = confirmed => match confirmed {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            },
+            refused = self.denied.of(subject) => return Err(refused),
+        };
+        if error.kind() == PublishErrorKind::StreamNotFound && self.is_time_to_look() {
+            let _ = self.look_again().await; // whoever publishes tries again
+        }
+        Err(not_published(&error))
+    }
+
+    fn is_time_to_look(&self) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = looked.is_none_or(|looked| looked.elapsed() >= PAUSE_MAX);
+        if is_time {
+            *looked = Some(Instant::now());
+        }
+        is_time
+    }
+
+    /// What there is of the place now, where the server is there; what was deleted is made again where
+    /// it may be.
+    async fn look_again(&self) -> Option<Result<Option<PullConsumer>, ConnectError>> {
+        if self.client.connection_state() != State::Connected {
+            return None;
+        }
+        let Self { jetstream, server, place, end, create, .. } = self;
+        let found = prepare(jetstream, server, place, end, *create).await;
+        Some(found.map(|(consumer, topology)| {
+            for made in &topology.created {
+                tracing::warn!("{made} of NATS was deleted, and is made again without what it had");
+            }
+            consumer
+        }))
     }
 
     async fn settle(&self, tag: Tag, how: AckKind) -> Result<(), ChannelError> {
         let Some(message) = self.hold.settle(tag) else { return Ok(()) };
         message.ack_with(how).await.map_err(|error| ChannelError::Away(error.to_string()))
-    }
-}
-
-fn not_published(error: &PublishError) -> ChannelError {
-    let why = error.to_string();
-    match error.kind() {
-        PublishErrorKind::MaxPayloadExceeded => ChannelError::Refused(why),
-        // Also while a server that has just been started reads what it has.
-        PublishErrorKind::StreamNotFound | PublishErrorKind::MaxAckPending => {
-            ChannelError::Away(why)
-        }
-        _ => ChannelError::Unknown(why),
     }
 }
 

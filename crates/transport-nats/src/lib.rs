@@ -10,6 +10,7 @@ mod channel;
 mod letter;
 mod place;
 mod topology;
+mod words;
 
 pub use bare::bare;
 pub use channel::{NatsChannel, connect};

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End, Events, Kind, Listener, Message, Received};
+use amends_transport::{Channel, ChannelError, End, Events, Kind, Listener, Message, Received};
 use amends_transport_nats::{NatsChannel, Place, Server, connect, examine};
 use async_nats::HeaderMap;
 use async_nats::jetstream::{self, Context};
@@ -217,4 +217,84 @@ async fn a_consumer_of_others_that_brings_a_listener_less_than_all_is_named() {
         let is_named = |weak: &&String| weak.starts_with("consumer") && weak.contains(named);
         assert!(weak.iter().any(|weak| is_named(&weak)), "{named}: {weak:?}");
     }
+}
+
+fn reply(id: &str) -> Message {
+    Message { kind: Kind::Reply, ..event(id, "SagaStepCompleted") }
+}
+
+/// By the server's own word, and soon: it answers no request that it refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_we_may_not_publish_is_refused_and_what_does_not_fit_waits() {
+    let started = || testbed::Server::start(testbed::nats_with_rights());
+    let process = tokio::task::spawn_blocking(started).await.expect("it starts");
+    let process = process.expect("a NATS server starts");
+    let at = |(name, password)| {
+        Server::new(process.url().replace("nats://", &format!("nats://{name}:{password}@")))
+    };
+    let (keeper, guest) = (at(testbed::NATS_KEEPER), at(testbed::NATS_GUEST));
+    let place = Place::new("RIGHTS", "rights.commands", "denied.replies");
+    let made = connect(&keeper, place.clone(), End::Service, true).await.expect("it is made");
+    made.0.close().await;
+    let (service, _) = connect(&guest, place, End::Service, false).await.expect("it is there");
+    for _ in 0..2 {
+        let told = service.publish(&reply("1")).await;
+        let Err(ChannelError::Refused(why)) = told else { panic!("{told:?}") };
+        assert!(why.contains("denied.replies"), "{why}");
+    }
+
+    let full = jetstream::stream::Config {
+        name: "FULL".to_owned(),
+        subjects: ["full.>", "none"].map(str::to_owned).to_vec(),
+        max_messages: 1,
+        discard: jetstream::stream::DiscardPolicy::New,
+        ..Default::default()
+    };
+    let (name, password) = testbed::NATS_KEEPER;
+    let options = async_nats::ConnectOptions::with_user_and_password(name.into(), password.into());
+    let client = options.connect(process.url()).await.expect("it is there");
+    jetstream::new(client).create_stream(full).await.expect("it is made");
+    let place = Place::new("FULL", "full.commands", "full.replies");
+    let (service, _) = connect(&keeper, place, End::Service, true).await.expect("it is there");
+    service.publish(&reply("1")).await.expect("there is room for one");
+    let told = service.publish(&reply("2")).await;
+    let Err(ChannelError::Away(why)) = told else { panic!("{told:?}") };
+    assert!(why.contains("maximum messages"), "{why}");
+}
+
+/// By whoever may make it, without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_an_end_is_there_is_made_again() {
+    let server = server().await;
+    let place = self::place("gone").with_events("gone.events");
+    let (service, _) = connect(&server, place, End::Service, true).await.expect("it is made");
+    let context = foreign(&server).await;
+    let through = |subject: &'static str| {
+        let context = &context;
+        timeout(WITHIN, async move {
+            loop {
+                // Kept once the stream is there again.
+                if let Ok(sent) = context.publish(subject, "{}".into()).await
+                    && sent.await.is_ok()
+                {
+                    return;
+                }
+            }
+        })
+    };
+    let stream = context.get_stream("GONE").await.expect("it was made");
+    stream.delete_consumer("amends-gone-commands").await.expect("it was made");
+    through("gone.commands").await.expect("the stream is there");
+    let received = next(&service).await;
+    service.acknowledge(received.tag).await.expect("it is there");
+
+    context.delete_stream("GONE").await.expect("it was made");
+    through("gone.commands").await.expect("the stream is made again");
+    let received = next(&service).await;
+    service.acknowledge(received.tag).await.expect("it is there");
+
+    context.delete_stream("GONE_EVENTS").await.expect("it was made");
+    let told = service.publish(&event("1", "Gone")).await;
+    assert!(matches!(told, Err(ChannelError::Away(_))), "{told:?}");
+    service.publish(&event("1", "Gone")).await.expect("the stream is made again");
 }
