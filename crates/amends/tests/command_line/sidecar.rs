@@ -39,7 +39,8 @@ impl Sidecar {
         service: (Service, String),
     ) -> Self {
         let (name, handler) = (service.0.in_definitions(), service.1);
-        let log = File::options().create(true).append(true);
+        let log = folder.join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(log).unwrap();
         let mut process = amends()
             .envs(reached.env().iter().copied())
             .args(["sidecar", "--listen", "127.0.0.1:0", "--service", name, "--handler", &handler])
@@ -49,7 +50,7 @@ impl Sidecar {
             .arg("--data")
             .arg(folder.join(name))
             .stdout(Stdio::piped())
-            .stderr(log.clone().open(folder.join(format!("{name}.log"))).unwrap())
+            .stderr(log)
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -128,8 +129,8 @@ fn orders() -> Vec<(Value, bool)> {
 pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
     let broker = Running::start(reached).await.expect("the broker starts");
-    let services = Services::start(&folder.path().join("ledgers"), Worked::Order.services());
-    let services = services.await.unwrap();
+    let ledgers = folder.path().join("ledgers");
+    let services = Services::start(&ledgers, Worked::Order.services()).await.unwrap();
     definition(reached, folder.path());
     let start = |service: Service| {
         let handler = format!("http://{}", services.address(service).unwrap());
