@@ -2,6 +2,8 @@
 //! kind, time that passes, records that are stored and read back at every step. Each saga must end all
 //! done or all undone, at every service alike.
 
+mod chance;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use amends_choreography::{
@@ -12,7 +14,9 @@ use amends_core::{Millis, StepIx, Time};
 use amends_wire::{Direction, SagaId};
 use serde_json::value::RawValue;
 
-const ORDER: &[u8] = include_bytes!("order.choreography.yaml");
+use chance::Chance;
+
+const ORDER: &[u8] = include_bytes!("corpus/order.yaml");
 const SAGA: SagaId = SagaId(7);
 
 /// `completed` or `failed`.
@@ -20,23 +24,6 @@ type End = &'static str;
 
 fn order() -> Choreographed {
     Choreographed::read(ORDER, "order.choreography.yaml", &Surroundings::none()).unwrap()
-}
-
-/// Splitmix64: the same numbers for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
 }
 
 /// All services, and what is on its way to each.

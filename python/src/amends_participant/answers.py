@@ -111,10 +111,11 @@ def to_json(value: Any) -> str:
 def from_json(text: str, **options: Any) -> Any:
     """What a JSON text says. A whole number of more digits than Python reads is a `Decimal`: what
     nobody asks for must not matter."""
-    return json.loads(text, parse_int=_whole_number, **options)
+    return json.loads(text, parse_int=whole_number, **options)
 
 
-def _whole_number(text: str) -> int | Decimal:
+def whole_number(text: str) -> int | Decimal:
+    """An int, or where Python reads none of so many digits, a `Decimal`."""
     try:
         return int(text)
     except ValueError:

@@ -35,7 +35,7 @@ class Fields:
             return dict(found)
 
         try:
-            if _is_too_deep(raw):
+            if is_too_deep(raw):
                 raise NotACommand("NOT_JSON", f"the body is nested over {NESTING_MAX} deep")
             # Not as bytes: `json` would take UTF-16 as well.
             self.all = from_json(raw.decode(), object_pairs_hook=keep, parse_constant=_no_number)
@@ -74,7 +74,8 @@ _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _NO_BRACKET = re.compile(rb"[^][{}]+")
 
 
-def _is_too_deep(raw: bytes) -> bool:
+def is_too_deep(raw: bytes) -> bool:
+    """Are more objects and lists in one another than `NESTING_MAX`?"""
     if raw.count(b"[") + raw.count(b"{") <= NESTING_MAX:
         return False
     depth = 0
