@@ -12,13 +12,24 @@ twice, late or in the wrong order.
 
 from .about import LOG_FIELDS, About, current
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
+from .choreography.choreographies import (
+    Cancelled,
+    Choreographies,
+    NoSuchType,
+    UnfitData,
+    Unfitting,
+    Unheard,
+)
+from .choreography.plan import BadPlan, Plan
+from .choreography.record import Record, State
+from .choreography.service import OnOverdue
 from .command import Sending
 from .database import Database, Transaction
 from .database.sqlite import Sqlite, SqliteHandle
 from .endings import Refused
 from .handlers import compensation
 from .http.server import serve_http
-from .messages.channel import Channel, Delivery, MemoryChannel, Outgoing
+from .messages.channel import Channel, Delivery, MemoryChannel, MemoryEvents, Outgoing
 from .messages.outbox import Outbox
 from .participant import Participant
 from .retention import Retention
@@ -28,24 +39,36 @@ __all__ = [
     "LOG_FIELDS",
     "About",
     "Answer",
+    "BadPlan",
     "Breach",
+    "Cancelled",
     "Channel",
+    "Choreographies",
     "Completed",
     "Database",
     "Delivery",
     "MemoryChannel",
+    "MemoryEvents",
+    "NoSuchType",
+    "OnOverdue",
     "Outbox",
     "Outgoing",
     "Participant",
+    "Plan",
+    "Record",
     "Refused",
     "RefusedWith",
     "Retention",
     "Sending",
     "Sqlite",
     "SqliteHandle",
+    "State",
     "Transaction",
     "Transient",
     "UndoAnswered",
+    "UnfitData",
+    "Unfitting",
+    "Unheard",
     "Unknown",
     "Upkeep",
     "compensation",

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from .about import About, at_none, at_work, carry_in_log_records
 from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnswered, Unknown
 from .apart import apart
+from .choreography.choreographies import Choreographies, GivenPlan
 from .command import UNSAID, Command, Direction, Sending, quoted, read_command
 from .database import CommitRefused, Database, Transaction, TransactionAborted
 from .endings import BadData, OutcomeUnknown, Refused, refusals_alone
 from .fields import NotACommand
-from .guard.carry_out import Conflict, Done, carry_out_action, carry_out_compensation
+from .guard.carry_out import (
+    Aside,
+    Conflict,
+    Done,
+    First,
+    carry_out_action,
+    carry_out_compensation,
+)
 from .guard.claim import DatabaseUnavailable
 from .guard.table import ALREADY_UNDONE
 from .handlers import F, Handler, handlers_of
@@ -83,6 +91,17 @@ class Participant:
     def commands(self) -> frozenset[str]:
         """The names of all commands that have a handler."""
         return frozenset(self._handlers)
+
+    def has_handler(self, command: str, direction: Direction) -> bool:
+        """Is there one for this command?"""
+        handler = self._handlers.get(command)
+        return handler is not None and handler.direction == direction
+
+    def choreographies(self, plans: Iterable[GivenPlan]) -> Choreographies:
+        """Its side of sagas without a coordinator, by the plans that `amends plan FILE` prints. Of
+        a saga type there may be several: a saga goes by the one that it was started with. Raises
+        `BadPlan`, and `Unfitting` where it has no handler for a step of its own."""
+        return Choreographies(self, plans)
 
     async def open(self) -> None:
         """Makes the database ready. Done at the first command, if not before."""
@@ -153,6 +172,13 @@ class Participant:
         tells of. Of what is no command nothing is known."""
         return await self._carry_out(body, sending, None, reply)
 
+    async def carry_out_beside(
+        self, body: bytes, sending: Sending, first: First, also: Reply
+    ) -> Answer:
+        """The same, with something that stands beside the command: `first` comes before its claim,
+        and may raise `Aside`, which comes out of here."""
+        return (await self._carry_out(body, sending, None, also, first))[1]
+
     @property
     def source(self) -> str:
         """What its messages name as theirs."""
@@ -163,7 +189,12 @@ class Participant:
         return Outbox(transaction, self.database, about, self.source)
 
     async def _carry_out(
-        self, body: bytes, sending: Sending, path: str | None, reply: Reply | None
+        self,
+        body: bytes,
+        sending: Sending,
+        path: str | None,
+        reply: Reply | None,
+        first: First | None = None,
     ) -> tuple[About | None, Answer]:
         try:
             command = read_command(body, self.name, path)
@@ -181,7 +212,7 @@ class Participant:
                 return about, Transient("BUSY", "too many commands at work", RETRY_AFTER_S)
             self._at_work += 1
             try:
-                return about, await self._guarded(command, handler, about, reply)
+                return about, await self._guarded(command, handler, about, reply, first)
             finally:
                 self._at_work -= 1
 
@@ -192,13 +223,20 @@ class Participant:
         return await prune(self.database, retention)
 
     async def _guarded(
-        self, command: Command, handler: Handler, about: About, reply: Reply | None
+        self,
+        command: Command,
+        handler: Handler,
+        about: About,
+        reply: Reply | None,
+        first: First | None,
     ) -> Answer:
         """Each ending is logged once, here: its class, and no data."""
         try:
             if not self._open:
                 await self._opened()
-            done = await self._done(command, handler, about, reply)
+            done = await self._done(command, handler, about, reply, first)
+        except Aside:
+            raise
         except OutcomeUnknown as e:
             _log.error("unknown OUTCOME_UNKNOWN: %s: %s", type(e).__name__, e, exc_info=True)
             return Unknown(e.said, e.lasts)
@@ -233,7 +271,12 @@ class Participant:
             raise DatabaseUnavailable(type(e).__name__) from e
 
     async def _done(
-        self, command: Command, handler: Handler, about: About, reply: Reply | None
+        self,
+        command: Command,
+        handler: Handler,
+        about: About,
+        reply: Reply | None,
+        first: First | None,
     ) -> Done:
         def given(transaction: Transaction) -> dict[str, Any]:
             outbox = self.outbox_of(transaction, about)
@@ -250,7 +293,7 @@ class Participant:
             async def undo(transaction: Transaction, result: str) -> None:
                 await apart(handler.undo(command, result, **given(transaction)))
 
-            return await carry_out_compensation(self.database, command, undo, follows)
+            return await carry_out_compensation(self.database, command, undo, follows, first)
 
         async def act(transaction: Transaction) -> str:
             try:
@@ -264,7 +307,7 @@ class Participant:
                 # The group stays its cause: what came of a conflict is known by that.
                 raise Refused(refusals[0].code, refusals[0].message) from e
 
-        return await carry_out_action(self.database, command, act, follows)
+        return await carry_out_action(self.database, command, act, follows, first)
 
     def _handler_of(self, command: Command) -> Handler:
         handler = self._handlers.get(command.name)

@@ -47,6 +47,9 @@ Attempt = Callable[[Transaction], Awaitable[tuple["Done", bool]]]
 Also = Callable[[Transaction, Answer], Awaitable[None]]
 """Writes down in the same transaction what else follows from an answer."""
 
+First = Callable[[Transaction], Awaitable[None]]
+"""Comes before the claim, in the same transaction. Nothing is done where it raises `Aside`."""
+
 UNDONE_JSON, NOTHING_JSON = "true", "false"
 
 
@@ -64,6 +67,10 @@ class Conflict(Exception):
     it has waited for them for as long as may be."""
 
 
+class Aside(Exception):
+    """Whatever stands beside the command in its transaction does not have it carried out."""
+
+
 class CommitLost(OutcomeUnknown):
     """The commit failed, and whether it holds is open."""
 
@@ -72,10 +79,14 @@ class CommitLost(OutcomeUnknown):
 
 
 async def carry_out_action(
-    database: Database, command: Command, action: Action, also: Also | None = None
+    database: Database,
+    command: Command,
+    action: Action,
+    also: Also | None = None,
+    first: First | None = None,
 ) -> Done:
     """An action under the guard."""
-    return await _in_spite_of_conflicts(lambda: _act(database, command, action, also))
+    return await _in_spite_of_conflicts(lambda: _act(database, command, action, also, first))
 
 
 async def carry_out_compensation(
@@ -83,9 +94,10 @@ async def carry_out_compensation(
     command: Command,
     compensation: Compensation,
     also: Also | None = None,
+    first: First | None = None,
 ) -> Done:
     """A compensation under the guard."""
-    return await _in_spite_of_conflicts(lambda: _undo(database, command, compensation, also))
+    return await _in_spite_of_conflicts(lambda: _undo(database, command, compensation, also, first))
 
 
 async def _in_spite_of_conflicts(carry_out: Callable[[], Awaitable[Done]]) -> Done:
@@ -93,7 +105,7 @@ async def _in_spite_of_conflicts(carry_out: Callable[[], Awaitable[Done]]) -> Do
     while True:
         try:
             return await carry_out()
-        except (BadData, OutcomeUnknown):
+        except (Aside, BadData, OutcomeUnknown):
             raise
         except Exception as e:
             way = in_the_way(e)
@@ -105,10 +117,18 @@ async def _in_spite_of_conflicts(carry_out: Callable[[], Awaitable[Done]]) -> Do
             _log.debug("tried again: %s", way.value)
 
 
-async def _act(database: Database, command: Command, action: Action, also: Also | None) -> Done:
+async def _act(
+    database: Database,
+    command: Command,
+    action: Action,
+    also: Also | None,
+    first: First | None,
+) -> Done:
     claim = Claim(database.dialect, command)
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
+        if first is not None:
+            await first(transaction)
         guard = Guard(claim, transaction)
         decision = decide_action(command, await guard.claim_action())
         if isinstance(decision, Say):
@@ -136,11 +156,17 @@ async def _refuse(guard: Guard, command: Command, no: Refused) -> tuple[Done, bo
 
 
 async def _undo(
-    database: Database, command: Command, compensation: Compensation, also: Also | None
+    database: Database,
+    command: Command,
+    compensation: Compensation,
+    also: Also | None,
+    first: First | None,
 ) -> Done:
     claim = Claim(database.dialect, command)
 
     async def attempt(transaction: Transaction) -> tuple[Done, bool]:
+        if first is not None:
+            await first(transaction)
         guard = Guard(claim, transaction)
         own, action = await guard.claim_compensation()
         decision = decide_compensation(command, own, action)
@@ -174,7 +200,7 @@ async def _handled(database: Database, claim: Claim, attempt: Attempt, also: Als
 
 async def _in_transaction(database: Database, attempt: Attempt, also: Also | None) -> Done:
     """Commits where the attempt says that something is to be kept, else rolls back."""
-    transaction = await _begin(database)
+    transaction = await begin_in_time(database)
     try:
         with within(database):
             done, keep = await attempt(transaction)
@@ -202,7 +228,8 @@ async def _in_transaction(database: Database, attempt: Attempt, also: Also | Non
     return done
 
 
-async def _begin(database: Database) -> Transaction:
+async def begin_in_time(database: Database) -> Transaction:
+    """A new transaction, or `DatabaseUnavailable` where there is none in the time that it has."""
     refuse_within(database)
     beginning = asyncio.ensure_future(database.begin())
     try:

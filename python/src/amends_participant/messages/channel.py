@@ -120,3 +120,57 @@ class MemoryChannel:
         async with self._changed:
             self._waiting.append(delivery)
             self._changed.notify_all()
+
+
+class MemoryEvents:
+    """A place of events in memory: whoever listens hears all that is said there, and those who
+    listen under one name share it."""
+
+    def __init__(self, *listeners: str) -> None:
+        """These are known to listen: what is said waits for them."""
+        self.said: list[Outgoing] = []
+        """All of it, in the order of its publishing."""
+        self.dead: list[tuple[Delivery, str]] = []
+        self._waiting: dict[str, asyncio.Queue[Delivery]] = {n: asyncio.Queue() for n in listeners}
+
+    def listener(self, name: str) -> MemoryListener:
+        """An end that listens."""
+        return MemoryListener(self, self._waiting.setdefault(name, asyncio.Queue()))
+
+    def publish(self, outgoing: Outgoing) -> None:
+        """For all who listen."""
+        self.said.append(outgoing)
+        for waiting in self._waiting.values():
+            waiting.put_nowait(Delivery(outgoing.body, outgoing.attributes))
+
+
+class MemoryListener:
+    """A channel that listens to the events of a place."""
+
+    def __init__(self, place: MemoryEvents, waiting: asyncio.Queue[Delivery]) -> None:
+        self._place, self._waiting = place, waiting
+        self._held: set[Delivery] = set()
+
+    def leave(self) -> None:
+        """What is held is for the others of this name."""
+        while self._held:
+            self._waiting.put_nowait(self._held.pop())
+
+    async def receive(self) -> Delivery:
+        delivery = await self._waiting.get()
+        self._held.add(delivery)
+        return delivery
+
+    async def ack(self, delivery: Delivery) -> None:
+        self._held.discard(delivery)
+
+    async def give_back(self, delivery: Delivery, after_s: float = 0.0) -> None:
+        self._held.discard(delivery)
+        asyncio.get_running_loop().call_later(after_s, self._waiting.put_nowait, delivery)
+
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        self._place.dead.append((delivery, reason))
+        self._held.discard(delivery)
+
+    async def publish(self, outgoing: Outgoing) -> None:
+        self._place.publish(outgoing)

@@ -1,0 +1,239 @@
+"""A participant that listens: events are heard, acknowledged when what they say is in the database,
+and acted on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..about import NoCommand, at_work, trace_id
+from ..apart import apart
+from ..command import Sending
+from ..http.signature import NotSigned, Secret, verify
+from ..messages.channel import Channel, Delivery
+from ..messages.outbox import Relay
+from ..messages.pauses import Pauses
+from ..messages.serving import AGAIN_AFTER_S, LAST_RELAYED_WITHIN_S, SETTLED_WITHIN_S
+from ..messages.signing import Signing
+from .asking import Asking
+from .event import Damaged, Newer, NotOurs, SagaEvent
+from .rules import NoStep, NotTaken
+from .service import Service
+from .turn import Rows, Turned, now
+
+if TYPE_CHECKING:
+    from ..participant import Participant
+
+AT_ONCE = 9
+"""How many sagas are at work at once, unless said otherwise: as many as a small pool has
+connections, but for one to look for what is due."""
+
+LOOK_EVERY_S = 0.2
+"""How often the database is looked at for sagas in which something is due: pauses begin at that."""
+
+DEFINITION_WAIT_MS = 60 * 60 * 1000
+"""How long an event waits that this service cannot read yet, counted from when it was said: as long
+as it takes to deploy a new definition at all services. After that it is among the dead letters."""
+
+_log = logging.getLogger("amends_participant")
+
+
+class Reacting:
+    """A participant in choreographies, behind a broker."""
+
+    def __init__(
+        self,
+        participant: Participant,
+        rows: Rows,
+        services: Mapping[str, Service],
+        channel: Channel,
+        at_once: int,
+        secrets: Sequence[str],
+    ) -> None:
+        self._secrets = [Secret(secret) for secret in secrets]
+        self._channel = Signing(channel, self._secrets) if secrets else channel
+        self._participant, self._rows, self._services = participant, rows, services
+        self._asking = Asking(participant, rows)
+        self.relay = Relay(participant.database, self._channel, participant.open)
+        self._pauses = Pauses()
+        self._at_once = max(at_once, 1)
+        self._room = asyncio.Semaphore(self._at_once)
+        self._at_work: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until it is cancelled: then no more is received, and what is at work is ended, unless it
+        is cancelled once more. The outbox is relayed meanwhile."""
+        await self._participant.open()
+        beside = [asyncio.create_task(self.relay.run()), asyncio.create_task(self._look())]
+        try:
+            while True:
+                await self._room.acquire()
+                await self._take_next()
+        finally:
+            beside[1].cancel()
+            try:
+                if self._at_work:
+                    await asyncio.wait(list(self._at_work))
+            finally:
+                # Who is cancelled again waits for nobody: what is at work is rolled back, and its
+                # message comes again.
+                left = [*beside, *self._at_work]
+                for task in left:
+                    task.cancel()
+                await asyncio.gather(*left, return_exceptions=True)
+            await self._relay_the_rest()
+
+    async def _relay_the_rest(self) -> None:
+        async def all_of_it() -> None:
+            while await self.relay.once():
+                pass
+
+        try:
+            await apart(all_of_it(), LAST_RELAYED_WITHIN_S)
+        except Exception as e:
+            what = "what is left in the outbox is relayed when the service is there again"
+            _log.warning("%s: %s", what, type(e).__name__)
+
+    async def _take_next(self) -> None:
+        async def take() -> None:
+            # It is at work as soon as it is received, also when nobody waits for it any more.
+            self._begin(self._take(await self._channel.receive()))
+
+        while True:
+            try:
+                return await apart(take())
+            except Exception as e:
+                _log.warning("no event can be received: %s", type(e).__name__, exc_info=True)
+                await asyncio.sleep(AGAIN_AFTER_S)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Some work in the room that was taken for it."""
+        task = asyncio.create_task(work)
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
+        task.add_done_callback(lambda _: self._room.release())
+
+    async def _look(self) -> None:
+        """Takes up the sagas in which something is due."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            room = self._at_once - len(self._at_work)
+            if room <= 0:
+                continue
+            try:
+                due = await apart(self._rows.due(room))
+            except Exception:
+                _log.error("the sagas in which something is due are not found", exc_info=True)
+                continue
+            for saga_id in due:
+                await self._room.acquire()
+                self._begin(self._wake(saga_id))
+
+    async def _wake(self, saga_id: str) -> None:
+        with at_work(NoCommand(saga_id, None)):
+            try:
+                # The row says which definition it goes by.
+                record = await self._rows.look_up(saga_id)
+                if record is None:
+                    return
+                service = self._services[record.of.definition_hash]
+                turned = await self._rows.turn(service, saga_id, lambda s, record, at: [])
+                await self._act(service, saga_id, turned)
+            except Exception:
+                _log.error("the saga cannot be taken up; it is tried again", exc_info=True)
+
+    async def _act(self, service: Service, saga_id: str, turned: Turned) -> None:
+        self.relay.nudge()
+        await self._asking.carry_out(service, saga_id, turned)
+        self.relay.nudge()
+
+    async def _take(self, delivery: Delivery) -> None:
+        """Nothing that goes wrong leaves a message unsettled."""
+        try:
+            if self._secrets:
+                verify(self._secrets, delivery.attributes, delivery.body, None)
+            event = SagaEvent.read(delivery.attributes, delivery.body)
+        except NotSigned as e:
+            return await self._bury(delivery, b"unsigned", f"NOT_SIGNED: {e}")
+        except NotOurs:
+            self._rows.counts.others += 1
+            return await self._settle(delivery, b"", lambda: self._channel.ack(delivery))
+        except Newer as e:
+            self._rows.counts.put_off += 1
+            _log.warning("an event is put off: %s", e)
+            return await self._give_back(delivery, b"a later format")
+        except Damaged as e:
+            self._rows.counts.damaged += 1
+            return await self._bury(delivery, b"damaged", f"DAMAGED_EVENT: {e}")
+        traceparent = Sending.of({"traceparent": event.traceparent or ""}).traceparent
+        with at_work(NoCommand(event.saga_id, trace_id(traceparent))):
+            await self._take_event(delivery, event)
+
+    async def _take_event(self, delivery: Delivery, event: SagaEvent) -> None:
+        key, counts = event.id.encode(), self._rows.counts
+        if all(s.of.saga_type != event.saga_type for s in self._services.values()):
+            # Several saga types may share a place.
+            counts.others += 1
+            return await self._settle(delivery, key, lambda: self._channel.ack(delivery))
+        service = self._services.get(event.definition_hash)
+        if service is None:
+            return await self._put_off(delivery, event)
+        try:
+            turned = await self._rows.turn(
+                service, event.saga_id, lambda s, record, at: s.hear(record, event, at.at)
+            )
+        except NotTaken as e:
+            counts.contradicted += 1
+            code = "UNKNOWN_STEP" if isinstance(e, NoStep) else "CONTRADICTS"
+            return await self._bury(delivery, key, f"{code}: {e}")
+        except Exception:
+            _log.error("an event cannot be taken in; it comes again", exc_info=True)
+            return await self._give_back(delivery, key)
+        counts.heard += 1
+        await self._settle(delivery, key, lambda: self._channel.ack(delivery))
+        await self._act(service, event.saga_id, turned)
+
+    async def _put_off(self, delivery: Delivery, event: SagaEvent) -> None:
+        """Of a definition that this service does not have: it may get it, and must miss nothing by
+        then."""
+        why = (
+            f"it goes by version {event.version} of {event.saga_type} (definition"
+            f" {event.definition_hash}), which this service does not have"
+        )
+        if event.at + DEFINITION_WAIT_MS <= now().at:
+            self._rows.counts.contradicted += 1
+            return await self._bury(delivery, event.id.encode(), f"UNKNOWN_DEFINITION: {why}")
+        self._rows.counts.put_off += 1
+        _log.warning("an event is put off: %s; deploy it here too", why)
+        await self._give_back(delivery, event.id.encode())
+
+    async def _bury(self, delivery: Delivery, key: bytes, reason: str) -> None:
+        _log.error("to the dead letters: %s", reason)
+        await self._settle(delivery, key, lambda: self._channel.dead_letter(delivery, reason))
+
+    async def _settle(
+        self, delivery: Delivery, key: bytes, settle: Callable[[], Awaitable[None]]
+    ) -> None:
+        async def settled() -> None:
+            await settle()
+
+        try:
+            await apart(settled(), SETTLED_WITHIN_S)
+        except Exception:
+            _log.warning("an event is not settled; it comes again", exc_info=True)
+            return await self._give_back(delivery, key)
+        self._pauses.over(key)
+
+    async def _give_back(self, delivery: Delivery, key: bytes) -> None:
+        """Where the broker does not take it in time, it comes again all the same."""
+        pause_s = self._pauses.next_s(key)
+
+        async def give_back() -> None:
+            await self._channel.give_back(delivery, pause_s)
+
+        try:
+            await apart(give_back(), SETTLED_WITHIN_S)
+        except Exception as e:
+            _log.warning("an event is not given back: %s", type(e).__name__, exc_info=True)
