@@ -36,7 +36,7 @@ from amends_participant.choreography import reacting
 from amends_participant.choreography.event import SagaEvent
 from amends_participant.database import in_transaction
 from amends_participant.messages import outbox
-from conftest import Stage
+from conftest import KINDS, Stage, make
 
 SERVICES = ("InventoryService", "PaymentService", "ShippingService")
 PAUSES = {"initial_ms": 10, "factor_percent": 200, "max_ms": 20, "jitter": "none"}
@@ -141,10 +141,11 @@ class Shop:
         task = asyncio.create_task(service.react(listener, at_once=3))
 
         async def kill() -> None:
+            task.cancel()
+            await asyncio.sleep(0.05)
             # Who is cancelled again waits for no handler.
-            while not task.done():
-                task.cancel()
-                await asyncio.sleep(0.005)
+            task.cancel()
+            await asyncio.wait([task])
             listener.leave()
 
         self.at_work.append(kill)
@@ -203,6 +204,14 @@ async def in_time() -> AsyncIterator[None]:
     while time.monotonic() < until:
         yield
         await asyncio.sleep(0.02)
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind != "alchemy aiosqlite"])
+async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
+    """Not a file with connections of its own for each of three services: each would wait for the
+    others' locks for seconds, as no service does that has a file to itself."""
+    async with make(request.param, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)

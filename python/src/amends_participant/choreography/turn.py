@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ..answers import to_json
 from ..database import Database, Transaction
-from ..database.errors import in_the_way
+from ..database.errors import InTheWay, in_the_way
 from ..database.within import within
 from ..guard.carry_out import TRIES_MAX, begin_in_time
 from ..guard.claim import speaking
@@ -68,7 +68,8 @@ class Rows:
             try:
                 return await self._try_turn(service, saga_id, what)
             except Exception as e:
-                if tried == TRIES_MAX or in_the_way(e) is None:
+                # Who has waited as long as may be does not begin again at once.
+                if tried == TRIES_MAX or in_the_way(e) is not InTheWay.LOST:
                     raise
 
     async def hold(self, transaction: Transaction, service: Service, saga_id: str) -> Record:

@@ -19,6 +19,6 @@ except ModuleNotFoundError as e:
     raise client_is_missing("Kafka", "confluent-kafka", "kafka") from e
 
 from .channel import KafkaChannel, connect
-from .place import Place, Server
+from .place import Events, Place, Server
 
-__all__ = ["KafkaChannel", "Place", "Server", "connect"]
+__all__ = ["Events", "KafkaChannel", "Place", "Server", "connect"]

@@ -11,7 +11,7 @@ from ..envelope import REASON, header_name
 from ..errors import ChannelError
 from .intake import Intake, headers_of
 from .outlet import Outlet, TooLarge
-from .place import Place, Server
+from .place import AnyPlace, Server
 from .topology import prepare
 
 _log = logging.getLogger("amends_participant")
@@ -19,7 +19,7 @@ _log = logging.getLogger("amends_participant")
 
 @contextlib.asynccontextmanager
 async def connect(
-    server: Server, place: Place, *, create: bool = True
+    server: Server, place: AnyPlace, *, create: bool = True
 ) -> AsyncIterator[KafkaChannel]:
     """A channel to a place, where what is missing is made, or, without `create`, is an error."""
     topology, sizes = await prepare(server, place, create)
@@ -36,7 +36,7 @@ async def connect(
 class KafkaChannel:
     """See the module. It connects again by itself."""
 
-    def __init__(self, place: Place, intake: Intake, outlet: Outlet) -> None:
+    def __init__(self, place: AnyPlace, intake: Intake, outlet: Outlet) -> None:
         self._place, self._intake, self._outlet = place, intake, outlet
 
     @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from ..envelope import opened
 from ..hold import UNSETTLED_MAX, Hold
 from .client import Complaints, config, not_made
 from .marks import Marks
-from .place import Place, Server
+from .place import AnyPlace, Server
 from .waiting import Line, Waiting
 
 SILENT_MS_MAX = 10_000
@@ -73,8 +73,8 @@ class Record:
 class Intake:
     """What a service takes from its topic."""
 
-    def __init__(self, server: Server, place: Place) -> None:
-        self._topic = place.commands
+    def __init__(self, server: Server, place: AnyPlace) -> None:
+        self._topic = place.taken
         self._room = threading.Semaphore(UNSETTLED_MAX)
         self.hold: Hold[Record] = Hold(freed=self._room.release)
         self._waiting: Waiting[Delivery] = Waiting()

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Union
 
 from ..errors import ConnectError, shown
+from ..listener import spoken
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class Place:
     """The topic of its events. Without it the service publishes none."""
 
     @property
+    def topics(self) -> list[str]:
+        """All through which messages pass."""
+        return [self.commands, self.replies, *([self.events] if self.events else [])]
+
+    @property
+    def taken(self) -> str:
+        """The topic that the service takes from."""
+        return self.commands
+
+    @property
     def dead_letters(self) -> str:
         """Where the service puts aside what cannot be taken."""
         return f"{self.commands}.dead-letters"
@@ -67,3 +79,44 @@ class Place:
     def topic(self, kind: str) -> str | None:
         """The topic of a message; `None` where the place has none for it."""
         return self.replies if kind == "reply" else self.events
+
+
+@dataclass(frozen=True)
+class Events:
+    """A place of events, and who listens there: a service of a choreography, by its name."""
+
+    events: str
+    """The topic."""
+    listener: str
+    """All copies of that name share the work. A group that is new begins where the topic begins:
+    were it to begin at the end, what comes before its first mark is told would be lost to it."""
+
+    def __post_init__(self) -> None:
+        spoken(self.listener)
+
+    @property
+    def topics(self) -> list[str]:
+        """All through which messages pass."""
+        return [self.events]
+
+    @property
+    def taken(self) -> str:
+        """The topic that it takes from."""
+        return self.events
+
+    @property
+    def dead_letters(self) -> str:
+        """Where it puts aside what cannot be taken."""
+        return f"{self.events}.{self.listener}.dead-letters"
+
+    @property
+    def group(self) -> str:
+        """The group that all copies are members of."""
+        return f"amends-{self.events}.{self.listener}"
+
+    def topic(self, kind: str) -> str | None:
+        """The topic of a message; `None` where the place has none for it."""
+        return self.events if kind == "event" else None
+
+
+AnyPlace = Union[Place, Events]

@@ -20,7 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from ..errors import ConnectError
 from ..topology import Topology
 from .client import Complaints, config, error_of, not_made
-from .place import Place, Server
+from .place import AnyPlace, Server
 from .weak import Settings, number, weaknesses
 
 STAY_MS = 7 * 24 * 3600 * 1000
@@ -69,12 +69,12 @@ class _Needed:
         return f"topic {self.name}"
 
 
-async def prepare(server: Server, place: Place, create: bool) -> tuple[Topology, Sizes]:
+async def prepare(server: Server, place: AnyPlace, create: bool) -> tuple[Topology, Sizes]:
     """The topics of a service. What is missing is made with `create`, and is an error otherwise."""
     return await asyncio.to_thread(_prepare, server, place, create)
 
 
-def _prepare(server: Server, place: Place, create: bool) -> tuple[Topology, Sizes]:
+def _prepare(server: Server, place: AnyPlace, create: bool) -> tuple[Topology, Sizes]:
     asking, topology = _Asking(server), Topology()
     there, absent = [], []
     for topic in _topics(place):
@@ -105,10 +105,10 @@ def _prepare(server: Server, place: Place, create: bool) -> tuple[Topology, Size
     return topology, Sizes.of(sizes)
 
 
-def _topics(place: Place) -> list[_Needed]:
-    passing = [place.commands, place.replies, *([place.events] if place.events else [])]
+def _topics(place: AnyPlace) -> list[_Needed]:
+    passing = [_Needed(name, STAY_MS) for name in place.topics]
     # Dead letters stay until a person has looked at them.
-    return [*(_Needed(name, STAY_MS) for name in passing), _Needed(place.dead_letters, None)]
+    return [*passing, _Needed(place.dead_letters, None)]
 
 
 class _Asking:

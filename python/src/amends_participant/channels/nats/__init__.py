@@ -13,6 +13,6 @@ except ModuleNotFoundError as e:
     raise client_is_missing("NATS", "nats-py", "nats") from e
 
 from .channel import NatsChannel, connect
-from .place import Place, Server
+from .place import Events, Place, Server
 
-__all__ = ["NatsChannel", "Place", "Server", "connect"]
+__all__ = ["Events", "NatsChannel", "Place", "Server", "connect"]

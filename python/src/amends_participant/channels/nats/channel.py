@@ -21,7 +21,7 @@ from ..errors import ChannelError, ConnectError
 from ..hold import Hold
 from .client import CONNECTED_WITHIN_S, NatsClient
 from .letter import MESSAGE_ID, put_aside
-from .place import Place, Server
+from .place import AnyPlace, Server
 from .topology import prepare
 
 BATCH_MAX = 64
@@ -46,7 +46,7 @@ _log = logging.getLogger("amends_participant")
 
 @contextlib.asynccontextmanager
 async def connect(
-    server: Server, place: Place, *, create: bool = True
+    server: Server, place: AnyPlace, *, create: bool = True
 ) -> AsyncIterator[NatsChannel]:
     """A channel to a place, where what is missing is made, or, without `create`, is an error."""
     channel = NatsChannel(server, place)
@@ -60,7 +60,7 @@ async def connect(
 class NatsChannel:
     """See the module. It connects again by itself."""
 
-    def __init__(self, server: Server, place: Place) -> None:
+    def __init__(self, server: Server, place: AnyPlace) -> None:
         self._server, self._place = server, place
         self._client = NatsClient()
         self._hold: Hold[Msg] = Hold()
@@ -169,7 +169,7 @@ class NatsChannel:
             raise NatsError(f"not connected ({self._client.why})")
         many = min(BATCH_MAX, await self._hold.room())
         request = {"batch": many, "expires": int(ASKED_FOR_S * 1e9)}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._place.stream}.{self._place.consumer}"
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._place.holds}.{self._place.consumer}"
         await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
         for _ in range(many):
             over = await self._came.get()

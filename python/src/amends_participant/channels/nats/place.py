@@ -6,10 +6,11 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ConnectError, shown
+from ..listener import spoken
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,16 @@ class Place:
     `orders.events.InventoryReserved`. Without it the service publishes none."""
 
     @property
+    def holds(self) -> str:
+        """The stream that the service takes from."""
+        return self.stream
+
+    @property
+    def taken(self) -> str:
+        """The subject that it takes from."""
+        return self.commands
+
+    @property
     def dead_letters(self) -> str:
         """Where the service puts aside what cannot be taken."""
         return f"{self.commands}.dead-letters"
@@ -83,10 +94,58 @@ class Place:
     @property
     def consumer(self) -> str:
         """The name of the consumer that all copies of the service share."""
-        return "amends-" + re.sub("[^A-Za-z0-9_]", "-", self.commands)
+        return _consumer(self.commands)
 
     def subject(self, kind: str, name: str) -> str | None:
         """The subject of a message; `None` where the place has none for it."""
         if kind == "reply":
             return self.replies
         return None if self.events is None else f"{self.events}.{name}"
+
+
+@dataclass(frozen=True)
+class Events:
+    """A place of events, and who listens there: a service of a choreography, by its name."""
+
+    stream: str
+    """The stream of events is named after it: `ORDERS` makes `ORDERS_EVENTS`."""
+    events: str
+    """What stands before the names of events: `orders.events`."""
+    listener: str
+    """All copies of that name share the work. One that is new has what the stream still has."""
+
+    def __post_init__(self) -> None:
+        spoken(self.listener)
+
+    @property
+    def holds(self) -> str:
+        """The stream that it takes from."""
+        return f"{self.stream}_EVENTS"
+
+    @property
+    def taken(self) -> str:
+        """All events that are published below the subject."""
+        return f"{self.events}.>"
+
+    @property
+    def dead_letters(self) -> str:
+        """Where it puts aside what cannot be taken. Not below the events: whoever listens would
+        hear of it as of one."""
+        return f"{self.events}-dead-letters.{self.listener}"
+
+    @property
+    def consumer(self) -> str:
+        """The name of the consumer that all copies share."""
+        return _consumer(f"{self.events}.{self.listener}")
+
+    def subject(self, kind: str, name: str) -> str | None:
+        """The subject of a message; `None` where the place has none for it."""
+        return f"{self.events}.{name}" if kind == "event" else None
+
+
+AnyPlace = Union[Place, Events]
+
+
+def _consumer(subject: str) -> str:
+    """A name for a consumer that the server takes."""
+    return "amends-" + re.sub("[^A-Za-z0-9_]", "-", subject)

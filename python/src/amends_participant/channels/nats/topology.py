@@ -17,7 +17,7 @@ from nats.js.errors import APIError, NotFoundError
 from ..errors import ConnectError
 from ..hold import UNSETTLED_MAX
 from ..topology import Topology
-from .place import Place, Server
+from .place import AnyPlace, Events, Place, Server
 from .subjects import lacking
 
 COPIES_MAX = 64
@@ -36,17 +36,24 @@ STREAM_NAME_IN_USE = 10058
 
 
 async def prepare(
-    context: JetStreamContext, server: Server, place: Place, create: bool
+    context: JetStreamContext, server: Server, place: AnyPlace, create: bool
 ) -> tuple[Topology, float]:
     """What the service needs, and how long its consumer leaves a message with one that says
     nothing. What is missing is made with `create`, and is an error otherwise."""
     topology = Topology()
     try:
-        found = await _stream(context, _own(place), create, topology)
-        if found is not None:
-            _weigh(found, topology)
+        if isinstance(place, Place):
+            found = await _stream(context, _own(place), create, topology)
+            if found is not None:
+                _weigh(found, topology)
         if place.events is not None:
-            await _stream(context, _of_events(place, place.events), create, topology)
+            found = await _stream(context, _of_events(place, place.events), create, topology)
+            if found is not None and isinstance(place, Events):
+                _weigh(found, topology, EVENTS_STAY_S)
+        if isinstance(place, Events):
+            found = await _stream(context, _of_dead_events(place), create, topology)
+            if found is not None:
+                _weigh(found, topology)
         ack_wait_s = await _consumer(context, server, place, create, topology)
     except (NatsError, APIError) as e:
         raise ConnectError(f"the place at NATS {server.shown} cannot be had: {e}") from e
@@ -98,7 +105,7 @@ def _own(place: Place) -> StreamConfig:
     )
 
 
-def _of_events(place: Place, events: str) -> StreamConfig:
+def _of_events(place: AnyPlace, events: str) -> StreamConfig:
     """Events stay for a time, whoever has read them."""
     return StreamConfig(
         name=f"{place.stream}_EVENTS",
@@ -111,16 +118,33 @@ def _of_events(place: Place, events: str) -> StreamConfig:
     )
 
 
-def _weigh(found: StreamConfig, topology: Topology) -> None:
-    """What of a stream is weaker than the promise that a confirmed message is not lost."""
+def _of_dead_events(place: Events) -> StreamConfig:
+    """What listeners could not take, which nobody is to hear as an event, nor to lose with them."""
+    return StreamConfig(
+        name=f"{place.stream}_EVENTS_DEAD_LETTERS",
+        description="Events that whoever listens could not take",
+        subjects=[f"{place.events}-dead-letters.>"],
+        retention=RetentionPolicy.WORK_QUEUE,
+        storage=StorageType.FILE,
+        duplicate_window=KNOWN_FOR_S,
+    )
+
+
+def _weigh(found: StreamConfig, topology: Topology, stay_s: float = 0.0) -> None:
+    """What of a stream is weaker than the promise that a confirmed message is not lost, but for its
+    going after so long where it is one of events."""
 
     def weak(why: str) -> None:
         topology.weak.append(f"stream {found.name}: {why}")
 
     if found.storage == StorageType.MEMORY:
         weak("it is kept in memory and lost with the server: set its storage to file")
-    if found.max_age:
+    if found.max_age and not stay_s:
         weak("messages go after its max_age whether they were taken or not: set none")
+    if found.max_age and found.max_age < stay_s:
+        weak("events go after its max_age whether they were heard or not: set seven days or more")
+    if found.retention == RetentionPolicy.WORK_QUEUE and stay_s:
+        weak("an event goes when one has heard it: set its retention to limits")
     is_bounded = (found.max_msgs or 0) > 0 or (found.max_bytes or 0) > 0
     if is_bounded and found.discard == DiscardPolicy.OLD:
         weak("when it is full the oldest message is dropped: set its discard to new")
@@ -135,26 +159,26 @@ def _weigh(found: StreamConfig, topology: Topology) -> None:
 
 
 async def _consumer(
-    context: JetStreamContext, server: Server, place: Place, create: bool, topology: Topology
+    context: JetStreamContext, server: Server, place: AnyPlace, create: bool, topology: Topology
 ) -> float:
     what = f"consumer {place.consumer}"
-    if f"stream {place.stream}" in topology.missing:
+    if f"stream {place.holds}" in topology.missing:
         topology.missing.append(what)
         return server.ack_wait_s
     try:
-        found = (await context.consumer_info(place.stream, place.consumer)).config
+        found = (await context.consumer_info(place.holds, place.consumer)).config
     except NotFoundError:
         if not create:
             topology.missing.append(what)
             return server.ack_wait_s
         wanted = ConsumerConfig(
             durable_name=place.consumer,
-            filter_subject=place.commands,
+            filter_subject=place.taken,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=server.ack_wait_s,
             max_ack_pending=UNSETTLED_MAX * COPIES_MAX,
         )
-        await context.add_consumer(place.stream, wanted)
+        await context.add_consumer(place.holds, wanted)
         topology.created.append(what)
         return server.ack_wait_s
     if found is not None and found.ack_policy != AckPolicy.EXPLICIT:
