@@ -89,6 +89,8 @@ class Plan:
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> Plan:
         """The same, of what was read as JSON already."""
+        if not isinstance(plan, Mapping):
+            raise BadPlan("this is no plan, as `amends plan FILE` prints one: it has another shape")
         form = plan.get("plan")
         if isinstance(form, int) and form > PLAN_FORMAT:
             raise BadPlan(

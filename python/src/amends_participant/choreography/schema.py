@@ -18,7 +18,11 @@ def violations(schema: Any, data: Any) -> list[str]:
     kind = validators.validator_for(schema, default=Draft202012Validator)
     # What a schema refers to elsewhere is not fetched.
     validator = kind(schema, registry=Registry())
-    return [
-        f"{'/'.join(['data', *map(str, error.absolute_path)])}: {error.validator}"
-        for error in validator.iter_errors(data)
-    ]
+    try:
+        return [
+            f"{'/'.join(['data', *map(str, error.absolute_path)])}: {error.validator}"
+            for error in validator.iter_errors(data)
+        ]
+    except Exception as e:
+        # A reference to what is not in the schema, or a pattern that Python does not read.
+        return [f"the schema cannot be gone by here: {type(e).__name__}"]
