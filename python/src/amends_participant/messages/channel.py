@@ -135,7 +135,11 @@ class MemoryEvents:
 
     def listener(self, name: str) -> MemoryListener:
         """An end that listens."""
-        return MemoryListener(self, self._waiting.setdefault(name, asyncio.Queue()))
+        return MemoryListener(self, self.waiting(name))
+
+    def waiting(self, name: str) -> asyncio.Queue[Delivery]:
+        """What waits for a listener."""
+        return self._waiting.setdefault(name, asyncio.Queue())
 
     def publish(self, outgoing: Outgoing) -> None:
         """For all who listen."""
