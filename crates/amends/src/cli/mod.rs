@@ -25,6 +25,7 @@ mod interrupt;
 mod list;
 mod output;
 mod pause;
+mod plan;
 #[cfg(test)]
 mod reference;
 mod rehearse;
@@ -106,7 +107,7 @@ fn after_help() -> String {
 
 const WHICH_WHEN: &str = "Which command when:
   to see what it is          demo
-  while writing a saga       schema, check, graph, verify, asyncapi
+  while writing a saga       schema, check, graph, verify, asyncapi, plan
   while writing a service    conformance: one service, under all that the protocol asks
   before it goes live        rehearse: your services, under every fault
   on a new machine           doctor, bench, completions
@@ -124,6 +125,7 @@ const HIDDEN: [(&str, &[&str]); 12] = [
     ("check", &["server", "token", "ca"]),
     ("verify", &["server", "token", "ca"]),
     ("graph", &["server", "token", "ca", "output"]),
+    ("plan", &["server", "token", "ca", "output"]),
     ("rehearse", &["server", "token", "ca"]),
     ("conformance", &["server", "token", "ca"]),
     ("schema", &["server", "token", "ca", "output"]),
@@ -155,6 +157,7 @@ enum Command {
     Graph(graph::Graph),
     #[command(name = "asyncapi")]
     AsyncApi(asyncapi::AsyncApi),
+    Plan(plan::Plan),
     Verify(verify::Verify),
     Schema(schema::Schema),
     Sidecar(sidecar::Sidecar),
@@ -226,6 +229,7 @@ fn run(cli: Cli) -> Outcome {
         Command::Check(command) => command.run(&session),
         Command::Graph(command) => command.run(),
         Command::AsyncApi(command) => command.run(),
+        Command::Plan(command) => command.run(),
         Command::Verify(command) => command.run(&session),
         Command::Schema(command) => command.run(),
         Command::Sidecar(command) => command.run(),

@@ -13,6 +13,7 @@ mod kafka;
 mod messaging;
 mod nats;
 mod order;
+mod plan;
 mod rabbitmq;
 mod secrets;
 mod server;
