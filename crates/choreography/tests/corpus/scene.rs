@@ -3,6 +3,7 @@
 use amends_choreography::{
     Answered, Choreographed, InVain, Moment, NotTaken, Reason, Record, SagaEvent, Service, Task,
 };
+use amends_core::definition::Kind;
 use amends_core::{Millis, Time};
 use amends_wire::{Direction, SagaId};
 use serde::Serialize;
@@ -240,6 +241,8 @@ impl Player {
         let name = self.service.step_name(task.step).to_owned();
         let record = &mut self.record;
         let direction = task.direction.as_str();
+        let of_step = self.service.of().choreography().definition().step(task.step);
+        let is_retried = of_step.kind == Kind::Retriable;
         if chance.percent(25) {
             let not_before = chance.percent(30).then(|| Millis(chance.below(9_000)));
             let why = Reason::new("LOCKED", "not now");
@@ -255,7 +258,7 @@ impl Player {
         }
         let (answer, answered) = match task.direction {
             Direction::Compensation => (json!("undone"), Answered::Undone),
-            Direction::Action if chance.percent(12) => {
+            Direction::Action if chance.percent(if is_retried { 50 } else { 12 }) => {
                 let why = Reason::new("NO", "it cannot be");
                 (json!({ "refused": why }), Answered::Refused(why))
             }
