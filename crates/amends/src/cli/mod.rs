@@ -119,12 +119,13 @@ const WHICH_WHEN: &str = "Which command when:
                              resolve, skip, edit or acknowledge, as get says";
 
 /// Options that have no meaning for a command, and only fill its help.
-const HIDDEN: [(&str, &[&str]); 12] = [
+const HIDDEN: [(&str, &[&str]); 14] = [
     ("serve", &["server", "token", "ca", "output"]),
     ("demo", &["server", "token", "ca", "output"]),
     ("check", &["server", "token", "ca"]),
     ("verify", &["server", "token", "ca"]),
     ("graph", &["server", "token", "ca", "output"]),
+    ("asyncapi", &["server", "token", "ca", "output"]),
     ("plan", &["server", "token", "ca", "output"]),
     ("rehearse", &["server", "token", "ca"]),
     ("conformance", &["server", "token", "ca"]),

@@ -15,7 +15,7 @@ use crate::word::unpanicked;
 
 /// How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
 /// rule, and what is in the outbox by then is not lost.
-const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A relay at work, over a channel that signs by itself where anything is signed.
 pub(crate) struct Relaying<D: Database> {

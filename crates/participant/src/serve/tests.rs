@@ -13,6 +13,7 @@ use sqlx::Sqlite;
 use sqlx::sqlite::SqlitePoolOptions;
 use tokio::time::Instant;
 
+use super::relaying::LAST_RELAYED_WITHIN;
 use super::*;
 
 const SERVICE: &str = "LedgerService";

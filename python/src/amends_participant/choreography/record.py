@@ -38,6 +38,10 @@ class Clock:
     """When it is tried again."""
     overdue: bool = False
     """Whether it was said to be overdue."""
+    open: bool = False
+    """Whether an attempt has left for another process whose answer is not there yet: a sidecar's."""
+    doubtful: bool = False
+    """Whether there was an attempt of which it is not known what became of it."""
 
 
 class State(str, Enum):
@@ -237,6 +241,10 @@ def _clock_written(clock: Clock) -> str:
         said["again_at"] = clock.again_at
     if clock.overdue:
         said["overdue"] = True
+    if clock.open:
+        said["open"] = True
+    if clock.doubtful:
+        said["doubtful"] = True
     return raw.plain(said)
 
 
@@ -249,4 +257,6 @@ def _clock_read(text: str) -> Clock:
         refusals=read.number("refusals") if "refusals" in fields else 0,
         again_at=read.number_or_none("again_at"),
         overdue="overdue" in fields and read.truth("overdue"),
+        open="open" in fields and read.truth("open"),
+        doubtful="doubtful" in fields and read.truth("doubtful"),
     )

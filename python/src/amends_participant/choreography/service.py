@@ -192,19 +192,23 @@ class Service:
         if owed is None:
             raise NotOwed
         is_undo, of_step = isinstance(owed, Undo), self.of.steps[step]
-        tries = record.clock(step).tries + 1
+        # What has begun is owed still after a failure, or past its time, and is given up as soon as
+        # it is known that nothing of it was done.
+        is_unwanted = record.part.failed and not record.part.decided(self.of)
+        clock = record.clock(step)
+        clock.open = False
+        clock.doubtful = clock.doubtful or not in_vain.is_known
+        tries = clock.tries + 1
+        are_over = of_step.max_attempts is not None and tries >= of_step.max_attempts
         if (
             not is_undo
-            and in_vain.is_known
+            and not clock.doubtful
             and of_step.kind != RETRIABLE
-            and step not in record.part.begun
-            and of_step.max_attempts is not None
-            and tries >= of_step.max_attempts
+            and (are_over or clock.overdue or is_unwanted)
         ):
             return self.answered(record, step, RefusedFor(in_vain.why), now)
         backoff = of_step.undo_backoff if is_undo else of_step.backoff
         pause_ms = max(backoff.pause_ms(tries, now.jitter), in_vain.not_before_ms or 0)
-        clock = record.clock(step)
         clock.tries, clock.again_at = tries, now.at + pause_ms
         return []
 
