@@ -157,6 +157,10 @@ class Service:
         """Notes that an attempt at an own step begins that may outlive the service's knowing of it:
         of a service whose handler is another process. Raises `NotTaken`."""
         self.react(record, Begun(step))
+        clock = record.clock(step)
+        # Whoever sent it has died, or has stopped waiting.
+        clock.doubtful = clock.doubtful or clock.open
+        clock.open = True
 
     def answered(
         self, record: Record, step: int, answered: Answered, now: Moment
