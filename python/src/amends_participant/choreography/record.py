@@ -39,7 +39,7 @@ class Clock:
     overdue: bool = False
     """Whether it was said to be overdue."""
     open: bool = False
-    """Whether an attempt has left for another process whose answer is not there yet: a sidecar's."""
+    """Whether an attempt has left for another process, and its answer is not there: a sidecar's."""
     doubtful: bool = False
     """Whether there was an attempt of which it is not known what became of it."""
 
