@@ -36,7 +36,8 @@ pub trait Sagas: sqlx::Database {
         row: Row<'_>,
     ) -> impl Future<Output = sqlx::Result<Option<String>>> + Send;
 
-    /// Deletes at most `rows_max` rows of which nothing was written for `age`.
+    /// Deletes at most `rows_max` rows of sagas that have ended, and of which nothing was written for `age`.
+    /// One that has not may owe an undo yet, however long others take.
     fn prune_sagas(
         connection: &mut Self::Connection,
         age: Duration,

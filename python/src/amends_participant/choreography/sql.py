@@ -64,7 +64,8 @@ _ON_CONFLICT = (
 )
 _PRUNE = (
     "DELETE FROM amends_saga WHERE (saga_id, service) IN ("
-    "SELECT saga_id, service FROM amends_saga WHERE written_at < {older} LIMIT :sagas)"
+    "SELECT saga_id, service FROM amends_saga WHERE state IN ('completed', 'failed')"
+    " AND due_at IS NULL AND written_at < {older} LIMIT :sagas)"
 )
 
 _POSTGRES = _statements(
@@ -104,8 +105,8 @@ _MYSQL = _statements(
     locked=" FOR UPDATE SKIP LOCKED",
     # It takes no LIMIT within IN.
     prune=(
-        "DELETE FROM amends_saga WHERE written_at < utc_timestamp(6) - INTERVAL :age_s SECOND"
-        " LIMIT :sagas"
+        "DELETE FROM amends_saga WHERE state IN ('completed', 'failed') AND due_at IS NULL"
+        " AND written_at < utc_timestamp(6) - INTERVAL :age_s SECOND LIMIT :sagas"
     ),
 )
 

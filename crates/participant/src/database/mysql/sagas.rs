@@ -82,7 +82,8 @@ impl Sagas for MySql {
         rows_max: u16,
     ) -> sqlx::Result<u64> {
         let sql = "DELETE FROM amends_saga \
-                   WHERE written_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND LIMIT ?";
+                   WHERE state IN ('completed', 'failed') AND due_at IS NULL \
+                   AND written_at < UTC_TIMESTAMP(6) - INTERVAL ? MICROSECOND LIMIT ?";
         let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
         let pruned = sqlx::query(sql).bind(micros).bind(i64::from(rows_max));
         Ok(pruned.execute(connection).await?.rows_affected())

@@ -61,7 +61,8 @@ impl Sagas for Postgres {
     ) -> sqlx::Result<u64> {
         let sql = "DELETE FROM amends_saga WHERE (saga_id, service) IN ( \
                      SELECT saga_id, service FROM amends_saga \
-                     WHERE written_at < now() - make_interval(secs => $1) LIMIT $2)";
+                     WHERE state IN ('completed', 'failed') AND due_at IS NULL \
+                     AND written_at < now() - make_interval(secs => $1) LIMIT $2)";
         let pruned = sqlx::query(sql).bind(age.as_secs_f64()).bind(i64::from(rows_max));
         Ok(pruned.execute(connection).await?.rows_affected())
     }

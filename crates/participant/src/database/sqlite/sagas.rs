@@ -71,7 +71,8 @@ impl Sagas for Sqlite {
     ) -> sqlx::Result<u64> {
         let sql = "DELETE FROM amends_saga WHERE (saga_id, service) IN ( \
                      SELECT saga_id, service FROM amends_saga \
-                     WHERE written_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1) LIMIT ?2)";
+                     WHERE state IN ('completed', 'failed') AND due_at IS NULL \
+                     AND written_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ?1) LIMIT ?2)";
         let back = format!("-{:.3} seconds", age.as_secs_f64());
         let pruned = sqlx::query(sql).bind(back).bind(i64::from(rows_max));
         Ok(pruned.execute(connection).await?.rows_affected())
