@@ -202,6 +202,10 @@ pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
     let unheard = "/v1/sagas/00000000-0000-7000-8000-000000000000/cancel";
     let (status, body) = sidecars[0].ask("POST", unheard, None, "{}");
     assert_eq!((status, &body["error"]["code"]), (404, &json!("UNHEARD")));
+    // A page in a browser on this machine asks for nothing.
+    let path = "/v1/sagas/OrderFulfillment";
+    let (status, body) = sidecars[0].ask("POST", path, Some("x\r\nOrigin: http://page"), "{}");
+    assert_eq!((status, &body["error"]["code"]), (403, &json!("FOREIGN_HOST")));
     let done = &sagas[0].0;
     let (status, body) = sidecars[3].ask("POST", &format!("/v1/sagas/{done}/cancel"), None, "{}");
     assert_eq!((status, &body["error"]["code"]), (409, &json!("TOO_LATE")));

@@ -58,10 +58,15 @@ async fn by_a_name_of_this_machine(request: Request, next: Next) -> Response {
                 .parse()
                 .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
     });
-    if is_ours {
+    // Nor by its own address: a browser says from which page it asks, and no service does.
+    if is_ours && !request.headers().contains_key(header::ORIGIN) {
         return next.run(request).await;
     }
-    problem(StatusCode::FORBIDDEN, "FOREIGN_HOST", "ask for localhost or 127.0.0.1")
+    problem(
+        StatusCode::FORBIDDEN,
+        "FOREIGN_HOST",
+        "ask for localhost or 127.0.0.1, and from no page",
+    )
 }
 
 async fn start(
