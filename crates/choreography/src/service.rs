@@ -199,7 +199,14 @@ impl Service {
             Answered::Completed(_) => (Happened::Ran(step, Outcome::Completed), None),
             Answered::Skipped => (Happened::Ran(step, Outcome::Skipped), None),
             Answered::Refused(why) if self.of.step(step).kind == Kind::Retriable => {
-                self.react(record, Happened::Ran(step, Outcome::Refused))?;
+                let says = self.react(record, Happened::Ran(step, Outcome::Refused))?;
+                // An arbiter that had begun before a failure was heard: now it is barred.
+                if !says.is_empty() {
+                    let why = Some((Some(step), why.clone()));
+                    let events = self.events(record, &says, why, None, now.at);
+                    self.look(record, now.at);
+                    return Ok(events);
+                }
                 let clock = record.clock(step);
                 clock.refusals = clock.refusals.saturating_add(1);
                 return self.tried(record, step, InVain::of(why.clone()), now);
@@ -252,8 +259,7 @@ impl Service {
         let are_over = of_step.retry.max_attempts.is_some_and(|max| tries >= max);
         let gives_up = !is_undo
             && !clock.doubtful
-            && of_step.kind != Kind::Retriable
-            && (are_over || clock.overdue || is_unwanted);
+            && (is_unwanted || of_step.kind != Kind::Retriable && (are_over || clock.overdue));
         if gives_up {
             return self.answered(record, step, Answered::Refused(in_vain.why), now);
         }

@@ -397,3 +397,37 @@ fn a_service_asks_as_a_coordinator_would() {
         "00000000-0000-0000-0000-000000000007/charge_payment/action"
     );
 }
+
+/// A retriable step decides; its attempt at another process has begun when the failure is heard.
+#[test]
+fn an_arbiter_that_had_begun_and_is_refused_after_a_failure_is_barred() {
+    let text = "{ saga: S, pattern: choreography, steps: [\
+                { name: a, action: A.Do, compensation: A.Undo }, \
+                { name: p, kind: pivot, action: P.Do }], \
+                services: { A: { fence: barrier }, P: { fence: barrier } } }"
+        .replace("pivot", "retriable");
+    let of = Choreographed::read(text.as_bytes(), "s.yaml", &Surroundings::none()).unwrap();
+    let (service, moment) = (of.service("P"), Moment { at: Time(5), jitter: 0 });
+    let no = || Reason::new("NO", "not now");
+    for is_refused in [true, false] {
+        let mut record = Record::new(of.clone(), SAGA);
+        let started = of.start(SAGA, "A", "{}", moment.at).unwrap();
+        service.hear(&mut record, &started, moment.at).unwrap();
+        let mut done = of.cancel(SAGA, "A", no(), moment.at);
+        done.said = amends_choreography::Word::Completed;
+        done.step_name = Some("a".to_owned());
+        done.result = Some(RawValue::from_string("1".to_owned()).unwrap());
+        service.hear(&mut record, &done, moment.at).unwrap();
+        let step = service.tasks(&record, moment.at)[0].step;
+        service.begin(&mut record, step).unwrap();
+        let cancelled = of.cancel(SAGA, "A", no(), moment.at);
+        assert!(service.hear(&mut record, &cancelled, moment.at).unwrap().is_empty());
+        let said = if is_refused {
+            service.answered(&mut record, step, Answered::Refused(no()), moment).unwrap()
+        } else {
+            service.tried(&mut record, step, InVain::of(no()), moment).unwrap()
+        };
+        assert_eq!(said.iter().map(SagaEvent::name).collect::<Vec<_>>(), ["PNeverRan"]);
+        assert!(service.tasks(&record, Time(1 << 40)).is_empty());
+    }
+}

@@ -178,7 +178,8 @@ class Service:
             says = self.react(record, Undone(step))
         else:
             says = self.react(record, Ran(step, Outcome.REFUSED))
-            if self.of.steps[step].kind == RETRIABLE:
+            # An arbiter that had begun before a failure was heard is barred now.
+            if self.of.steps[step].kind == RETRIABLE and not says:
                 record.clock(step).refusals += 1
                 return self.tried(record, step, InVain(answered.reason), now)
             why = Why(step, answered.reason)
@@ -207,8 +208,7 @@ class Service:
         if (
             not is_undo
             and not clock.doubtful
-            and of_step.kind != RETRIABLE
-            and (are_over or clock.overdue or is_unwanted)
+            and (is_unwanted or (of_step.kind != RETRIABLE and (are_over or clock.overdue)))
         ):
             return self.answered(record, step, RefusedFor(in_vain.why), now)
         backoff = of_step.undo_backoff if is_undo else of_step.backoff
