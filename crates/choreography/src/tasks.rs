@@ -19,6 +19,8 @@ pub struct Task {
     pub step: StepIx,
     /// Whether it is done or undone.
     pub direction: Direction,
+    /// Which round it is, from 1: a step that must be done is asked anew after each refusal.
+    pub round: u16,
     /// Which attempt it is, from 1.
     pub attempt: u32,
     /// When the step's time is over; none for an undo.
@@ -66,7 +68,8 @@ impl Service {
             Direction::Action => clock.ready_at.map(|at| at + self.of.step(step).deadline),
             Direction::Compensation => None,
         };
-        Some(Task { step, direction, attempt, deadline })
+        let round = round(record, step);
+        Some(Task { step, direction, round, attempt, deadline })
     }
 
     /// The name of a step.
@@ -185,14 +188,18 @@ impl Service {
             saga_type: self.of.saga_type(),
             step_name: self.of.name(step),
             command: name.as_deref().unwrap_or_default(),
-            // Who has stored a refusal would say it again.
-            round: record.clocks.get(&step).map_or(0, |clock| clock.refusals).saturating_add(1),
+            round: round(record, step),
             data,
             flat: binding.is_none_or(|binding| binding.flat),
             undo,
         };
         body.render().map_err(|why| Reason::new("BAD_DATA", &why.to_string()))
     }
+}
+
+/// Who has stored a refusal would say it again.
+fn round(record: &Record, step: StepIx) -> u16 {
+    record.clocks.get(&step).map_or(0, |clock| clock.refusals).saturating_add(1)
 }
 
 fn of(step: StepIx, direction: Direction) -> Owed {

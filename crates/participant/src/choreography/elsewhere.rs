@@ -66,18 +66,11 @@ impl<D: Database> Choreographies<D> {
         traceparent: Option<&str>,
     ) -> Outcome {
         let patience = Duration::from_millis(service.timeout(task.step, task.direction).0);
-        let Task { step, direction, attempt, deadline } = task;
+        let Task { step, direction, round, attempt, deadline } = task;
         let command = service.command(step, direction).unwrap_or_default();
         let failures = service.failures(step);
         let outgoing = Outgoing {
-            ticket: Ticket {
-                saga_id: saga_id.0,
-                step: step.0,
-                run: 0,
-                direction,
-                round: 1,
-                attempt,
-            },
+            ticket: Ticket { saga_id: saga_id.0, step: step.0, run: 0, direction, round, attempt },
             service: service.name().into(),
             command: format!("{}.{command}", service.name()).into(),
             saga_type: service.of().saga_type().into(),

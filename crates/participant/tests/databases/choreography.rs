@@ -33,6 +33,7 @@ on_each_database! {
     sagas_that_are_old_are_pruned
     a_handler_elsewhere_is_asked_until_it_answers
     what_began_elsewhere_is_not_barred_before_its_answer
+    each_round_elsewhere_has_a_key_of_its_own
 }
 
 const SERVICES: [&str; 3] = ["InventoryService", "PaymentService", "ShippingService"];
@@ -467,11 +468,14 @@ async fn sagas_that_are_old_are_pruned<D: Tested>(pool: Pool<D>) {
 }
 
 /// A process with a fence of its own: it does once what it is asked for, whether or not its answer arrives.
-fn elsewhere(answers: &'static [&'static str]) -> (Arc<dyn Transport>, Arc<Mutex<Vec<String>>>) {
+fn elsewhere(
+    service: &str,
+    answers: &'static [&'static str],
+) -> (Arc<dyn Transport>, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (acted, undone) = (Arc::clone(&asked), Arc::clone(&asked));
     let transport = InProcess::new(tokio::runtime::Handle::current())
-        .handle("PaymentService.Act", move |command: CommandView| {
+        .handle(&format!("{service}.Act"), move |command: CommandView| {
             let times = {
                 let mut asked = acted.lock().unwrap();
                 asked.push(command.idempotency_key());
@@ -486,18 +490,22 @@ fn elsewhere(answers: &'static [&'static str]) -> (Arc<dyn Transport>, Arc<Mutex
                 }
             }
         })
-        .handle("PaymentService.Undo", move |command: CommandView| {
+        .handle(&format!("{service}.Undo"), move |command: CommandView| {
             undone.lock().unwrap().push(command.idempotency_key());
             async { Ok::<_, Fail>(amends_transport::Answer::Undone) }
         });
     (Arc::new(transport), asked)
 }
 
-fn sidecar<D: Tested>(stage: &mut Stage<D>, answers: &'static [&'static str]) -> Asked {
-    let (transport, asked) = elsewhere(answers);
-    let participant = Participant::builder("PaymentService", stage.pool.clone()).build();
+fn sidecar<D: Tested>(
+    stage: &mut Stage<D>,
+    service: &str,
+    answers: &'static [&'static str],
+) -> Asked {
+    let (transport, asked) = elsewhere(service, answers);
+    let participant = Participant::builder(service, stage.pool.clone()).build();
     let sidecar = participant.choreographies_elsewhere([stage.of.clone()], transport);
-    let listener = stage.broker.listener("PaymentService");
+    let listener = stage.broker.listener(service);
     stage.at_work.spawn(Reacting::new(sidecar, listener).run(std::future::pending()));
     asked
 }
@@ -508,7 +516,7 @@ async fn a_handler_elsewhere_is_asked_until_it_answers<D: Tested>(pool: Pool<D>)
     let mut stage = Stage::of(pool, order("1m", "pivot")).await;
     stage.serve("InventoryService");
     stage.serve("ShippingService");
-    let asked = sidecar(&mut stage, &["not now", "silence", "not now", ""]);
+    let asked = sidecar(&mut stage, "PaymentService", &["not now", "silence", "not now", ""]);
     let saga = stage.start(json!({ "ship": "refuse" })).await;
     assert_eq!(stage.end(saga).await, State::Failed);
     let key = |direction| format!("{saga}/charge/{direction}");
@@ -521,7 +529,7 @@ async fn what_began_elsewhere_is_not_barred_before_its_answer<D: Tested>(pool: P
     let mut stage = Stage::of(pool, order("1m", "pivot")).await;
     stage.serve("InventoryService");
     stage.serve("ShippingService");
-    let asked = sidecar(&mut stage, &["silence", ""]);
+    let asked = sidecar(&mut stage, "PaymentService", &["silence", ""]);
     let saga = stage.start(json!({})).await;
     for _ in 0..2_000 {
         if !asked.lock().unwrap().is_empty() {
@@ -536,4 +544,15 @@ async fn what_began_elsewhere_is_not_barred_before_its_answer<D: Tested>(pool: P
     let said = stage.said(saga);
     assert!(said.iter().any(|name| name == "ChargeCompleted"), "{said:?}");
     assert!(!said.iter().any(|name| name == "ChargeNeverRan"), "{said:?}");
+}
+
+async fn each_round_elsewhere_has_a_key_of_its_own<D: Tested>(pool: Pool<D>) {
+    let mut stage = Stage::of(pool, order("1m", "retriable")).await;
+    stage.serve("InventoryService");
+    stage.serve("PaymentService");
+    let asked = sidecar(&mut stage, "ShippingService", &["no", "not now", ""]);
+    let saga = stage.start(json!({})).await;
+    assert_eq!(stage.end(saga).await, State::Completed);
+    let key = format!("{saga}/ship/action");
+    assert_eq!(*asked.lock().unwrap(), [key.clone(), format!("{key}/2"), format!("{key}/2")]);
 }
