@@ -23,7 +23,7 @@ pub struct Record {
     pub(crate) asked: BTreeMap<StepIx, Box<RawValue>>,
     /// Why it is undone, by the first failure that was heard.
     pub(crate) failure: Option<(Option<String>, Reason)>,
-    /// The steps that were done, in the order in which that was heard.
+    /// The steps that were done, in the order in which that was heard, none before one it waits for.
     pub(crate) order: Vec<StepIx>,
     pub(crate) started_at: Option<Time>,
     pub(crate) clocks: BTreeMap<StepIx, Clock>,
@@ -143,7 +143,8 @@ impl Record {
         self.part.completed.union(self.part.skipped).contains(arbiter)
     }
 
-    /// Done and not undone, by name, in the order in which that was heard.
+    /// Done and not undone, by name, in the order in which that was heard, none before one it waits
+    /// for.
     pub fn completed_steps(&self) -> Vec<String> {
         let stands = |step: &&StepIx| !self.part.compensated.contains(**step);
         self.order.iter().filter(stands).map(|&step| self.of.name(step).to_owned()).collect()

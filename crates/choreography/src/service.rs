@@ -376,7 +376,10 @@ impl Service {
 impl Record {
     fn note_done(&mut self, step: StepIx, result: Box<RawValue>) {
         if !self.order.contains(&step) {
-            self.order.push(step);
+            // What waited for it may have been heard first: of two topics either can be ahead.
+            let later = self.of.choreography().definition().descendants(step);
+            let place = self.order.iter().position(|&heard| later.contains(heard));
+            self.order.insert(place.unwrap_or(self.order.len()), step);
         }
         self.results.entry(step).or_insert(result);
         // What is timed from now on is its undo.

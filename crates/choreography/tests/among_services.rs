@@ -77,6 +77,11 @@ impl World {
             let headers: Vec<_> = message.attributes.clone();
             let read = SagaEvent::read(&Attributes(headers), &message.body).unwrap();
             assert_eq!(read.message().body, message.body);
+            let told = &event.context.completed_steps;
+            let in_order = |(n, step): (usize, &String)| {
+                !told[..n].iter().any(|earlier| self.precedes(step, earlier))
+            };
+            assert!(told.iter().enumerate().all(in_order), "{told:?}");
             for queue in &mut self.under_way {
                 queue.push(read.clone());
             }

@@ -5,12 +5,14 @@ mod held;
 mod rest;
 mod turn;
 
+use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use amends_transport::{Channel, ChannelError, Message, Signing};
 use amends_wire::signature::Secret;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, error, warn};
 
 use crate::about::trace_id;
@@ -158,45 +160,51 @@ impl<D: Database> Participant<D> {
     /// else is there. While the broker cannot be used it rests, longer each time. The messages are
     /// signed where the participant has a secret.
     pub async fn relay(&self, channel: Arc<dyn Channel>) {
-        self.relay_signed(channel, self.0.secrets.as_slice()).await;
+        self.relay_until(pending(), channel, self.0.secrets.as_slice()).await;
     }
 
-    /// The same, with these secrets.
-    pub(crate) async fn relay_signed(&self, channel: Arc<dyn Channel>, secrets: &[Secret]) {
+    /// The same, with these secrets, until `stop`: then once more all that can leave, so that no pass
+    /// is broken off between the broker's word and the note of it.
+    pub(crate) async fn relay_until(
+        &self,
+        stop: impl Future<Output = ()>,
+        channel: Arc<dyn Channel>,
+        secrets: &[Secret],
+    ) {
+        let (mut stop, mut is_stopped) = (pin!(stop), false);
         let mut rest = Rest::default();
         loop {
-            let look_again = match self.pass(&*channel, secrets).await {
+            let (pause, is_told) = match self.pass(&*channel, secrets).await {
                 Ok(pass) if pass.has_moved() => {
                     debug!(pass.sent, pass.newly_refused, "relayed");
                     rest.end();
                     continue;
                 }
-                Ok(Pass { is_anothers: true, .. }) => LOOK_AGAIN,
+                Ok(Pass { is_anothers: true, .. }) => (LOOK_AGAIN, true),
                 Ok(Pass { failed: None | Some(ChannelError::Refused(_)), .. }) => {
                     rest.end();
-                    LOOK_EVERY
+                    (LOOK_EVERY, true)
                 }
                 Ok(Pass { failed: Some(e), .. }) => {
                     let pause = rest.next();
                     error!("the outbox is not relayed; it is tried again in {pause:?}: {e}");
-                    sleep(pause).await;
-                    continue;
+                    (pause, false)
                 }
                 Err(e) => {
                     let pause = rest.next();
                     error!("the outbox cannot be read; it is tried again in {pause:?}: {e}");
-                    sleep(pause).await;
-                    continue;
+                    (pause, false)
                 }
             };
-            let told = self.0.outbox_written.notified();
-            let _ = timeout(look_again, told).await;
+            if is_stopped {
+                return;
+            }
+            tokio::select! {
+                () = &mut stop => is_stopped = true,
+                () = self.0.outbox_written.notified(), if is_told => {}
+                () = sleep(pause) => {}
+            }
         }
-    }
-
-    /// Relays what is there as long as anything moves.
-    pub(crate) async fn relay_the_rest(&self, channel: &dyn Channel, secrets: &[Secret]) {
-        while self.pass(channel, secrets).await.is_ok_and(|pass| pass.has_moved()) {}
     }
 
     fn aside(&self) -> MutexGuard<'_, Aside> {

@@ -230,7 +230,10 @@ async fn each_line_of_a_message_says_whose_it_is() {
         broker.put(Kind::Command, body, headers.into());
         let channel = Stubborn { end: broker.service(), is_stubborn: stubborn.into() };
         let serving = Serving::new(participant.clone(), Arc::new(channel));
-        let serving = tokio::spawn(serving.run(std::future::pending()));
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(serving.run(async {
+            let _ = stopped.await;
+        }));
         let mut all = String::new();
         let waited = async {
             while !words.iter().all(|word| all.contains(word)) {
@@ -240,7 +243,8 @@ async fn each_line_of_a_message_says_whose_it_is() {
         };
         let waited = tokio::time::timeout(Duration::from_secs(60), waited).await.is_ok();
         assert!(waited, "not all of {words:?} in {all}");
-        serving.abort();
+        drop(stop);
+        serving.await.unwrap();
         assert_named(&all, saga, words[0]);
         // What is left there is not the next one's.
         let pool = participant.pool();

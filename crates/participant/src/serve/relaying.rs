@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_transport::Channel;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{error, warn};
@@ -18,34 +19,44 @@ use crate::word::unpanicked;
 pub(super) const LAST_RELAYED_WITHIN: Duration = Duration::from_secs(10);
 
 /// A relay at work, over a channel that signs by itself where anything is signed.
-pub(crate) struct Relaying<D: Database> {
-    participant: Participant<D>,
-    channel: Arc<dyn Channel>,
+pub(crate) struct Relaying {
+    stop: watch::Sender<bool>,
     // In a set, since a task alone would go on when this is dropped.
     at_work: JoinSet<()>,
 }
 
-impl<D: Database> Relaying<D> {
+impl Relaying {
     /// Relays from now on, until this is dropped or ended.
-    pub(crate) fn begin(participant: &Participant<D>, channel: &Arc<dyn Channel>) -> Self {
+    pub(crate) fn begin<D: Database>(
+        participant: &Participant<D>,
+        channel: &Arc<dyn Channel>,
+    ) -> Self {
         let (relay, over) = (participant.clone(), Arc::clone(channel));
+        let (stop, stopped) = watch::channel(false);
         let mut at_work = JoinSet::new();
         at_work.spawn(async move {
-            // It has no end of its own.
-            while let Err(why) = unpanicked(relay.relay_signed(Arc::clone(&over), &[])).await {
+            let relay = || {
+                let mut stopped = stopped.clone();
+                let stopped = async move {
+                    // Or what it is of is gone, and this with it.
+                    let _ = stopped.wait_for(|is_stopped| *is_stopped).await;
+                };
+                relay.relay_until(stopped, Arc::clone(&over), &[])
+            };
+            while let Err(why) = unpanicked(relay()).await {
                 error!("the relay of the outbox panicked; it is begun again: {why}");
                 tokio::time::sleep(PAUSE).await;
             }
         });
-        Self { participant: participant.clone(), channel: Arc::clone(channel), at_work }
+        Self { stop, at_work }
     }
 
     /// Says before the end what was said last, if the broker takes it in time.
     pub(crate) async fn end(mut self) {
-        let last = self.participant.relay_the_rest(&*self.channel, &[]);
-        if timeout(LAST_RELAYED_WITHIN, last).await.is_err() {
+        self.stop.send_replace(true);
+        if timeout(LAST_RELAYED_WITHIN, self.at_work.join_next()).await.is_err() {
             warn!("what is left in the outbox is relayed when the service is there again");
+            self.at_work.shutdown().await;
         }
-        self.at_work.shutdown().await;
     }
 }

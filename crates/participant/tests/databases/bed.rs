@@ -164,7 +164,7 @@ impl Gate {
         Self { open: Arc::new(Semaphore::new(0)), at_work: Arc::new(Semaphore::new(0)) }
     }
 
-    async fn pass(&self) {
+    pub(crate) async fn pass(&self) {
         self.at_work.add_permits(1);
         self.open.acquire().await.expect("the gate is never closed for good").forget();
     }

@@ -24,6 +24,7 @@ on_each_database! {
     a_broker_that_gives_no_word_ends_the_pass
     a_broker_that_is_away_ends_the_pass
     what_cannot_be_buried_rests_longer_each_time
+    a_relay_that_is_stopped_notes_what_has_left
     commands_by_message_are_answered_by_name
     what_is_no_command_goes_to_the_dead_letters
     what_a_handler_ended_by_itself_goes_to_the_dead_letters
@@ -304,6 +305,65 @@ async fn what_cannot_be_buried_rests_longer_each_time<D: Tested>(pool: Pool<D>) 
     drop(stop);
     serving.await.unwrap();
     assert_eq!(channel.pauses.lock().unwrap()[..4], [200, 400, 800, 1600]);
+}
+
+/// A broker that takes a message long before it says so.
+struct SlowOfWord {
+    end: Arc<dyn Channel>,
+    gate: Gate,
+}
+
+impl Channel for SlowOfWord {
+    fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
+        self.end.receive()
+    }
+
+    fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
+        self.end.acknowledge(tag)
+    }
+
+    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
+        self.end.give_back(tag, after)
+    }
+
+    fn dead_letter<'a>(
+        &'a self,
+        tag: Tag,
+        why: &'a str,
+    ) -> BoxFuture<'a, Result<(), ChannelError>> {
+        self.end.dead_letter(tag, why)
+    }
+
+    fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
+        Box::pin(async {
+            self.end.publish(message).await?;
+            self.gate.pass().await;
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.end.close()
+    }
+}
+
+/// Else it would leave once more.
+async fn a_relay_that_is_stopped_notes_what_has_left<D: Tested>(pool: Pool<D>) {
+    let (bed, broker, gate) = (bed(pool).await, InMemory::new(), Gate::shut());
+    bed.tell(&Saga::new().action_that("publish")).await;
+    let end = Arc::new(SlowOfWord { end: broker.service(), gate: gate.clone() });
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(Serving::new(bed.participant.clone(), end).run(async {
+        let _ = stopped.await;
+    }));
+    gate.arrival().await;
+    drop(stop);
+    // Time enough to break it off, were that done.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.open.add_permits(100);
+    serving.await.unwrap();
+    assert_eq!(D::number(&bed.pool, "SELECT count(*) FROM amends_outbox").await.unwrap(), 0);
+    assert_eq!(broker.events().len(), 3);
 }
 
 /// A service behind a broker, and an engine that listens.

@@ -314,7 +314,7 @@ async fn what_waits_holds_up_nobody() {
     for _ in 0..WAITING {
         publish(&other, &queues(&place).commands, b"\"waits\"", BasicProperties::default()).await;
         let received = next(&service).await;
-        service.give_back(received.tag, WITHIN).await.unwrap();
+        service.give_back(received.tag, Duration::from_secs(3_600)).await.unwrap();
     }
     publish(&other, &queues(&place).commands, b"\"goes on\"", BasicProperties::default()).await;
     let received = next(&service).await;

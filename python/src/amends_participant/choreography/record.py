@@ -68,7 +68,7 @@ class Record:
     failure: tuple[str | None, Reason] | None = None
     """Why it is undone, by the first failure that was heard, and which step it began with."""
     order: list[int] = field(default_factory=list)
-    """The steps that were done, in the order in which that was heard."""
+    """The steps that were done, in the order heard, none before one it waits for."""
     started_at: int | None = None
     clocks: dict[int, Clock] = field(default_factory=dict)
     traceparent: str | None = None
@@ -84,7 +84,7 @@ class Record:
 
     @property
     def completed_steps(self) -> tuple[str, ...]:
-        """Done and not undone, by name, in the order in which that was heard."""
+        """Done and not undone, by name, in the order heard, none before one it waits for."""
         stands = (step for step in self.order if step not in self.part.compensated)
         return tuple(self.of.steps[step].name for step in stands)
 
@@ -109,7 +109,10 @@ class Record:
     def note_done(self, step: int, result: str) -> None:
         """The step is done, with this result."""
         if step not in self.order:
-            self.order.append(step)
+            # What waited for it may have been heard first: of two topics either can be ahead.
+            later = self.of.descendants[step]
+            places = (n for n, heard in enumerate(self.order) if heard in later)
+            self.order.insert(next(places, len(self.order)), step)
         self.results.setdefault(step, result)
         # What is timed from now on is its undo.
         self.clocks[step] = Clock()
