@@ -25,7 +25,7 @@ impl Service {
     /// Moves on what moves by itself, now that something was taken in or time has passed: says what is
     /// late, passes over steps whose condition does not hold, and prepares what is to be asked.
     pub fn advance(&self, record: &mut Record, now: Moment) -> Advance {
-        let (late, mut events) = self.late(record, now.at);
+        let (late, mut events) = self.late(record, now);
         // Each pass settles a step for good, or puts it off.
         let mut asks = Vec::new();
         let mut passes = 0;

@@ -29,4 +29,4 @@ pub use plan::PLAN_FORMAT;
 pub use record::{Record, State};
 pub use service::{Answered, InVain, Moment, NotTaken, Service};
 pub use tasks::{Prepared, Task};
-pub use time::{GRACE, Overdue};
+pub use time::{GRACE, LEFT_FOR, Overdue};

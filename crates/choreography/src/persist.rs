@@ -84,6 +84,8 @@ struct StoredClock {
     #[serde(default, skip_serializing_if = "is_zero")]
     tries: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
+    unasked: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
     refusals: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     again_at: Option<u64>,
@@ -115,6 +117,7 @@ impl Record {
         let clock = |clock: &Clock| StoredClock {
             ready_at: clock.ready_at.map(|at| at.0),
             tries: clock.tries,
+            unasked: clock.unasked,
             refusals: clock.refusals,
             again_at: clock.again_at.map(|at| at.0),
             overdue: clock.overdue,
@@ -187,8 +190,11 @@ impl Record {
         };
         let clock = |(name, clock): (&String, &StoredClock)| {
             let (ready_at, again_at) = (clock.ready_at.map(Time), clock.again_at.map(Time));
-            let StoredClock { tries, refusals, overdue, open, doubtful, .. } = *clock;
-            let clock = Clock { ready_at, tries, refusals, again_at, overdue, open, doubtful };
+            let StoredClock { tries, unasked, refusals, overdue, open, doubtful, .. } = *clock;
+            // One that is damaged must not have more of them than tries.
+            let unasked = unasked.min(tries);
+            let clock =
+                Clock { ready_at, tries, unasked, refusals, again_at, overdue, open, doubtful };
             Ok((named(name)?, clock))
         };
         Ok(Self {

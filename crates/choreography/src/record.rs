@@ -37,6 +37,8 @@ pub(crate) struct Clock {
     pub(crate) ready_at: Option<Time>,
     /// How often it, or its undo, was tried in vain since then.
     pub(crate) tries: u32,
+    /// How many of them did not reach the handler.
+    pub(crate) unasked: u32,
     /// How often it was refused although it must be done: each time it is asked anew.
     pub(crate) refusals: u16,
     /// When it is tried again.

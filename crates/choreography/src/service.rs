@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use amends_core::choreography::{self, Happened, Outcome, Owed, Part, Said, react};
 use amends_core::definition::Kind;
 use amends_core::{Millis, StepIx, StepSet, Time};
+use amends_wire::Direction;
 use serde_json::value::RawValue;
 
 use crate::definition::Choreographed;
 use crate::event::{Context, Reason, SagaEvent, Word};
 use crate::record::{Clock, Record};
-use crate::time::Overdue;
+use crate::tasks::Task;
+use crate::time::{LEFT_FOR, Overdue};
 
 /// A service in a choreography.
 #[derive(Clone, Debug)]
@@ -44,12 +46,14 @@ pub struct InVain {
     pub not_before: Option<Millis>,
     /// Whether it is known that nothing was done. What is not known is never given up.
     pub is_known: bool,
+    /// Whether the handler was asked. A wait for a database, say, uses up no attempt.
+    pub asked: bool,
 }
 
 impl InVain {
-    /// Of which it is known that nothing was done.
+    /// Of a handler that was asked, and of which it is known that it has done nothing.
     pub const fn of(why: Reason) -> Self {
-        Self { why, not_before: None, is_known: true }
+        Self { why, not_before: None, is_known: true, asked: true }
     }
 }
 
@@ -58,6 +62,9 @@ impl InVain {
 pub struct Moment {
     /// Now.
     pub at: Time,
+    /// Up to when what others said has been heard. After an outage it is far behind, and what is late by the
+    /// clock may only be unread.
+    pub heard: Time,
     /// A random number, for the jitter of pauses.
     pub jitter: u32,
 }
@@ -167,18 +174,31 @@ impl Service {
         Ok(events)
     }
 
-    /// Notes that an attempt at an own step begins that may outlive the service's knowing of it: of a
-    /// service whose handler is another process.
+    /// Notes that an attempt at an own step, or at its undo, begins that may outlive the service's knowing of
+    /// it: of a service whose handler is another process. Nobody tries again before its answer must be there.
     ///
     /// # Errors
     ///
-    /// It is not owed.
-    pub fn begin(&self, record: &mut Record, step: StepIx) -> Result<(), NotTaken> {
-        self.react(record, Happened::Begun(step))?;
+    /// It is not owed (any more), or another has begun it.
+    pub fn begin(&self, record: &mut Record, task: Task, now: Time) -> Result<(), NotTaken> {
+        let Task { step, direction, .. } = task;
+        if !self
+            .tasks(record, now)
+            .iter()
+            .any(|owed| (owed.step, owed.direction) == (step, direction))
+        {
+            return Err(NotTaken::NotOwed);
+        }
+        if direction == Direction::Action {
+            self.react(record, Happened::Begun(step))?;
+        }
         let clock = record.clock(step);
-        // Whoever sent it has died, or has stopped waiting.
-        clock.doubtful |= clock.open;
-        clock.open = true;
+        if direction == Direction::Action {
+            // Whoever sent it has died, or has stopped waiting.
+            clock.doubtful |= clock.open;
+            clock.open = true;
+        }
+        clock.again_at = Some(now + self.timeout(step, direction) + LEFT_FOR);
         Ok(())
     }
 
@@ -248,6 +268,10 @@ impl Service {
         let owed = record.part.owed(of, self.mine).find(|owed| owed.step() == step);
         let owed = owed.ok_or(NotTaken::NotOwed)?;
         let is_undo = matches!(owed, Owed::Undo(_));
+        if !is_undo && !in_vain.is_known {
+            // It may be done: nothing bars it until that is known.
+            self.react(record, Happened::Begun(step))?;
+        }
         let of_step = self.of.step(step);
         // What has begun is owed still after a failure, or past its time, and is given up as soon as it
         // is known that nothing of it was done.
@@ -256,7 +280,8 @@ impl Service {
         clock.open = false;
         clock.doubtful |= !in_vain.is_known;
         let tries = clock.tries.saturating_add(1);
-        let are_over = of_step.retry.max_attempts.is_some_and(|max| tries >= max);
+        let unasked = clock.unasked.saturating_add(u32::from(!in_vain.asked));
+        let are_over = of_step.retry.max_attempts.is_some_and(|max| tries - unasked >= max);
         let gives_up = !is_undo
             && !clock.doubtful
             && (is_unwanted || of_step.kind != Kind::Retriable && (are_over || clock.overdue));
@@ -267,7 +292,7 @@ impl Service {
         let pause = backoff.pause(tries, now.jitter);
         let pause = pause.max(in_vain.not_before.unwrap_or(Millis::ZERO));
         let clock = record.clock(step);
-        clock.tries = tries;
+        (clock.tries, clock.unasked) = (tries, unasked);
         clock.again_at = Some(now.at + pause);
         Ok(Vec::new())
     }

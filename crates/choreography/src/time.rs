@@ -5,11 +5,18 @@ use amends_core::{Millis, StepIx, Time};
 
 use crate::event::{Reason, SagaEvent};
 use crate::record::Record;
-use crate::service::Service;
+use crate::service::{Moment, Service};
 
 /// How much longer a service waits for a step of another one than the step may take: for the event's
 /// own way, and because the other one says by itself that it is late. Unless said otherwise.
 pub const GRACE: Millis = Millis::secs(30);
+
+/// How long a step is left to whoever is about to carry it out, or to note what became of it, who may have
+/// died.
+pub const LEFT_FOR: Millis = Millis::secs(2);
+
+/// How often it is looked whether what is late by the clock was only unread.
+const LOOK_AGAIN: Millis = Millis::secs(1);
 
 /// What a service does about a step that it waits for and that has not come in its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +36,11 @@ impl Service {
         Self { grace, ..self }
     }
 
+    /// How much longer it waits for steps of others than they may take.
+    pub fn grace(&self) -> Millis {
+        self.grace
+    }
+
     /// Says what to do when this step of another service does not come in its time; `false` if there is
     /// no such step.
     pub fn when_overdue(&mut self, step: &str, overdue: Overdue) -> bool {
@@ -38,11 +50,16 @@ impl Service {
     }
 
     /// Takes in that time has passed; gives the steps that are late by now, each said once, and what is
-    /// to be published about it.
-    pub fn late(&self, record: &mut Record, now: Time) -> (Vec<StepIx>, Vec<SagaEvent>) {
+    /// to be published about it. Others are late only by what was heard of them.
+    pub fn late(&self, record: &mut Record, now: Moment) -> (Vec<StepIx>, Vec<SagaEvent>) {
+        let heard = now.heard.min(now.at);
         let mut says = Vec::new();
+        let is_late = |&(step, at): &(StepIx, Time)| {
+            at <= if self.mine.contains(step) { now.at } else { heard }
+        };
         let late: Vec<StepIx> =
-            self.deadlines(record).filter(|(_, at)| *at <= now).map(|(step, _)| step).collect();
+            self.deadlines(record).filter(is_late).map(|(step, _)| step).collect();
+        let now = now.at;
         for &step in &late {
             record.clock(step).overdue = true;
             if self.when_overdue.get(&step) == Some(&Overdue::WaitOn) {
@@ -59,7 +76,7 @@ impl Service {
             }
             says.extend(self.events(record, &said, Some((Some(step), reason)), None, now));
         }
-        if self.saga_deadline(record).is_some_and(|at| at <= now) {
+        if self.saga_deadline(record).is_some_and(|at| at <= heard) {
             let reason = Reason::new("DEADLINE", "the saga was not done within its deadline");
             says.extend(self.fail(record, None, reason, now).unwrap_or_default());
         }
@@ -67,16 +84,18 @@ impl Service {
         (late, says)
     }
 
-    /// When there is something to do by itself: a task, or a deadline. `None`: only when something is
-    /// heard.
-    pub fn wakes_at(&self, record: &Record) -> Option<Time> {
+    /// When there is something to do by itself: a task, or a deadline. What is due now is left for a moment
+    /// to whoever has just advanced this. `None`: only when something is heard.
+    pub fn wakes_at(&self, record: &Record, now: Time) -> Option<Time> {
         let owed = record.part.owed(record.of.choreography(), self.mine);
         let tasks = owed.filter(|_| record.data.is_some()).map(|owed| {
             let clock = record.clocks.get(&owed.step()).copied().unwrap_or_default();
-            clock.again_at.or(clock.ready_at).unwrap_or_default()
+            let at = clock.again_at.or(clock.ready_at).unwrap_or_default();
+            if at <= now { now + LEFT_FOR } else { at }
         });
-        let late = self.deadlines(record).map(|(_, at)| at);
-        tasks.chain(late).chain(self.saga_deadline(record)).min()
+        let late = self.deadlines(record).map(|(_, at)| at).chain(self.saga_deadline(record));
+        let late = late.map(|at| if at <= now { now + LOOK_AGAIN } else { at });
+        tasks.chain(late).min()
     }
 
     /// Of the steps that are ready and neither known nor said to be late: the own ones, and those that an

@@ -7,8 +7,8 @@ mod chance;
 use std::collections::{BTreeMap, BTreeSet};
 
 use amends_choreography::{
-    Answered, Choreographed, InVain, Moment, NotTaken, Prepared, Reason, Record, SagaEvent,
-    Service, State, Surroundings, Task,
+    Answered, Choreographed, InVain, Moment, Prepared, Reason, Record, SagaEvent, Service, State,
+    Surroundings, Task,
 };
 use amends_core::{Millis, StepIx, Time};
 use amends_wire::{Direction, SagaId};
@@ -108,6 +108,9 @@ impl World {
             }
             _ => {
                 let (service, now) = (self.services[at].clone(), self.now);
+                // Late may be only what is unread.
+                let heard = if self.calm { now } else { Time(now.0 - chance.below(10_000)) };
+                let now = Moment { at: now, heard, jitter: 0 };
                 let (_, events) = service.late(&mut self.records[at], now);
                 self.publish(events);
             }
@@ -133,15 +136,16 @@ impl World {
 
     fn work(&mut self, at: usize, chance: &mut Chance) {
         let (service, now) = (self.services[at].clone(), self.now);
-        let moment = Moment { at: now, jitter: 1 << 31 };
+        let moment = Moment { at: now, heard: now, jitter: 1 << 31 };
         let tasks = service.tasks(&self.records[at], now);
         if tasks.is_empty() {
             return;
         }
-        let Task { step, direction, .. } = tasks[chance.below(tasks.len() as u64) as usize];
+        let task = tasks[chance.below(tasks.len() as u64) as usize];
+        let Task { step, direction, .. } = task;
         let name = service.step_name(step).to_owned();
         if self.sidecars[at] && direction == Direction::Action {
-            return self.work_elsewhere(at, step, moment, chance);
+            return self.work_elsewhere(at, task, moment, chance);
         }
         let record = &mut self.records[at];
         let answered = match service.prepare(record, step, direction).unwrap() {
@@ -168,7 +172,8 @@ impl World {
     }
 
     /// The handler is another process: what began there is known only when it answers.
-    fn work_elsewhere(&mut self, at: usize, step: StepIx, now: Moment, chance: &mut Chance) {
+    fn work_elsewhere(&mut self, at: usize, task: Task, now: Moment, chance: &mut Chance) {
+        let step = task.step;
         let service = self.services[at].clone();
         let name = service.step_name(step).to_owned();
         let record = &mut self.records[at];
@@ -176,10 +181,13 @@ impl World {
             let events = service.answered(record, step, Answered::Skipped, now).unwrap();
             return self.publish(events);
         }
-        service.begin(record, step).unwrap();
+        service.begin(record, task, now.at).unwrap();
         self.stored(at);
-        let in_vain =
-            |is_known| InVain { is_known, ..InVain::of(Reason::new("AWAY", "no answer")) };
+        let in_vain = |is_known| InVain {
+            is_known,
+            asked: !is_known,
+            ..InVain::of(Reason::new("AWAY", "no answer"))
+        };
         if !self.calm && chance.percent(20) {
             // It did not get there.
             if chance.percent(50) {
@@ -339,100 +347,5 @@ impl World {
     fn has_undo(&self, step: &str) -> bool {
         let definition = self.of.choreography().definition();
         definition.steps().iter().any(|s| &*s.name == step && s.compensation().is_some())
-    }
-}
-
-#[test]
-fn what_is_of_another_saga_or_contradicts_changes_nothing() {
-    let of = order();
-    let (inventory, now) = (of.service("InventoryService"), Time(5));
-    let mut record = Record::new(of.clone(), SAGA);
-    let started = of.start(SAGA, "OrderService", "{\"total\":5,\"physical\":true}", now).unwrap();
-    let other = SagaEvent { saga_id: SagaId(8), ..started.clone() };
-    assert_eq!(inventory.hear(&mut record, &other, now).unwrap_err(), NotTaken::Foreign);
-    let newer = SagaEvent { definition_hash: "0".repeat(64), ..started.clone() };
-    assert_eq!(inventory.hear(&mut record, &newer, now).unwrap_err(), NotTaken::Foreign);
-    inventory.hear(&mut record, &started, now).unwrap();
-    let before = record.to_json();
-    let mut foreign = of.cancel(SAGA, "PaymentService", Reason::new("X", "x"), now);
-    foreign.said = amends_choreography::Word::Completed;
-    foreign.step_name = Some("reserve_inventory".to_owned());
-    // It knows itself that it has not done it.
-    assert_eq!(inventory.hear(&mut record, &foreign, now).unwrap_err(), NotTaken::Contradicts);
-    foreign.step_name = Some("no_such_step".to_owned());
-    assert_eq!(inventory.hear(&mut record, &foreign, now).unwrap_err(), NotTaken::NoStep);
-    assert_eq!(record.to_json(), before);
-}
-
-#[test]
-fn data_that_is_no_object_starts_nothing() {
-    let of = order();
-    for data in ["", "5", "[]", "{", "null", "\"x\""] {
-        assert!(of.start(SAGA, "OrderService", data, Time(5)).is_err(), "{data}");
-    }
-}
-
-#[test]
-fn a_service_asks_as_a_coordinator_would() {
-    let of = order();
-    let (payment, now) = (of.service("PaymentService"), Time(5));
-    let mut record = Record::new(of.clone(), SAGA);
-    let started = of.start(SAGA, "OrderService", "{\"total\":5,\"physical\":true}", now).unwrap();
-    let mut inventory = Record::new(of.clone(), SAGA);
-    let warehouse = of.service("InventoryService");
-    warehouse.hear(&mut inventory, &started, now).unwrap();
-    let step = warehouse.tasks(&inventory, now)[0].step;
-    let result = RawValue::from_string("{\"ref\":\"R-1\"}".to_owned()).unwrap();
-    let moment = Moment { at: now, jitter: 0 };
-    let done = Answered::Completed(result);
-    let said = warehouse.answered(&mut inventory, step, done, moment).unwrap();
-    payment.hear(&mut record, &said[0], now).unwrap();
-    assert_eq!(payment.tasks(&record, now), [], "it has not heard of the start");
-    payment.hear(&mut record, &started, now).unwrap();
-    let task = payment.tasks(&record, now)[0];
-    let Prepared::Ask(body) = payment.prepare(&mut record, task.step, task.direction).unwrap()
-    else {
-        panic!("it is skipped");
-    };
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["command"], "PaymentService.ChargeCard");
-    assert_eq!(body["data"], serde_json::json!({"amount": 5, "reservation": "R-1"}));
-    assert_eq!(
-        body["idempotency_key"],
-        "00000000-0000-0000-0000-000000000007/charge_payment/action"
-    );
-}
-
-/// A retriable step decides; its attempt at another process has begun when the failure is heard.
-#[test]
-fn an_arbiter_that_had_begun_and_is_refused_after_a_failure_is_barred() {
-    let text = "{ saga: S, pattern: choreography, steps: [\
-                { name: a, action: A.Do, compensation: A.Undo }, \
-                { name: p, kind: pivot, action: P.Do }], \
-                services: { A: { fence: barrier }, P: { fence: barrier } } }"
-        .replace("pivot", "retriable");
-    let of = Choreographed::read(text.as_bytes(), "s.yaml", &Surroundings::none()).unwrap();
-    let (service, moment) = (of.service("P"), Moment { at: Time(5), jitter: 0 });
-    let no = || Reason::new("NO", "not now");
-    for is_refused in [true, false] {
-        let mut record = Record::new(of.clone(), SAGA);
-        let started = of.start(SAGA, "A", "{}", moment.at).unwrap();
-        service.hear(&mut record, &started, moment.at).unwrap();
-        let mut done = of.cancel(SAGA, "A", no(), moment.at);
-        done.said = amends_choreography::Word::Completed;
-        done.step_name = Some("a".to_owned());
-        done.result = Some(RawValue::from_string("1".to_owned()).unwrap());
-        service.hear(&mut record, &done, moment.at).unwrap();
-        let step = service.tasks(&record, moment.at)[0].step;
-        service.begin(&mut record, step).unwrap();
-        let cancelled = of.cancel(SAGA, "A", no(), moment.at);
-        assert!(service.hear(&mut record, &cancelled, moment.at).unwrap().is_empty());
-        let said = if is_refused {
-            service.answered(&mut record, step, Answered::Refused(no()), moment).unwrap()
-        } else {
-            service.tried(&mut record, step, InVain::of(no()), moment).unwrap()
-        };
-        assert_eq!(said.iter().map(SagaEvent::name).collect::<Vec<_>>(), ["PNeverRan"]);
-        assert!(service.tasks(&record, Time(1 << 40)).is_empty());
     }
 }

@@ -11,9 +11,9 @@ mod elsewhere;
 mod reacting;
 mod turn;
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_choreography::{
@@ -33,7 +33,6 @@ use crate::inbox::INBOX_CHARS_MAX;
 use crate::participant::Participant;
 use crate::prune::Retention;
 pub use counts::Counts;
-use elsewhere::AtWork;
 pub use reacting::{DEFINITION_WAIT, Reacting};
 use turn::{Unturned, What};
 
@@ -49,6 +48,8 @@ struct Inner<D: Database> {
     services: Vec<Service>,
     hands: Hands,
     counts: counts::Counters,
+    /// Up to when what others said has been heard, in milliseconds since 1970.
+    heard: AtomicU64,
 }
 
 /// Who carries out this service's steps.
@@ -57,7 +58,7 @@ enum Hands {
     /// The participant's own handlers, in the transaction that keeps the record.
     Own,
     /// Another process, which this transport reaches.
-    Elsewhere(Arc<dyn Transport>, Arc<Mutex<HashSet<AtWork>>>),
+    Elsewhere(Arc<dyn Transport>),
 }
 
 /// The participant cannot do what the definition asks of it.
@@ -140,12 +141,13 @@ impl<D: Database> Participant<D> {
         transport: Arc<dyn Transport>,
     ) -> Choreographies<D> {
         let services = definitions.into_iter().map(|of| of.service(self.service())).collect();
-        self.taking_part(services, Hands::Elsewhere(transport, Arc::default()))
+        self.taking_part(services, Hands::Elsewhere(transport))
     }
 
     fn taking_part(&self, services: Vec<Service>, hands: Hands) -> Choreographies<D> {
         let (participant, counts) = (self.clone(), counts::Counters::default());
-        Choreographies(Arc::new(Inner { participant, services, hands, counts }))
+        let heard = AtomicU64::new(0);
+        Choreographies(Arc::new(Inner { participant, services, hands, counts, heard }))
     }
 
     fn fit(&self, service: Service) -> Result<Service, Unfitting> {
@@ -261,7 +263,7 @@ impl<D: Database> Choreographies<D> {
         let data = serde_json::to_string(data)
             .map_err(|error| NotStarted::BadData(vec![error.to_string()]))?;
         let by = self.0.participant.service();
-        of.start(saga_id, by, &data, now().at).map_err(NotStarted::BadData)
+        of.start(saga_id, by, &data, clock()).map_err(NotStarted::BadData)
     }
 
     async fn say_started(
@@ -347,17 +349,16 @@ impl<D: Database> Choreographies<D> {
         }
     }
 
-    /// Takes a step up in this process, until what is returned is dropped; none where it is at work already.
-    fn begin_work(&self, step: AtWork) -> Option<impl Drop + use<D>> {
-        struct Working(Arc<Mutex<HashSet<AtWork>>>, AtWork);
-        impl Drop for Working {
-            fn drop(&mut self) {
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
-            }
-        }
-        let Hands::Elsewhere(_, at_work) = &self.0.hands else { return None };
-        let is_new = at_work.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
-        is_new.then(|| Working(Arc::clone(at_work), step))
+    /// The time, and chance.
+    fn now(&self) -> Moment {
+        let heard = Time(self.0.heard.load(Ordering::Relaxed));
+        let [.., a, b, c, d] = *Uuid::now_v7().as_bytes();
+        Moment { at: clock(), heard, jitter: u32::from_be_bytes([a, b, c, d]) }
+    }
+
+    /// All that others said by then has been heard.
+    fn heard_until(&self, at: Time) {
+        self.0.heard.fetch_max(at.min(clock()).0, Ordering::Relaxed);
     }
 
     fn definition(&self, hash: &str) -> Option<Choreographed> {
@@ -389,12 +390,10 @@ async fn publish<D: Database>(
     Ok(())
 }
 
-/// The time, and chance.
-fn now() -> Moment {
+/// Now, by this machine's clock.
+fn clock() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let at = Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
-    let [.., a, b, c, d] = *Uuid::now_v7().as_bytes();
-    Moment { at, jitter: u32::from_be_bytes([a, b, c, d]) }
+    Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl<D: Database> Clone for Choreographies<D> {

@@ -32,6 +32,8 @@ pub(crate) struct Scene {
 #[derive(Serialize)]
 struct Move {
     now: u64,
+    /// Up to when what others said has been heard.
+    heard: u64,
     jitter: u32,
     #[serde(rename = "do")]
     what: Box<RawValue>,
@@ -131,7 +133,10 @@ impl Stage {
     fn step(&mut self, chance: &mut Chance) {
         let at = chance.below(self.players.len() as u64) as usize;
         self.now = self.now + Millis(chance.below(600));
-        let moment = Moment { at: self.now, jitter: chance.below(1 << 32) as u32 };
+        // Now and then what others said is unread.
+        let unread = if chance.percent(20) { chance.below(60_000) } else { 0 };
+        let jitter = chance.below(1 << 32) as u32;
+        let moment = Moment { at: self.now, heard: Time(self.now.0 - unread), jitter };
         let player = &mut self.players[at];
         let tasks = player.service.tasks(&player.record, self.now);
         let (what, came) = match chance.below(12) {
@@ -188,10 +193,11 @@ impl Stage {
             Followed { late: advance.late.into_iter().map(name).collect(), asks }
         });
         let (state, text) = (record.state().as_str(), record.to_json());
-        let wakes_at = service.wakes_at(record).map(|at| at.0);
+        let wakes_at = service.wakes_at(record, moment.at).map(|at| at.0);
         let says = self.publish(&events);
         let one = Move {
             now: moment.at.0,
+            heard: moment.heard.0,
             jitter: moment.jitter,
             what: raw(&what.to_string()),
             says,
@@ -247,14 +253,16 @@ impl Player {
             let not_before = chance.percent(30).then(|| Millis(chance.below(9_000)));
             let why = Reason::new("LOCKED", "not now");
             let what = json!({ "in_vain": { "step": name, "why": why,
-                "not_before": not_before.map(|ms| ms.0), "is_known": chance.percent(80) } });
+                "not_before": not_before.map(|ms| ms.0), "is_known": chance.percent(80),
+                "asked": chance.percent(70) } });
             let is_known = what["in_vain"]["is_known"] == true;
-            let in_vain = InVain { why, not_before, is_known };
+            let asked = what["in_vain"]["asked"] == true;
+            let in_vain = InVain { why, not_before, is_known, asked };
             return (what, self.service.tried(record, task.step, in_vain, now));
         }
-        if task.direction == Direction::Action && chance.percent(5) {
-            let begun = self.service.begin(record, task.step).map(|()| Vec::new());
-            return (json!({ "begin": { "step": name } }), begun);
+        if chance.percent(5) {
+            let begun = self.service.begin(record, task, now.at).map(|()| Vec::new());
+            return (json!({ "begin": { "step": name, "direction": direction } }), begun);
         }
         let (answer, answered) = match task.direction {
             Direction::Compensation => (json!("undone"), Answered::Undone),

@@ -8,13 +8,14 @@ use amends_core::Millis;
 use amends_wire::SagaId;
 use amends_wire::envelope::{AMENDS_ATTEMPT, AMENDS_DEADLINE, TRACEPARENT, rfc3339};
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::value::RawValue;
 use tracing::{Instrument, error, warn};
 
 use super::turn::{Turned, Unturned, What};
-use super::{Choreographies, Hands, counts::count, now};
+use super::{Choreographies, Hands, counts::count};
 use crate::about::About;
 use crate::answer::{Answer, Doubt};
 use crate::command::Command;
@@ -23,14 +24,30 @@ use crate::ending::Failed;
 use crate::run::Beside;
 use crate::tx::Tx;
 
+/// Answers of the kit's own that say that the handler has to wait: they use up no attempt.
+const UNASKED: [&str; 3] = ["BUSY", "CONFLICT", "DATABASE_UNAVAILABLE"];
+
 impl<D: Database> Choreographies<D> {
     /// Carries out what is asked, and what follows from that, until the service owes the saga nothing more
     /// for now.
     pub(super) async fn carry_out(&self, service: &Service, saga_id: SagaId, turned: Turned) {
-        let Turned { asks, traceparent } = turned;
+        let Turned { asks, traceparent, late: _ } = turned;
+        // Handlers of our own wait for one another at the saga's row; one elsewhere that hangs holds up
+        // no other.
+        let at_once = if matches!(self.0.hands, Hands::Own) { 1 } else { usize::MAX };
         let mut asks: VecDeque<(Task, Bytes)> = asks.into();
-        while let Some((task, body)) = asks.pop_front() {
-            match self.ask(service, saga_id, task, &body, traceparent.as_deref()).await {
+        let mut at_work = FuturesUnordered::new();
+        loop {
+            while at_work.len() < at_once
+                && let Some((task, body)) = asks.pop_front()
+            {
+                let traceparent = traceparent.as_deref();
+                at_work.push(async move {
+                    (task, self.ask(service, saga_id, task, &body, traceparent).await)
+                });
+            }
+            let Some((task, asked)) = at_work.next().await else { return };
+            match asked {
                 // What was asked already is among it, and nothing is done twice.
                 Ok(turned) => {
                     for ask in turned.asks {
@@ -57,7 +74,7 @@ impl<D: Database> Choreographies<D> {
         body: &Bytes,
         traceparent: Option<&str>,
     ) -> Result<Turned, Unturned> {
-        if let Hands::Elsewhere(transport, _) = &self.0.hands {
+        if let Hands::Elsewhere(transport) = &self.0.hands {
             let asked = (task, body.clone(), traceparent);
             return self.ask_elsewhere(transport, service, saga_id, asked).await;
         }
@@ -88,6 +105,7 @@ impl<D: Database> Choreographies<D> {
             return Ok(Turned::default());
         }
         if is_whole && let Some(turned) = state.turned {
+            self.say_late(service, saga_id, &turned);
             return Ok(turned);
         }
         let what = match answer {
@@ -101,8 +119,8 @@ impl<D: Database> Choreographies<D> {
             Answer::Transient { code, message, retry_after } => {
                 let after = retry_after.and_then(|after| u64::try_from(after.as_millis()).ok());
                 let why = Reason::new(code, message);
-                let not_before = after.map(Millis);
-                What::InVain(step, InVain { not_before, ..InVain::of(why) })
+                let (not_before, asked) = (after.map(Millis), !UNASKED.contains(&&*why.code));
+                What::InVain(step, InVain { not_before, asked, ..InVain::of(why) })
             }
             // Whoever holds the saga's row sees what was committed.
             Answer::Unknown(Doubt::CommitLost) => {
@@ -189,7 +207,7 @@ impl<D: Database> Beside<D> for Keeping<'_, D> {
                 }
                 _ => Answered::Undone,
             };
-            let now = now();
+            let now = self.of.now();
             let events = self.service.answered(&mut record, self.task.step, answered, now)?;
             let turned = self.of.keep(tx, self.service, &mut record, events, now).await?;
             tx.note_published();
@@ -201,7 +219,7 @@ impl<D: Database> Beside<D> for Keeping<'_, D> {
 }
 
 fn in_vain(task: Task, why: Reason, is_known: bool) -> What<'static> {
-    What::InVain(task.step, InVain { why, not_before: None, is_known })
+    What::InVain(task.step, InVain { is_known, ..InVain::of(why) })
 }
 
 /// A refusal's error, as the guard stores it.

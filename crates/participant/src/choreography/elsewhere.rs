@@ -25,9 +25,6 @@ use crate::database::Database;
 /// there is none.
 const ANSWER_GRACE: Duration = Duration::from_secs(1);
 
-/// An own step that is at work in this process.
-pub(super) type AtWork = (SagaId, amends_core::StepIx);
-
 impl<D: Database> Choreographies<D> {
     /// Asks the other process, and takes in what it answers.
     pub(super) async fn ask_elsewhere(
@@ -37,11 +34,7 @@ impl<D: Database> Choreographies<D> {
         saga_id: SagaId,
         (task, body, traceparent): (Task, Bytes, Option<&str>),
     ) -> Result<Turned, Unturned> {
-        // What was heard meanwhile has it found again: it is asked once at a time.
-        let Some(_at_work) = self.begin_work((saga_id, task.step)) else {
-            return Ok(Turned::default());
-        };
-        // Also of an undo: that it is owed still.
+        // It is asked once at a time, of all copies of this service.
         self.turn(service, saga_id, &What::Begun(task)).await?;
         let outcome = self.exchange(transport, service, saga_id, task, body, traceparent).await;
         let what = heard(task, outcome);
@@ -143,7 +136,10 @@ fn heard(task: Task, outcome: Outcome) -> What<'static> {
             let in_vain = in_vain(&error, "TRANSIENT", named);
             What::InVain(step, InVain { not_before: after.map(Millis), ..in_vain })
         }
-        Outcome::NotSent { error } => What::InVain(step, in_vain(&error, "NOT_SENT", true)),
+        Outcome::NotSent { error } => {
+            let in_vain = in_vain(&error, "NOT_SENT", true);
+            What::InVain(step, InVain { asked: false, ..in_vain })
+        }
         Outcome::Unknown { error, contract } => {
             let message = contract.unwrap_or_else(|| error.message.clone());
             let error = Fault { message, ..error };

@@ -1,22 +1,24 @@
 //! A participant that listens: events are heard, acknowledged when what they say is in the database, and
 //! acted on.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use amends_choreography::{NotTaken, SagaEvent, Unreadable};
+use amends_choreography::{GRACE, NotTaken, SagaEvent, Service, Unreadable};
 use amends_core::Millis;
 use amends_transport::{Channel, ChannelError, Received, Signing, Tag};
+use amends_wire::SagaId;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{Instrument, debug, error, info_span, warn};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tracing::{Instrument, Span, debug, error, info_span, warn};
 
-use super::turn::{Unturned, What};
-use super::{Choreographies, counts::count, now};
+use super::turn::{Turned, Unturned, What};
+use super::{Choreographies, clock, counts::count};
 use crate::about::trace_id;
 use crate::database::Database;
 use crate::serve::pause::{PAUSE, Pauses};
@@ -24,9 +26,19 @@ use crate::serve::relaying::Relaying;
 use crate::signed::{BadSecret, Secrets};
 use crate::word::{confirmed, said, unpanicked};
 
-/// How many sagas are at work at once, unless said otherwise: as many as a pool of sqlx has connections by
-/// default, but for one to look for what is due.
-const AT_ONCE: usize = 9;
+/// How many sagas are at work at once, unless said otherwise: with those that are heard of, one to look for
+/// what is due, and one for the relay, as many as a pool of sqlx has connections by default.
+const AT_ONCE: usize = 5;
+
+/// How many sagas are heard of, or looked at, at once: short transactions.
+const HEARING_AT_ONCE: usize = 3;
+
+/// How many sagas wait until others have been carried out. One that finds no room is due in its row after a
+/// moment.
+const WAITING_MAX: usize = 1_000;
+
+/// A channel that brought nothing for so long has brought all.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// How often the database is looked at for sagas in which something is due: pauses begin at 200 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -44,6 +56,41 @@ pub struct Reacting<D: Database> {
     at_once: usize,
     secrets: Secrets,
     pauses: Pauses,
+}
+
+/// A saga in which there is something to ask.
+struct Work {
+    service: Service,
+    saga_id: SagaId,
+    turned: Turned,
+    span: Span,
+}
+
+/// Since when the channel has brought nothing.
+struct Quiet {
+    since: Instant,
+    /// It has brought something since this began: it is connected.
+    has_begun: bool,
+    /// Or it is for so long that it must be: who joins a group of consumers waits for the others first.
+    at_the_latest: Instant,
+}
+
+impl Quiet {
+    fn new<D: Database>(of: &Choreographies<D>) -> Self {
+        let since = Instant::now();
+        let grace = of.0.services.iter().map(Service::grace).max().unwrap_or(GRACE);
+        // One that never ends is none.
+        let at_the_latest = since.checked_add(Duration::from_millis(grace.0)).unwrap_or(since);
+        Self { since, has_begun: false, at_the_latest }
+    }
+
+    fn interrupt(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn is_long(&self) -> bool {
+        self.since.elapsed() >= QUIET && (self.has_begun || Instant::now() >= self.at_the_latest)
+    }
 }
 
 impl<D: Database> Reacting<D> {
@@ -78,43 +125,79 @@ impl<D: Database> Reacting<D> {
         self.channel = Signing::over(self.channel, secrets);
         let relaying = Relaying::begin(&self.of.0.participant, &self.channel);
         let this = Arc::new(self);
-        let mut at_work = JoinSet::new();
+        let (mut hearing, mut at_work, mut waiting) =
+            (JoinSet::new(), JoinSet::new(), VecDeque::new());
+        let mut quiet = Quiet::new(&this.of);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = pin!(stop);
         // One that was begun is awaited to its end: what it would have brought must not be lost.
         let mut receiving = this.receive();
+        let mut rest = pin!(sleep(Duration::ZERO));
         loop {
-            while at_work.len() >= this.at_once.max(1) {
-                at_work.join_next().await;
+            // What is heard never waits for what is carried out.
+            while at_work.len() < this.at_once.max(1)
+                && let Some(work) = waiting.pop_front()
+            {
+                let this = Arc::clone(&this);
+                at_work.spawn(async move { this.carry_out(work).await });
             }
+            let may_hear = hearing.len() < HEARING_AT_ONCE;
             tokio::select! {
                 () = &mut stop => break,
-                received = &mut receiving => {
+                received = &mut receiving, if may_hear && rest.is_elapsed() => {
                     receiving = this.receive();
+                    quiet.interrupt();
                     match received {
                         Ok(received) => {
+                            quiet.has_begun = true;
                             let this = Arc::clone(&this);
-                            at_work.spawn(async move { this.take(&received).await });
+                            hearing.spawn(async move { this.take(&received).await });
                         }
                         Err(e) => {
                             error!("no event can be received; it is tried again: {e}");
-                            tokio::time::sleep(PAUSE).await;
+                            rest.as_mut().reset(Instant::now() + PAUSE);
                         }
                     }
                 }
-                _ = look.tick() => {
-                    let room = this.at_once.max(1) - at_work.len();
-                    for (saga_id, saga_type) in this.due(room).await {
+                () = &mut rest, if !rest.is_elapsed() => {}
+                Some(heard) = hearing.join_next(), if !hearing.is_empty() => {
+                    let is_to_do = |work: &Work| !work.turned.asks.is_empty();
+                    if let Some(work) = heard.ok().flatten().filter(is_to_do)
+                        && waiting.len() < WAITING_MAX
+                    {
+                        waiting.push_back(work);
+                    }
+                }
+                Some(_) = at_work.join_next(), if !at_work.is_empty() => {}
+                _ = look.tick(), if may_hear => {
+                    if hearing.is_empty() && quiet.is_long() {
+                        this.of.heard_until(clock());
+                    }
+                    let room = HEARING_AT_ONCE - hearing.len();
+                    let due = this.due(room).await;
+                    if due.len() == room {
+                        // There may be more.
+                        look.reset_immediately();
+                    }
+                    for (saga_id, saga_type) in due {
                         let this = Arc::clone(&this);
-                        at_work.spawn(async move { this.wake(&saga_id, &saga_type).await });
+                        hearing.spawn(async move { this.wake(&saga_id, &saga_type).await });
                     }
                 }
             }
-            while at_work.try_join_next().is_some() {}
         }
+        // What waits is found again in its row.
+        while hearing.join_next().await.is_some() {}
         while at_work.join_next().await.is_some() {}
         relaying.end().await;
+    }
+
+    async fn carry_out(&self, Work { service, saga_id, turned, span }: Work) {
+        let carried_out = self.of.carry_out(&service, saga_id, turned).instrument(span);
+        if let Err(why) = unpanicked(carried_out).await {
+            error!(saga_id = %saga_id, "what carries out a step panicked; it is taken up again: {why}");
+        }
     }
 
     fn receive(&self) -> BoxFuture<'static, Result<Received, ChannelError>> {
@@ -134,28 +217,36 @@ impl<D: Database> Reacting<D> {
     }
 
     /// Takes up a saga in which something is due.
-    async fn wake(&self, saga_id: &str, saga_type: &str) {
+    async fn wake(&self, saga_id: &str, saga_type: &str) -> Option<Work> {
         let span = info_span!("amends_saga", saga_id, saga_type);
         let woken = async {
             let Ok(id) = saga_id.parse() else {
-                return error!("a row of amends_saga has no saga_id");
+                error!("a row of amends_saga has no saga_id");
+                return None;
             };
             // The row says which definition it goes by; any of the type's may ask for it.
             let service = match self.of.record(id).await {
                 Ok(record) => self.of.service_of(&record),
-                Err(why) => return error!("the saga cannot be taken up: {why}"),
+                Err(why) => {
+                    error!("the saga cannot be taken up: {why}");
+                    return None;
+                }
             };
             match self.of.turn(&service, id, &What::Time).await {
-                Ok(turned) => self.of.carry_out(&service, id, turned).await,
-                Err(why) => error!("the saga cannot be taken up; it is tried again: {why}"),
+                Ok(turned) => Some(Work { service, saga_id: id, turned, span: Span::current() }),
+                Err(why) => {
+                    error!("the saga cannot be taken up; it is tried again: {why}");
+                    None
+                }
             }
         };
-        if let Err(why) = unpanicked(woken.instrument(span)).await {
+        unpanicked(woken.instrument(span)).await.unwrap_or_else(|why| {
             error!(saga_id, "what takes up a saga panicked; it is taken up again: {why}");
-        }
+            None
+        })
     }
 
-    async fn take(&self, received: &Received) {
+    async fn take(&self, received: &Received) -> Option<Work> {
         let tag = received.tag;
         match SagaEvent::read(received, &received.body) {
             Ok(event) => {
@@ -168,9 +259,12 @@ impl<D: Database> Reacting<D> {
                 );
                 // A handler's panic is its ending; any other must not leave the message unsettled.
                 let taken = unpanicked(self.take_event(tag, &event).instrument(span)).await;
-                if let Err(why) = taken {
-                    error!("what takes an event panicked; it comes again: {why}");
-                    self.give_back(tag, event.id()).await;
+                match taken {
+                    Ok(work) => return work,
+                    Err(why) => {
+                        error!("what takes an event panicked; it comes again: {why}");
+                        self.give_back(tag, event.id()).await;
+                    }
                 }
             }
             Err(Unreadable::NotOurs) => {
@@ -187,25 +281,29 @@ impl<D: Database> Reacting<D> {
                 self.bury(tag, "damaged".to_owned(), &format!("DAMAGED_EVENT: {why}")).await;
             }
         }
+        None
     }
 
-    async fn take_event(&self, tag: Tag, event: &SagaEvent) {
+    async fn take_event(&self, tag: Tag, event: &SagaEvent) -> Option<Work> {
         let (of, key) = (&self.of, event.id());
-        let is_of_ours =
-            |service: &amends_choreography::Service| service.of().saga_type() == event.saga_type;
+        let is_of_ours = |service: &Service| service.of().saga_type() == event.saga_type;
         if !of.0.services.iter().any(is_of_ours) {
             // Several saga types may share a place.
             count(&of.0.counts.others);
-            return self.settle(tag, key, self.acknowledged(tag)).await;
+            self.settle(tag, key, self.acknowledged(tag)).await;
+            return None;
         }
         let Some(service) = of.by_hash(&event.definition_hash) else {
-            return self.put_off(tag, event).await;
+            self.put_off(tag, event).await;
+            return None;
         };
         match of.turn(service, event.saga_id, &What::Heard(event)).await {
             Ok(turned) => {
                 count(&of.0.counts.heard);
+                of.heard_until(event.at);
                 self.settle(tag, key, self.acknowledged(tag)).await;
-                of.carry_out(service, event.saga_id, turned).await;
+                let (service, saga_id) = (service.clone(), event.saga_id);
+                return Some(Work { service, saga_id, turned, span: Span::current() });
             }
             Err(Unturned::NotTaken(why)) => {
                 count(&of.0.counts.contradicted);
@@ -217,6 +315,7 @@ impl<D: Database> Reacting<D> {
                 self.give_back(tag, key).await;
             }
         }
+        None
     }
 
     /// Of a definition that this service does not have: it may get it, and must miss nothing by then.
@@ -226,7 +325,7 @@ impl<D: Database> Reacting<D> {
             event.version, event.saga_type, event.definition_hash
         );
         let waits = u64::try_from(DEFINITION_WAIT.as_millis()).unwrap_or(u64::MAX);
-        if event.at + Millis(waits) <= now().at {
+        if event.at + Millis(waits) <= clock() {
             count(&self.of.0.counts.contradicted);
             return self.bury(tag, event.id(), &format!("UNKNOWN_DEFINITION: {why}")).await;
         }

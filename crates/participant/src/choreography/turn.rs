@@ -2,23 +2,19 @@
 //! and what there is to say goes into the outbox.
 
 use amends_choreography::{
-    Answered, Foreign, InVain, Moment, NotTaken, Reason, Record, SagaEvent, Service, Task,
+    Answered, Foreign, InVain, LEFT_FOR, Moment, NotTaken, Reason, Record, SagaEvent, Service, Task,
 };
-use amends_core::{Millis, StepIx};
-use amends_wire::{Direction, SagaId};
+use amends_core::StepIx;
+use amends_wire::SagaId;
 use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Choreographies, counts::count, now, publish};
+use super::{Choreographies, counts::count, publish};
 use crate::database::{Database, Kept, NotBegun, SagaRow};
 
 /// How often a turn is taken that was rolled back for the sake of another transaction.
 const TRIES_MAX: u32 = 5;
-
-/// How long others leave a saga to whoever is about to carry out its steps, who may have died. A handler may
-/// take longer: it holds the row meanwhile.
-const LEFT_FOR: Millis = Millis::secs(2);
 
 /// What happened.
 pub(super) enum What<'a> {
@@ -43,6 +39,8 @@ pub(super) struct Turned {
     pub(super) asks: Vec<(Task, Bytes)>,
     /// The trace that the saga is part of.
     pub(super) traceparent: Option<String>,
+    /// The steps that are late since then.
+    pub(super) late: Vec<StepIx>,
 }
 
 /// Why nothing was taken in.
@@ -88,20 +86,13 @@ impl<D: Database> Choreographies<D> {
             NotBegun::NoConnection | NotBegun::Held => sqlx::Error::PoolTimedOut,
         })?;
         let mut record = self.hold(&mut tx, service, saga_id).await?;
-        let (was, now) = (record.state(), now());
-        let mut left_for = LEFT_FOR;
+        let (was, now) = (record.state(), self.now());
         // An error drops the transaction, and so rolls it back.
         let events = match what {
             What::Heard(event) => service.hear(&mut record, event, now.at)?,
             What::Time => Vec::new(),
             What::Begun(task) => {
-                if !service.owes(&record, task.step, task.direction) {
-                    return Err(NotTaken::NotOwed.into());
-                }
-                if task.direction == Direction::Action {
-                    service.begin(&mut record, task.step)?;
-                }
-                left_for = left_for.max(service.timeout(task.step, task.direction) + LEFT_FOR);
+                service.begin(&mut record, *task, now.at)?;
                 Vec::new()
             }
             What::Answered(step, answered) => {
@@ -112,9 +103,10 @@ impl<D: Database> Choreographies<D> {
             }
             What::Cancel(reason) => service.cancel(&mut record, reason.clone(), now.at)?,
         };
-        let turned = self.keep_left(&mut tx, service, &mut record, events, (now, left_for)).await?;
+        let turned = self.keep(&mut tx, service, &mut record, events, now).await?;
         tx.commit().await?;
         self.0.participant.0.outbox_written.notify_one();
+        self.say_late(service, saga_id, &turned);
         if was != record.state() {
             info!(saga_id = %saga_id, from = was.as_str(), to = record.state().as_str(), "the saga");
         }
@@ -144,33 +136,15 @@ impl<D: Database> Choreographies<D> {
         connection: &mut D::Connection,
         service: &Service,
         record: &mut Record,
-        events: Vec<SagaEvent>,
-        now: Moment,
-    ) -> sqlx::Result<Turned> {
-        self.keep_left(connection, service, record, events, (now, LEFT_FOR)).await
-    }
-
-    /// The same; where there is something to ask, others leave the saga to us for so long.
-    async fn keep_left(
-        &self,
-        connection: &mut D::Connection,
-        service: &Service,
-        record: &mut Record,
         mut events: Vec<SagaEvent>,
-        (now, left_for): (Moment, Millis),
+        now: Moment,
     ) -> sqlx::Result<Turned> {
         let advance = service.advance(record, now);
         events.extend(advance.events);
         let saga_id = record.saga_id().to_string();
-        for step in advance.late {
-            count(&self.0.counts.late);
-            warn!(saga_id, step = service.step_name(step), "the step was not done in its time");
-        }
         publish::<D>(connection, &events).await?;
-        let wakes_at = service.wakes_at(record);
-        let left_until = now.at + left_for;
-        let due_at =
-            wakes_at.map(|at| if advance.asks.is_empty() { at } else { at.max(left_until) });
+        // What there is to ask is left to us for a while. A handler may take longer: it holds the row.
+        let due_at = service.wakes_at(record, now.at);
         let kept = Kept {
             row: SagaRow { saga_id: &saga_id, service: service.name() },
             state: record.state().as_str(),
@@ -179,13 +153,22 @@ impl<D: Database> Choreographies<D> {
         };
         D::keep(connection, &kept).await?;
         let traceparent = record.traceparent().map(str::to_owned);
-        Ok(Turned { asks: advance.asks, traceparent })
+        Ok(Turned { asks: advance.asks, traceparent, late: advance.late })
+    }
+
+    /// Once it is committed.
+    pub(super) fn say_late(&self, service: &Service, saga_id: SagaId, turned: &Turned) {
+        for &step in &turned.late {
+            count(&self.0.counts.late);
+            let step = service.step_name(step);
+            warn!(saga_id = %saga_id, step, "the step was not done in its time");
+        }
     }
 
     /// Sagas in which there is something to do by itself, each left to us for a while.
     pub(super) async fn due(&self, sagas_max: u16) -> sqlx::Result<Vec<(String, String)>> {
         let mut connection = self.0.participant.pool().acquire().await?;
-        let at = now().at;
+        let at = self.now().at;
         let millis = |at: amends_core::Time| i64::try_from(at.0).unwrap_or(i64::MAX);
         let service = self.0.participant.service();
         D::due(&mut connection, service, millis(at), millis(at + LEFT_FOR), sagas_max).await
