@@ -186,11 +186,13 @@ async fn resume_all(world: &Arc<World>) {
 async fn read_all(world: &Arc<World>) {
     let Some(engine) = world.owner() else { return };
     for saga in world.judge.acknowledged() {
+        // One that waits for a person moves on while the answer is on its way.
+        let durable = world.judge.durable_seq(saga);
         let got = engine.handle.get(saga).await;
         let lost = match &got {
             Ok(Some(got)) => {
                 world.judge.said(Law::S18, &got.saga);
-                (got.saga.seq < world.judge.durable_seq(saga)).then(|| "it is behind".to_owned())
+                (got.saga.seq < durable).then(|| "it is behind".to_owned())
             }
             other => Some(format!("it was acknowledged and is {:?}", other.as_ref().map(|_| ()))),
         };
