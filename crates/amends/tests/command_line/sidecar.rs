@@ -209,4 +209,30 @@ pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
     let done = &sagas[0].0;
     let (status, body) = sidecars[3].ask("POST", &format!("/v1/sagas/{done}/cancel"), None, "{}");
     assert_eq!((status, &body["error"]["code"]), (409, &json!("TOO_LATE")));
+    let other = Worked::Order.sample(1_000).to_string();
+    let (status, body) = sidecars[0].ask("POST", path, Some("order-0"), &other);
+    assert_eq!((status, &body["error"]["code"]), (409, &json!("KEY_REUSED")), "it is another saga");
+    // What ended long ago is forgotten; what has not is not.
+    let last = sidecars.remove(3);
+    let (_, pending) = sidecars[0].ask("POST", path, None, &other);
+    drop(last);
+    let database = folder.path().join("NotificationService/sidecar.db");
+    let database = sqlx::SqlitePool::connect(&format!("sqlite:{}", database.display())).await;
+    let database = database.unwrap();
+    let aged = "UPDATE amends_saga SET written_at = '1970-01-01 00:00:00'";
+    sqlx::query(aged).execute(&database).await.unwrap();
+    database.close().await;
+    sidecars.push(start(Worked::Order.services()[3]));
+    let began = Instant::now();
+    while sidecars[3].ask("GET", &format!("/v1/sagas/{done}"), None, "").0 != 404 {
+        assert!(began.elapsed() < WITHIN, "{done} is not forgotten");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let pending = pending["saga_id"].as_str().unwrap();
+    while sidecars[3].ask("GET", &format!("/v1/sagas/{pending}"), None, "").1["state"]
+        != "completed"
+    {
+        assert!(began.elapsed() < WITHIN, "{pending} does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

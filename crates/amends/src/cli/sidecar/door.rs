@@ -103,6 +103,9 @@ async fn start(
         Err(why @ NotStarted::BadData(_)) => {
             problem(StatusCode::UNPROCESSABLE_ENTITY, "BAD_DATA", &why.to_string())
         }
+        Err(why @ NotStarted::KeyReused(_)) => {
+            problem(StatusCode::CONFLICT, "KEY_REUSED", &why.to_string())
+        }
         Err(NotStarted::Database(error)) => not_now(&error),
     }
 }

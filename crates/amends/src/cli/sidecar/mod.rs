@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use amends_choreography::{Choreographed, Unfit};
 use amends_definition::Messaging;
-use amends_participant::{Choreographies, Participant, Reacting};
+use amends_participant::{Choreographies, Participant, Reacting, Retention};
 use amends_transport::{Channel, End, Later, Listener, Transport};
 use amends_transport_http::{HttpService, HttpTransport, Options};
 use clap::Args;
@@ -21,6 +21,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use super::Outcome;
 use super::definition_file::{self, AllowedEnv};
 use super::exit::{Exit, Failure};
+use super::input::duration;
 use super::serve::binder::{http_service, secret_in};
 use super::serve::brokers::telling;
 use super::serve::logs::{self, LogFormat, Logs};
@@ -36,6 +37,9 @@ const WRITE_WAIT: Duration = Duration::from_secs(5);
 
 /// How many sagas are at work at once: as many commands as an engine leaves with a service.
 const AT_ONCE: usize = 64;
+
+/// How often what is old is forgotten: seldom, since it is written where sagas are.
+const PRUNED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// How long answers that are on their way are waited for at a stop. What is not answered by then is asked
 /// again.
@@ -67,6 +71,10 @@ pub struct Sidecar {
     /// The data folder; made when it is not there, used by one sidecar at a time
     #[arg(long, value_name = "DIR", default_value = "amends-sidecar")]
     data: PathBuf,
+    /// How long what is known of a saga that has ended is kept, and the key that it was started with; what
+    /// has not ended is kept in any case. No event may come later: not less than the broker keeps them
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
+    keep: Duration,
     /// Where the service reaches the sidecar, on this machine alone; with port 0 the system picks one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7071")]
     listen: SocketAddr,
@@ -103,11 +111,11 @@ impl Sidecar {
     async fn stand_by(self, logs: &Logs) -> Outcome {
         let mut signals = Signals::new()?;
         let definitions = self.definitions()?;
+        let listener = self.reserve()?;
+        // Held until the process ends, and before anything is heard.
+        let _lock = lock(&self.data)?;
         let (channel, secret) = self.channel(&definitions)?;
         let transport = self.transport(&definitions)?;
-        let listener = self.reserve()?;
-        // Held until the process ends.
-        let _lock = lock(&self.data)?;
         let pool = open(&self.data).await?;
         let participant = Participant::builder(&self.service, pool).build();
         let reached = Arc::clone(&transport) as Arc<dyn Transport>;
@@ -131,12 +139,27 @@ impl Sidecar {
         let until = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await; // or the sender is gone
         };
-        let reacting = tokio::spawn(reacting.run(until(stopped.clone())));
-        let serving = tokio::spawn(door::serve(listener, service, until(stopped)));
-        let name = signals.next().await;
-        logs.say(&format!("{name}: stopping; again to stop at once"));
+        let mut reacting = tokio::spawn(reacting.run(until(stopped.clone())));
+        let pruning = tokio::spawn(prune(participant, service.clone(), self.keep));
+        let mut serving = tokio::spawn(door::serve(listener, service, until(stopped)));
+        let ended = tokio::select! {
+            name = signals.next() => {
+                logs.say(&format!("{name}: stopping; again to stop at once"));
+                Ok(())
+            }
+            // Neither ends by itself: half a sidecar would look like a whole one.
+            ended = &mut reacting => Err(("no event is heard any more", ended)),
+            ended = &mut serving => Err(("its own address is served no more", ended)),
+        };
         signals.exit_at_the_next();
         stop.send_replace(true);
+        pruning.abort();
+        if let Err((what, ended)) = ended {
+            transport.close(ANSWERS_GRACE).await;
+            let why = ended.err().map_or_else(String::new, |error| format!(": {error}"));
+            return Err(Failure::new(Exit::Error, format!("{what}{why}"))
+                .hint("start it again: it goes on where it was; the log says what came before"));
+        }
         let (_, _, ()) = tokio::join!(serving, reacting, transport.close(ANSWERS_GRACE));
         logs.say("stopped; everything is on disk");
         Ok(())
@@ -282,6 +305,25 @@ async fn open(folder: &Path) -> Result<sqlx::Pool<Sqlite>, Failure> {
 fn unusable(folder: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::Error, format!("{} cannot be used: {error}", folder.display()))
         .hint("--data with a folder on a local disk that may be written to")
+}
+
+/// Forgets now and then what is old, until it is aborted.
+async fn prune(participant: Participant<Sqlite>, service: Beside, keep: Duration) {
+    let retention = Retention::for_sagas_of_at_most(keep);
+    let mut hourly = tokio::time::interval(PRUNED_EVERY);
+    loop {
+        hourly.tick().await;
+        let pruned = async {
+            let sagas = service.prune(retention).await?;
+            participant.forget_received(retention.age()).await?;
+            Ok::<u64, sqlx::Error>(sagas)
+        };
+        match pruned.await {
+            Ok(0) => {}
+            Ok(sagas) => tracing::info!(sagas, "forgot sagas that had ended long ago"),
+            Err(error) => tracing::warn!("what is old is not forgotten: {error}"),
+        }
+    }
 }
 
 /// The sidecar's side of its service's sagas.
