@@ -86,6 +86,9 @@ pub enum NotStarted {
     /// The data does not fit.
     #[error("the data does not fit the definition: {}", .0.join("; "))]
     BadData(Vec<String>),
+    /// The key came before, with other data.
+    #[error("the key {0:?} came before with other data; another saga needs a key of its own")]
+    KeyReused(String),
     /// The database.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -225,11 +228,12 @@ impl<D: Database> Choreographies<D> {
     }
 
     /// The same for whoever may ask twice, because an answer was lost: the same key is the same saga, as long
-    /// as the inbox remembers ([`Participant::forget_received`]). Of two that differ, the first counts.
+    /// as the inbox remembers ([`Participant::forget_received`]). The key is this service's own.
     ///
     /// # Errors
     ///
-    /// As of [`start`](Self::start), or the key has more than 200 characters.
+    /// As of [`start`](Self::start), the key has more than 200 characters, or it came before with other
+    /// data.
     pub async fn start_once<T: Serialize + ?Sized + Sync>(
         &self,
         connection: &mut D::Connection,
@@ -242,11 +246,17 @@ impl<D: Database> Choreographies<D> {
             return Err(NotStarted::BadData(vec![why]));
         }
         let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
-            Sha256::digest(format!("{saga_type}\n{key}")).into();
+            Sha256::digest(format!("{}\n{saga_type}\n{key}", self.0.participant.service())).into();
         let saga_id = SagaId(Uuid::new_v8(id).as_u128());
         let started = self.started(saga_id, saga_type, data)?;
+        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
+            Sha256::digest(started.context.data.get()).into();
+        let with_data = format!("start {saga_type} {:032x}", u128::from_be_bytes(digest));
         if D::note(connection, &format!("start {saga_type}"), key).await? {
+            D::note(connection, &with_data, key).await?;
             self.say_started(connection, &started).await?;
+        } else if !D::is_noted(connection, &with_data, key).await? {
+            return Err(NotStarted::KeyReused(key.to_owned()));
         }
         Ok(saga_id)
     }

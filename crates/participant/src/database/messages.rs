@@ -59,6 +59,13 @@ pub trait Messages: sqlx::Database {
         id: &str,
     ) -> impl Future<Output = sqlx::Result<bool>> + Send;
 
+    /// Whether it was, by what is committed now.
+    fn is_noted(
+        connection: &mut Self::Connection,
+        source: &str,
+        id: &str,
+    ) -> impl Future<Output = sqlx::Result<bool>> + Send;
+
     /// Forgets at most `rows_max` of what was received that long ago.
     fn forget(
         connection: &mut Self::Connection,

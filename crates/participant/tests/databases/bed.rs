@@ -432,6 +432,8 @@ pub(crate) fn sqlite_options(file: std::path::PathBuf) -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // A machine that is busy may take long to write.
+        .busy_timeout(std::time::Duration::from_secs(60))
 }
 
 /// A database of its own, on the shared server: for what looks at whole tables.

@@ -1,13 +1,11 @@
 //! Sagas without a coordinator, on real databases: services that share one, over a broker in memory.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use amends_participant::{
     Cancelled, Choreographed, Choreographies, Database, InMemory, Kind, NoSuchSaga, NotStarted,
     Participant, Reacting, State, Surroundings,
 };
-use amends_transport::{CommandView, Fail, InProcess, Transport};
 use amends_wire::SagaId;
 use serde_json::{Value, json};
 use sqlx::Pool;
@@ -28,12 +26,10 @@ on_each_database! {
     services_that_are_killed_go_on_where_they_were
     copies_share_the_work_and_do_nothing_twice
     a_service_that_never_comes_is_waited_for_only_so_long
+    a_service_that_was_away_finds_nobody_late_who_was_not
     what_is_damaged_or_unknown_or_contradicts_changes_nothing
     what_a_service_has_no_handler_for_is_said_before_it_serves
     sagas_that_are_old_are_pruned
-    a_handler_elsewhere_is_asked_until_it_answers
-    what_began_elsewhere_is_not_barred_before_its_answer
-    each_round_elsewhere_has_a_key_of_its_own
 }
 
 const SERVICES: [&str; 3] = ["InventoryService", "PaymentService", "ShippingService"];
@@ -65,23 +61,23 @@ services:
 messaging: { nats: { stream: ORDERS, events: orders.events } }
 "#;
 
-fn order(deadline: &str, kind: &str) -> Choreographed {
+pub(crate) fn order(deadline: &str, kind: &str) -> Choreographed {
     let text = ORDER.replace("DEADLINE", deadline).replace("KIND", kind);
     Choreographed::read(text.as_bytes(), "order.yaml", &Surroundings::none()).unwrap()
 }
 
 /// All services of the order, on one database and one broker.
-struct Stage<D: Database> {
-    pool: Pool<D>,
-    broker: InMemory,
-    of: Choreographed,
+pub(crate) struct Stage<D: Database> {
+    pub(crate) pool: Pool<D>,
+    pub(crate) broker: InMemory,
+    pub(crate) of: Choreographed,
     gate: Gate,
-    services: Vec<Choreographies<D>>,
-    at_work: JoinSet<()>,
+    pub(crate) services: Vec<Choreographies<D>>,
+    pub(crate) at_work: JoinSet<()>,
 }
 
 impl<D: Tested> Stage<D> {
-    async fn of(pool: Pool<D>, of: Choreographed) -> Self {
+    pub(crate) async fn of(pool: Pool<D>, of: Choreographed) -> Self {
         if D::run(&pool, D::LEDGER_SQL.to_owned()).await.is_err() {
             D::run(&pool, D::LEDGER_SQL.to_owned()).await.unwrap();
         }
@@ -105,7 +101,7 @@ impl<D: Tested> Stage<D> {
     }
 
     /// Another copy of a service, until it is killed.
-    fn serve(&mut self, name: &str) {
+    pub(crate) fn serve(&mut self, name: &str) {
         let reacting = Reacting::new(self.service(name), self.broker.listener(name)).at_once(3);
         self.at_work.spawn(reacting.run(std::future::pending()));
     }
@@ -119,7 +115,7 @@ impl<D: Tested> Stage<D> {
     }
 
     /// Steps that are not named end well.
-    async fn start(&self, ends: Value) -> SagaId {
+    pub(crate) async fn start(&self, ends: Value) -> SagaId {
         let mut data = json!({ "reserve": "", "charge": "", "ship": "" });
         data.as_object_mut().unwrap().extend(ends.as_object().unwrap().clone());
         let mut tx = D::begin_writing(&self.pool).await;
@@ -137,8 +133,8 @@ impl<D: Tested> Stage<D> {
     }
 
     /// How it ended, at all services alike.
-    async fn end(&self, saga: SagaId) -> State {
-        for _ in 0..2_000 {
+    pub(crate) async fn end(&self, saga: SagaId) -> State {
+        for _ in 0..6_000 {
             let mut states = Vec::new();
             for service in 0..SERVICES.len() {
                 states.push(self.state(service, saga).await);
@@ -154,14 +150,14 @@ impl<D: Tested> Stage<D> {
     }
 
     /// What was said of it, in the order of its publishing.
-    fn said(&self, saga: SagaId) -> Vec<String> {
+    pub(crate) fn said(&self, saga: SagaId) -> Vec<String> {
         let of_it = |id: &str| id == saga.to_string();
         let events = self.broker.events().into_iter().filter(|event| of_it(&event.saga_id));
         events.map(|event| event.name).collect()
     }
 
     /// What was entered for it: the amounts of its actions, and of its undos.
-    async fn ledger(&self, saga: SagaId) -> [Vec<i64>; 2] {
+    pub(crate) async fn ledger(&self, saga: SagaId) -> [Vec<i64>; 2] {
         let id = saga.to_string();
         let mut actions = D::amounts(&self.pool, &id, "action").await.unwrap();
         let mut undos = D::amounts(&self.pool, &id, "compensation").await.unwrap();
@@ -263,7 +259,15 @@ async fn the_same_key_is_the_same_saga<D: Tested>(pool: Pool<D>) {
     assert_ne!(sagas[0], sagas[2]);
     let started = |saga| stage.said(saga).iter().filter(|name| *name == "OrderStarted").count();
     assert_eq!((started(sagas[0]), started(sagas[2])), (1, 1));
+    // Other data is another saga, which needs another key.
     let mut tx = D::begin_writing(&stage.pool).await;
+    let other = json!({ "reserve": "", "charge": "", "ship": "refuse" });
+    let reused = stage.services[0].start_once(&mut tx, "Order", "order-1", &other).await;
+    assert!(matches!(reused, Err(NotStarted::KeyReused(_))), "{reused:?}");
+    // And the key is the service's own.
+    let payment = stage.services[1].start_once(&mut tx, "Order", "order-3", &data).await.unwrap();
+    let inventory = stage.services[0].start_once(&mut tx, "Order", "order-4", &data).await.unwrap();
+    assert_ne!(payment, inventory);
     let long = stage.services[0].start_once(&mut tx, "Order", &"k".repeat(201), &data).await;
     assert!(matches!(long, Err(NotStarted::BadData(_))), "{long:?}");
 }
@@ -283,7 +287,7 @@ async fn a_saga_is_cancelled_until_its_arbiter_has_run<D: Tested>(pool: Pool<D>)
     stage.serve("InventoryService");
     stage.serve("PaymentService");
     let saga = stage.start(json!({})).await;
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         if stage.said(saga).iter().any(|name| name == "ChargeCompleted") {
             break;
         }
@@ -359,15 +363,21 @@ async fn a_service_that_never_comes_is_waited_for_only_so_long<D: Tested>(pool: 
     let listener = stage.broker.listener("ShippingService");
     stage.at_work.spawn(Reacting::new(shipping.clone(), listener).run(std::future::pending()));
     let saga = stage.start(json!({})).await;
-    for _ in 0..2_000 {
-        if stage.state(0, saga).await == Some(State::Compensating) {
+    // That a later step never ran may be heard before why.
+    let mut failure = None;
+    for _ in 0..6_000 {
+        let record = stage.services[0].record(saga).await;
+        failure = record.ok().and_then(|record| {
+            let (step, why) = record.failure()?;
+            Some((step.map(str::to_owned), why.code.clone()))
+        });
+        if failure.is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let record = stage.services[0].record(saga).await.unwrap();
-    let (step, why) = record.failure().unwrap();
-    assert_eq!((step, &*why.code), (Some("charge"), "DEADLINE"));
+    assert_eq!(failure, Some((Some("charge".to_owned()), "DEADLINE".to_owned())));
+    assert_eq!(stage.state(0, saga).await, Some(State::Compensating));
     assert_eq!(shipping.counts().late, 1);
     assert_eq!(stage.ledger(saga).await, [vec![1], vec![]], "it may have been charged");
     // When it comes at last it does nothing, or undoes what it does before it has heard that.
@@ -377,13 +387,42 @@ async fn a_service_that_never_comes_is_waited_for_only_so_long<D: Tested>(pool: 
     assert_eq!(done, undone);
 }
 
+/// All that it has not read was said in time.
+async fn a_service_that_was_away_finds_nobody_late_who_was_not<D: Tested>(pool: Pool<D>) {
+    let mut stage = Stage::of(pool, order("5s", "pivot")).await;
+    let shipping = stage.services[2].clone().with_grace(Duration::from_millis(100));
+    let serve = |stage: &mut Stage<D>| {
+        let listener = stage.broker.listener("ShippingService");
+        let reacting = Reacting::new(shipping.clone(), listener);
+        stage.at_work.spawn(reacting.run(std::future::pending()));
+    };
+    stage.serve("InventoryService");
+    serve(&mut stage);
+    let saga = stage.start(json!({})).await;
+    // It knows that it is the charge's turn.
+    for _ in 0..6_000 {
+        let known = stage.services[2].record(saga).await;
+        if known.is_ok_and(|record| record.completed_steps() == ["reserve"]) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stage.kill_all().await;
+    stage.serve("InventoryService");
+    stage.serve("PaymentService");
+    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    serve(&mut stage);
+    assert_eq!(stage.end(saga).await, State::Completed);
+    assert_eq!(shipping.counts().late, 0);
+}
+
 async fn what_is_damaged_or_unknown_or_contradicts_changes_nothing<D: Tested>(pool: Pool<D>) {
     let mut stage = Stage::of(pool, order("1m", "pivot")).await;
     let inventory = stage.services[0].clone();
     let listener = stage.broker.listener("InventoryService");
     stage.at_work.spawn(Reacting::new(inventory.clone(), listener).run(std::future::pending()));
     let saga = stage.start(json!({})).await;
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         if stage.said(saga).iter().any(|name| name == "ReserveCompleted") {
             break;
         }
@@ -422,7 +461,7 @@ async fn what_is_damaged_or_unknown_or_contradicts_changes_nothing<D: Tested>(po
     other.attributes.retain(|(name, _)| name != "amends-said");
     other.body = "{\"sku\":\"A-1\"}".into();
     stage.broker.listener("InventoryService").publish(&other).await.unwrap();
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         let counts = inventory.counts();
         if counts.damaged == 4
             && counts.contradicted == 3
@@ -465,94 +504,4 @@ async fn sagas_that_are_old_are_pruned<D: Tested>(pool: Pool<D>) {
     D::run(&stage.pool, sql).await.unwrap();
     stage.services[0].prune(retention).await.unwrap();
     assert_eq!(stage.state(0, saga).await, None);
-}
-
-/// A process with a fence of its own: it does once what it is asked for, whether or not its answer arrives.
-fn elsewhere(
-    service: &str,
-    answers: &'static [&'static str],
-) -> (Arc<dyn Transport>, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (acted, undone) = (Arc::clone(&asked), Arc::clone(&asked));
-    let transport = InProcess::new(tokio::runtime::Handle::current())
-        .handle(&format!("{service}.Act"), move |command: CommandView| {
-            let times = {
-                let mut asked = acted.lock().unwrap();
-                asked.push(command.idempotency_key());
-                asked.len()
-            };
-            async move {
-                match answers.get(times - 1).copied().unwrap_or_default() {
-                    "not now" => Err(Fail::transient("not now")),
-                    "no" => Err(Fail::refused_with("NO", "no money")),
-                    "silence" => std::future::pending().await,
-                    _ => Ok(json!({ "amount": 2, "attempt": 0 })),
-                }
-            }
-        })
-        .handle(&format!("{service}.Undo"), move |command: CommandView| {
-            undone.lock().unwrap().push(command.idempotency_key());
-            async { Ok::<_, Fail>(amends_transport::Answer::Undone) }
-        });
-    (Arc::new(transport), asked)
-}
-
-fn sidecar<D: Tested>(
-    stage: &mut Stage<D>,
-    service: &str,
-    answers: &'static [&'static str],
-) -> Asked {
-    let (transport, asked) = elsewhere(service, answers);
-    let participant = Participant::builder(service, stage.pool.clone()).build();
-    let sidecar = participant.choreographies_elsewhere([stage.of.clone()], transport);
-    let listener = stage.broker.listener(service);
-    stage.at_work.spawn(Reacting::new(sidecar, listener).run(std::future::pending()));
-    asked
-}
-
-type Asked = Arc<Mutex<Vec<String>>>;
-
-async fn a_handler_elsewhere_is_asked_until_it_answers<D: Tested>(pool: Pool<D>) {
-    let mut stage = Stage::of(pool, order("1m", "pivot")).await;
-    stage.serve("InventoryService");
-    stage.serve("ShippingService");
-    let asked = sidecar(&mut stage, "PaymentService", &["not now", "silence", "not now", ""]);
-    let saga = stage.start(json!({ "ship": "refuse" })).await;
-    assert_eq!(stage.end(saga).await, State::Failed);
-    let key = |direction| format!("{saga}/charge/{direction}");
-    let keys = ["action", "action", "action", "action", "compensation"].map(key);
-    assert_eq!(*asked.lock().unwrap(), keys);
-    assert_eq!(stage.ledger(saga).await, [vec![1], vec![1]]);
-}
-
-async fn what_began_elsewhere_is_not_barred_before_its_answer<D: Tested>(pool: Pool<D>) {
-    let mut stage = Stage::of(pool, order("1m", "pivot")).await;
-    stage.serve("InventoryService");
-    stage.serve("ShippingService");
-    let asked = sidecar(&mut stage, "PaymentService", &["silence", ""]);
-    let saga = stage.start(json!({})).await;
-    for _ in 0..2_000 {
-        if !asked.lock().unwrap().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    stage.services[0].cancel(saga, "the customer rang").await.unwrap();
-    assert_eq!(stage.end(saga).await, State::Failed);
-    // It is undone, since it had run; it was not said that it never did.
-    assert_eq!(asked.lock().unwrap().last().unwrap(), &format!("{saga}/charge/compensation"));
-    let said = stage.said(saga);
-    assert!(said.iter().any(|name| name == "ChargeCompleted"), "{said:?}");
-    assert!(!said.iter().any(|name| name == "ChargeNeverRan"), "{said:?}");
-}
-
-async fn each_round_elsewhere_has_a_key_of_its_own<D: Tested>(pool: Pool<D>) {
-    let mut stage = Stage::of(pool, order("1m", "retriable")).await;
-    stage.serve("InventoryService");
-    stage.serve("PaymentService");
-    let asked = sidecar(&mut stage, "ShippingService", &["no", "not now", ""]);
-    let saga = stage.start(json!({})).await;
-    assert_eq!(stage.end(saga).await, State::Completed);
-    let key = format!("{saga}/ship/action");
-    assert_eq!(*asked.lock().unwrap(), [key.clone(), format!("{key}/2"), format!("{key}/2")]);
 }

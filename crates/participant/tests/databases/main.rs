@@ -6,6 +6,7 @@ mod bed;
 mod choreography;
 mod corpus;
 mod cost;
+mod elsewhere;
 mod ended;
 mod faults;
 mod golden;

@@ -64,6 +64,17 @@ impl Messages for MySql {
         Ok(noted.rows_affected() == 1)
     }
 
+    async fn is_noted(
+        connection: &mut MySqlConnection,
+        source: &str,
+        id: &str,
+    ) -> sqlx::Result<bool> {
+        // Not as it was when the transaction began.
+        let sql = "SELECT 1 FROM amends_inbox WHERE source = ? AND id = ? LOCK IN SHARE MODE";
+        let row = sqlx::query(sql).bind(source).bind(id).fetch_optional(connection).await?;
+        Ok(row.is_some())
+    }
+
     async fn forget(
         connection: &mut MySqlConnection,
         age: Duration,

@@ -68,6 +68,16 @@ impl Messages for Sqlite {
         Ok(noted.rows_affected() == 1)
     }
 
+    async fn is_noted(
+        connection: &mut SqliteConnection,
+        source: &str,
+        id: &str,
+    ) -> sqlx::Result<bool> {
+        let sql = "SELECT 1 FROM amends_inbox WHERE source = ?1 AND id = ?2";
+        let row = sqlx::query(sql).bind(source).bind(id).fetch_optional(connection).await?;
+        Ok(row.is_some())
+    }
+
     async fn forget(
         connection: &mut SqliteConnection,
         age: Duration,
