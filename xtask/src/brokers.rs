@@ -10,6 +10,8 @@ use anyhow::Context;
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) sagas: Option<u64>,
+    /// Whether the services run them among themselves.
+    pub(crate) among: bool,
     /// Over which brokers; all of them when none is said.
     pub(crate) over: Vec<String>,
 }
@@ -19,7 +21,7 @@ pub(crate) fn run(root: &Path, asked: &Asked) -> anyhow::Result<bool> {
     let mut cargo = Command::new("cargo");
     cargo
         .args(["test", "--locked", "--release", "--package", "amends", "--test", "brokers", "--"])
-        .arg("run")
+        .arg(if asked.among { "among" } else { "run" })
         .current_dir(root);
     if let Some(sagas) = asked.sagas {
         cargo.arg("--sagas").arg(sagas.to_string());

@@ -33,9 +33,10 @@ cargo xtask kills [--times N] [--seed N]
                               kill the server N times (200) under load, and judge the ledgers
 cargo xtask chaos [--minutes N] [--kills N] [--seed N]
                               every kind of fault for N minutes (5), and until N kills
-cargo xtask brokers [--sagas N] [--over NAME]...
+cargo xtask brokers [--sagas N] [--over NAME]... [--without-coordinator]
                               N orders (20,000) over each broker and over all mixed, or over these,
-                              with everything killed in mid-run, and judge the ledgers
+                              with everything killed in mid-run, and judge the ledgers; or 5,000 that
+                              the services run among themselves, over NATS and Kafka
 cargo xtask mistakes [NAME...]
                               build mistakes in, and see that a test catches each
 cargo xtask fuzz [--minutes N] [--seed N] [TARGET...]
@@ -72,6 +73,7 @@ fn chore() -> anyhow::Result<bool> {
             Long("times") => chaos.times = Some(parser.value()?.parse()?),
             Long("kills") => chaos.kills = Some(parser.value()?.parse()?),
             Long("sagas") => brokers.sagas = Some(parser.value()?.parse()?),
+            Long("without-coordinator") => brokers.among = true,
             Long("over") => brokers.over.push(parser.value()?.string()?),
             Long("minutes") => {
                 chaos.minutes = Some(parser.value()?.parse()?);

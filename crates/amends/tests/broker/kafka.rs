@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End};
+use amends_transport::{Channel, End, Events};
 use amends_transport_kafka::{Place, Server, connect};
 use futures_util::future::BoxFuture;
 use rdkafka::ClientConfig;
@@ -20,6 +20,13 @@ pub struct Kafka;
 
 fn place(short: &str) -> Place {
     Place::new(format!("{short}.commands"), format!("{short}.replies"))
+}
+
+/// The place where this end is: who listens does so beside the queues.
+fn place_of(short: &str, end: &End) -> Place {
+    let End::Listener(listener) = end else { return place(short) };
+    let events = Events::at(format!("{short}.events")).heard_by([listener.clone()]);
+    Place::events_only(events)
 }
 
 impl Broker for Kafka {
@@ -46,7 +53,7 @@ impl Broker for Kafka {
         end: End,
     ) -> BoxFuture<'a, Result<Arc<dyn Channel>, String>> {
         Box::pin(async move {
-            let connected = connect(&Server::new(url), place(short), end, true).await;
+            let connected = connect(&Server::new(url), place_of(short, &end), end, true).await;
             let (channel, _) = connected.map_err(|error| error.to_string())?;
             Ok(Arc::new(channel) as Arc<dyn Channel>)
         })
@@ -58,7 +65,7 @@ impl Broker for Kafka {
         short: &'a str,
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
-        let (addresses, topic) = (url.to_owned(), place(short).dead_letters(&end));
+        let (addresses, topic) = (url.to_owned(), place_of(short, &end).dead_letters(&end));
         Box::pin(async move {
             let topic = topic.ok_or("nothing is taken there")?;
             let counted = tokio::task::spawn_blocking(move || length(&addresses, &topic)).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End};
+use amends_transport::{Channel, End, Events};
 use amends_transport_nats::{Place, Server, connect};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
@@ -14,6 +14,13 @@ pub struct Nats;
 
 fn place(short: &str) -> Place {
     Place::new(short.to_uppercase(), format!("{short}.commands"), format!("{short}.replies"))
+}
+
+/// The place where this end is: who listens does so beside the queues.
+fn place_of(short: &str, end: &End) -> Place {
+    let End::Listener(listener) = end else { return place(short) };
+    let events = Events::at(format!("{short}.events")).heard_by([listener.clone()]);
+    Place::events_only(short.to_uppercase(), events)
 }
 
 impl Broker for Nats {
@@ -43,7 +50,7 @@ impl Broker for Nats {
         end: End,
     ) -> BoxFuture<'a, Result<Arc<dyn Channel>, String>> {
         Box::pin(async move {
-            let connected = connect(&Server::new(url), place(short), end, true).await;
+            let connected = connect(&Server::new(url), place_of(short, &end), end, true).await;
             let (channel, _) = connected.map_err(|error| error.to_string())?;
             Ok(Arc::new(channel) as Arc<dyn Channel>)
         })
@@ -56,11 +63,12 @@ impl Broker for Nats {
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
-            let place = place(short);
+            let place = place_of(short, &end);
             let subject = place.dead_letters(&end).ok_or("nothing is taken there")?;
             let counted = async {
                 let context = async_nats::jetstream::new(async_nats::connect(url).await?);
-                let stream = context.get_stream(&place.stream).await?;
+                let stream = context.stream_by_subject(subject.as_str()).await?;
+                let stream = context.get_stream(stream).await?;
                 let subjects = stream.info_with_subjects(subject).await?;
                 let counts: Vec<(String, usize)> = subjects.try_collect().await?;
                 Ok::<_, async_nats::Error>(counts.iter().map(|(_, count)| *count as u64).sum())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amends_testbed as testbed;
-use amends_transport::{Channel, End};
+use amends_transport::{Channel, End, Events};
 use amends_transport_rabbitmq::{Place, Server, connect};
 use futures_util::future::BoxFuture;
 use lapin::options::BasicGetOptions;
@@ -17,6 +17,13 @@ pub struct RabbitMq;
 fn place(short: &str) -> Place {
     let place = Place::new(format!("{short}.commands"), format!("{short}.replies"));
     place.with_exchange(short)
+}
+
+/// The place where this end is: who listens does so beside the queues.
+fn place_of(short: &str, end: &End) -> Place {
+    let End::Listener(listener) = end else { return place(short) };
+    let events = Events::at(format!("{short}.events")).heard_by([listener.clone()]);
+    Place::events_only(events)
 }
 
 impl Broker for RabbitMq {
@@ -49,7 +56,7 @@ impl Broker for RabbitMq {
         end: End,
     ) -> BoxFuture<'a, Result<Arc<dyn Channel>, String>> {
         Box::pin(async move {
-            let connected = connect(&Server::new(url), place(short), end, true).await;
+            let connected = connect(&Server::new(url), place_of(short, &end), end, true).await;
             let (channel, _) = connected.map_err(|error| error.to_string())?;
             Ok(Arc::new(channel) as Arc<dyn Channel>)
         })
@@ -64,7 +71,7 @@ impl Broker for RabbitMq {
         end: End,
     ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
-            let queue = place(short).dead_letters(&end).ok_or("nothing is taken there")?;
+            let queue = place_of(short, &end).dead_letters(&end).ok_or("nothing is taken there")?;
             let counted = async {
                 let connection = Connection::connect(url, ConnectionProperties::default()).await?;
                 let channel = connection.create_channel().await?;

@@ -5,9 +5,11 @@
 //! As a test it is short. As a program it takes a command:
 //!
 //! ```text
-//! run [--sagas N] [--over NAME]...   so many orders over this broker, or `mixed`
+//! run [--sagas N] [--over NAME]...     so many orders over this broker, or `mixed`
+//! among [--sagas N] [--over NAME]...   so many that the services run among themselves
 //! ```
 
+mod among;
 #[allow(dead_code, reason = "the chaos needs more of it")]
 #[path = "../chaos/load/api.rs"]
 mod api;
@@ -47,8 +49,18 @@ fn main() -> ExitCode {
     let first = arguments.next().unwrap_or_default();
     match first.to_str() {
         Some(service::ARGUMENT) => service::run(arguments),
-        Some("run") => match asked(arguments) {
+        Some(among::ARGUMENT) => among::run(arguments),
+        Some("run") => match asked(arguments, SAGAS_OF_A_RELEASE, Way::named) {
+            Ok((sagas, ways)) if ways.is_empty() => long(sagas, &WAYS.iter().collect::<Vec<_>>()),
             Ok((sagas, ways)) => long(sagas, &ways),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+        Some("among") => match asked(arguments, among::SAGAS_OF_A_RELEASE, among::named) {
+            Ok((sagas, over)) if over.is_empty() => long_among(sagas, &among::of_a_release()),
+            Ok((sagas, over)) => long_among(sagas, &over),
             Err(error) => {
                 eprintln!("{error}");
                 ExitCode::FAILURE
@@ -70,7 +82,7 @@ fn tests() -> Vec<Trial> {
     let runs = WAYS
         .iter()
         .map(|way| Trial::test(format!("every_ledger_is_exact_over_{}", way.name), short(way)));
-    runs.chain(judge::lies::tests()).collect()
+    runs.chain(among::tests()).chain(judge::lies::tests()).collect()
 }
 
 /// Runs them all, and says of each what it came to.
@@ -89,24 +101,39 @@ fn long(sagas: u64, ways: &[&'static Way]) -> ExitCode {
     exit
 }
 
-fn asked(
+/// The same without a coordinator.
+fn long_among(sagas: u64, over: &[&'static dyn broker::Broker]) -> ExitCode {
+    let mut exit = ExitCode::SUCCESS;
+    for broker in over {
+        match among::go(*broker, sagas) {
+            Ok(report) => println!("{report}\n"),
+            Err(report) => {
+                eprintln!("{report}\n");
+                exit = ExitCode::FAILURE;
+            }
+        }
+    }
+    exit
+}
+
+/// How many, and over what; nothing where that is not said.
+fn asked<W>(
     arguments: impl IntoIterator<Item = OsString>,
-) -> Result<(u64, Vec<&'static Way>), lexopt::Error> {
+    mut sagas: u64,
+    named: impl Fn(&str) -> Result<W, String>,
+) -> Result<(u64, Vec<W>), lexopt::Error> {
     use lexopt::prelude::*;
-    let (mut sagas, mut ways) = (SAGAS_OF_A_RELEASE, Vec::new());
+    let mut ways = Vec::new();
     let mut parser = lexopt::Parser::from_args(arguments);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("sagas") => sagas = parser.value()?.parse()?,
             Long("over") => {
                 let name = parser.value()?.string()?;
-                ways.push(Way::named(&name)?);
+                ways.push(named(&name)?);
             }
             other => return Err(other.unexpected()),
         }
-    }
-    if ways.is_empty() {
-        ways.extend(&WAYS);
     }
     Ok((sagas, ways))
 }

@@ -94,6 +94,25 @@ pub fn definition(way: &Way) -> String {
     text
 }
 
+/// The same for services that run it among themselves. A step that hangs is asked again soon, and no
+/// deadline passes.
+pub fn choreographed() -> String {
+    let (steps, _) = Worked::Order.definition().split_once("services:").expect("it has services");
+    let mut text = String::new();
+    for line in steps.lines().filter(|line| !line.trim_start().starts_with("timeout:")) {
+        text.push_str(line);
+        text.push('\n');
+        if line.starts_with("saga: ") {
+            text.push_str("pattern: choreography\ndefaults: { timeout: 15s, deadline: 2h }\n");
+        }
+    }
+    text.push_str("services:\n");
+    for Step { service, .. } in &STEPS {
+        text.push_str(&format!("  {service}: {{ fence: barrier }}\n"));
+    }
+    text
+}
+
 /// What an order is started with, as far as the services read it.
 #[derive(Deserialize)]
 pub struct Order {
@@ -122,6 +141,7 @@ impl Order {
     /// Does this step refuse it?
     pub fn is_refused_at(&self, place: usize) -> bool {
         match place {
+            0 => self.amount(0) == 0,
             1 => self.payment_method == "card_declined",
             2 => self.shipping_address == "1 Nowhere Lane",
             3 => self.customer_id == "mailbox_full",
@@ -141,6 +161,7 @@ pub fn data(n: u64) -> Value {
     data["items"] = json!([{"sku": "kettle", "quantity": 1}, {"sku": "tea", "quantity": n % 7}]);
     data["total"] = json!(1000 + n);
     match refused_at(n) {
+        Some(0) => data["items"] = json!([]),
         Some(1) => data["payment_method"] = json!("card_declined"),
         Some(2) => data["shipping_address"] = json!("1 Nowhere Lane"),
         Some(_) => data["customer_id"] = json!("mailbox_full"),
@@ -154,9 +175,8 @@ pub fn order(n: u64) -> Order {
     serde_json::from_value(data(n)).expect("an order is one")
 }
 
-/// Which step refuses the `n`th, if one does: one in ten, so that one, two or three steps are undone.
+/// Which step refuses the `n`th, if one does: one in ten, so that none, one, two or three steps are undone.
 pub fn refused_at(n: u64) -> Option<usize> {
-    const LATER_STEPS: [usize; 3] = [1, 2, 3];
     let turn = usize::try_from(n / 10).unwrap_or(0);
-    n.is_multiple_of(10).then(|| LATER_STEPS[turn % LATER_STEPS.len()])
+    n.is_multiple_of(10).then(|| turn % STEPS.len())
 }

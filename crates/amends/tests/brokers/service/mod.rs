@@ -102,6 +102,14 @@ fn deliveries(folder: &Path, step: &Step) -> PathBuf {
 
 /// What a service does that this program runs as.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    as_a_process(arguments, async |arguments| serve(&arguments).await)
+}
+
+/// Runs it in this process, which ends with the one that started it.
+pub fn as_a_process(
+    arguments: impl Iterator<Item = OsString>,
+    serve: impl AsyncFnOnce(Vec<String>) -> Result<(), String>,
+) -> ExitCode {
     std::thread::spawn(|| {
         // It ends with the one that started it. An error ends it as well.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
@@ -112,7 +120,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let warnings = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN);
     warnings.with_writer(std::io::stderr).init();
     let runtime = tokio::runtime::Runtime::new().expect("the runtime starts");
-    match runtime.block_on(serve(&arguments)) {
+    match runtime.block_on(serve(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");

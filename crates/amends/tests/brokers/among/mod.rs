@@ -1,0 +1,246 @@
+//! The same orders with no coordinator: the services run them among themselves, over one broker, while it
+//! and each of them is killed. docs/choreography.md says what is run and what is judged.
+
+mod channel;
+mod judged;
+mod service;
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use amends_transport::{End, Listener};
+use libtest_mimic::{Failed, Trial};
+
+use crate::broker::{Broker, Kafka, Nats, RabbitMq, Running};
+use crate::judge;
+use crate::order::{self, STEPS};
+use service::Service;
+pub use service::{ARGUMENT, run};
+
+/// What the test command has time for.
+const SAGAS: u64 = 60;
+
+/// What a release is to survive.
+pub const SAGAS_OF_A_RELEASE: u64 = 5_000;
+
+/// The first word of the place.
+const PLACE: &str = "orders";
+
+/// How long what was killed stays away: long enough to be missed.
+const AWAY: Duration = Duration::from_secs(2);
+
+/// A run in which nothing has moved for so long, while nobody was being killed, moves no more.
+const MOVES_WITHIN: Duration = Duration::from_secs(180);
+
+/// What comes late has come by then.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Over which broker they may speak: at SQS whoever says something has to know all who listen.
+static BROKERS: [&dyn Broker; 3] = [&Nats, &RabbitMq, &Kafka];
+
+/// A short run. Over the others services are seen to take part by the tests of the command line.
+pub fn tests() -> Vec<Trial> {
+    let go = || go(&Nats, SAGAS).map(drop).map_err(Failed::from);
+    vec![Trial::test("every_ledger_is_exact_without_a_coordinator", go)]
+}
+
+/// The broker of this name.
+pub fn named(name: &str) -> Result<&'static dyn Broker, String> {
+    let found = BROKERS.into_iter().find(|broker| broker.name() == name);
+    let names: Vec<_> = BROKERS.iter().map(|broker| broker.name()).collect();
+    found.ok_or_else(|| format!("there is no broker {name:?}; there are {}", names.join(", ")))
+}
+
+/// Those over which a release is run.
+pub fn of_a_release() -> Vec<&'static dyn Broker> {
+    vec![&Nats, &Kafka]
+}
+
+/// What a run came to.
+pub struct Report {
+    broker: &'static str,
+    sagas: u64,
+    completed: usize,
+    failed: usize,
+    struck: Vec<String>,
+    brought: u64,
+    took: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { broker, sagas, completed, failed, struck, brought, took } = self;
+        writeln!(
+            f,
+            "without a coordinator over {broker}: {sagas} started, {completed} completed, {failed} failed"
+        )?;
+        for struck in struck {
+            writeln!(f, "  {struck}")?;
+        }
+        let seconds = took.as_secs_f64();
+        writeln!(f, "  {brought} events brought, of which one in ten was published twice")?;
+        writeln!(f, "  {seconds:.1} s, {:.0} sagas/s", *sagas as f64 / seconds)?;
+        write!(f, "  every ledger is exact, and all services tell every end alike")
+    }
+}
+
+/// Runs in a folder that stays unless all is well. An error is what is wrong.
+pub fn go(broker: &'static dyn Broker, sagas: u64) -> Result<Report, String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+    println!(
+        "{sagas} orders without a coordinator over {}, in {}",
+        broker.name(),
+        folder.display()
+    );
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let report = runtime.block_on(play(broker, sagas, &folder)).map_err(|what| {
+        format!("over {}: {what}\nledgers and logs: {}", broker.name(), folder.display())
+    })?;
+    // What is left over harms nobody.
+    let _ = std::fs::remove_dir_all(folder);
+    Ok(report)
+}
+
+async fn play(broker: &'static dyn Broker, sagas: u64, folder: &Path) -> Result<Report, String> {
+    let mut running = Running::start(broker).await?;
+    let definition = std::fs::write(folder.join("order.yaml"), order::choreographed());
+    definition.map_err(|error| format!("the definition cannot be written: {error}"))?;
+    let mut services = Vec::new();
+    // Who starts the orders comes last: by then all others listen.
+    for place in (0..STEPS.len()).rev() {
+        let orders = if place == 0 { (sagas, apart(sagas)) } else { (0, 1) };
+        services.push(Service::start(place, broker, &running.url, folder, orders)?);
+        listens(broker, &running.url, place).await?;
+        if place == 1 {
+            tokio::time::sleep(broker.kept_after()).await;
+        }
+    }
+    services.reverse();
+    let began = Instant::now();
+    let struck = strike(&mut running, &mut services, folder, sagas).await?;
+    until_all_have_ended(folder, sagas).await?;
+    let took = began.elapsed();
+    tokio::time::sleep(QUIET).await;
+
+    let mut ledgers = Vec::new();
+    for service in &mut services {
+        service.stop().await?;
+        ledgers.push(service.ledger().await?);
+    }
+    let mut dead_letters = Vec::new();
+    for step in &STEPS {
+        let letters = broker.dead_letters(&running.url, PLACE, listener(step.service)).await;
+        let letters = letters.map_err(|error| format!("{}: {error}", step.service))?;
+        dead_letters.push((step.service.to_owned(), letters));
+    }
+    let evidence = judge::Evidence {
+        sagas,
+        heard: judged::acknowledged(folder)?,
+        served: judged::told(folder).await?,
+        ledgers,
+        orphans: Vec::new(),
+        dead_letters,
+    };
+    let wrong = judge::judge(&evidence);
+    if !wrong.is_empty() {
+        let shown: Vec<_> = wrong.iter().take(40).map(String::as_str).collect();
+        return Err(format!("{} things are wrong:\n  {}", wrong.len(), shown.join("\n  ")));
+    }
+    Ok(Report {
+        broker: broker.name(),
+        sagas,
+        completed: evidence.ended_as("completed"),
+        failed: evidence.ended_as("failed"),
+        struck,
+        brought: channel::brought(folder),
+        took,
+    })
+}
+
+fn listener(service: &str) -> End {
+    End::Listener(Listener::named(service).expect("it is a name"))
+}
+
+/// Until the service has its place at the broker: what is said from then on is kept for it.
+async fn listens(broker: &dyn Broker, url: &str, place: usize) -> Result<(), String> {
+    let (since, service) = (Instant::now(), STEPS[place].service);
+    while let Err(error) = broker.dead_letters(url, PLACE, listener(service)).await {
+        if since.elapsed() > MOVES_WITHIN {
+            return Err(format!("{service} does not listen: {error}"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// How many orders end from one blow to the next: no more are on their way at once, so that none falls when
+/// all is over.
+const fn apart(sagas: u64) -> u64 {
+    sagas / (STEPS.len() as u64 + 3)
+}
+
+/// The broker once, and every service, each when so many orders have ended.
+async fn strike(
+    running: &mut Running,
+    services: &mut [Service],
+    folder: &Path,
+    sagas: u64,
+) -> Result<Vec<String>, String> {
+    let mut struck = Vec::new();
+    for turn in 0..=services.len() {
+        let by = apart(sagas) * (turn as u64 + 1);
+        let ended = until(folder, by, &[0]).await?;
+        let what = match turn.checked_sub(1) {
+            None => {
+                running.kill().await?;
+                tokio::time::sleep(AWAY).await;
+                running.start_again().await?;
+                format!("broker {} killed", running.broker.name())
+            }
+            Some(place) => {
+                let service = &mut services[place];
+                service.kill()?;
+                tokio::time::sleep(AWAY).await;
+                service.revive()?;
+                format!("{} killed", service.step.service)
+            }
+        };
+        if ended >= sagas {
+            return Err(format!("{what} when all was over: too few orders"));
+        }
+        struck.push(format!("{what} when {ended} of {sagas} had ended"));
+        println!("  {}", struck[turn]);
+    }
+    Ok(struck)
+}
+
+async fn until_all_have_ended(folder: &Path, sagas: u64) -> Result<(), String> {
+    until(folder, sagas, &[0, 1, 2, 3]).await.map(drop)
+}
+
+/// Until these services know of so many ends.
+async fn until(folder: &Path, ends: u64, places: &[usize]) -> Result<u64, String> {
+    let (mut last, mut since) = (0, Instant::now());
+    loop {
+        let (mut least, mut all) = (u64::MAX, 0);
+        for &place in places {
+            let ended = judged::ended(folder, place).await?;
+            (least, all) = (least.min(ended), all + ended);
+        }
+        if least >= ends {
+            return Ok(least);
+        }
+        if all != last {
+            (last, since) = (all, Instant::now());
+        }
+        if since.elapsed() > MOVES_WITHIN {
+            let secs = MOVES_WITHIN.as_secs();
+            return Err(format!("nothing has moved for {secs} s, with {least} of {ends} ended"));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
