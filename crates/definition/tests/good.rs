@@ -49,6 +49,14 @@ fn the_seed_passes_with_one_note_a_service_about_its_fence() {
     assert_eq!(compiled.definition.ancestors(StepIx(3)).iter().count(), 3);
 }
 
+/// Nobody reaches its services: each has its handlers by itself, or its sidecar is told where they are.
+#[test]
+fn a_choreography_passes_without_a_word_about_transports() {
+    let checked = check_good("choreography.yaml");
+    assert_eq!(checked.findings.len(), 0, "{}", render(&checked, false));
+    assert!(checked.compiled.is_some());
+}
+
 #[test]
 fn the_long_form_compiles_to_what_it_says() {
     let checked = check_good("long.yaml");

@@ -320,7 +320,8 @@ impl Registry {
         let compiled = file.compiled;
         let name = Arc::clone(compiled.definition.saga_type());
         if compiled.pattern == amends_definition::Pattern::Choreography {
-            let why = "a choreography has no coordinator; say pattern: orchestration";
+            let why = "its services run it among themselves, by the participant kit or `amends sidecar`; with \
+                       `pattern: orchestration` this server runs it";
             return Err(DeployError::Unsupported { saga_type: name, why });
         }
         let (version, new) = self.number(&name, &compiled)?;

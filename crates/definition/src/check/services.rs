@@ -27,12 +27,13 @@ pub(super) fn check(subject: &Subject<'_>, findings: &mut Findings) {
                 unused_commands(service, commands, findings);
             }
         }
-        transports(name, service, subject, findings);
+        transports(name, service, subject, choreography, findings);
     }
     if let Some(said) = &file.messaging {
         messaging(said, subject, findings);
     }
-    if file.said.find("services").is_none() {
+    // In a choreography each service reaches its own handlers.
+    if file.said.find("services").is_none() && !choreography {
         unlisted(subject, &used, findings);
     }
 }
@@ -142,6 +143,7 @@ fn transports(
     name: &Field<String>,
     service: &ServiceFile,
     subject: &Subject<'_>,
+    choreography: bool,
     findings: &mut Findings,
 ) {
     let said: Vec<_> = TRANSPORTS
@@ -149,6 +151,7 @@ fn transports(
         .filter_map(|key| service.said.find(key).map(|span| (*key, span)))
         .collect();
     match said[..] {
+        [] if choreography => {}
         [] => {
             let message =
                 format!("nothing says how the service `{}` is reached", shorten(&name.value));
