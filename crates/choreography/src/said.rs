@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use amends_core::{StepIx, Time};
+use amends_definition::INPUT_BYTES_MAX;
 use amends_wire::SagaId;
 use serde_json::value::RawValue;
 
@@ -27,8 +28,8 @@ impl Choreographed {
     ///
     /// # Errors
     ///
-    /// The data is no JSON object, or does not fit the definition's schema: where and how, without
-    /// values.
+    /// The data is no JSON object, is over 256 KiB, or does not fit the definition's schema: where and how,
+    /// without values.
     pub fn start(
         &self,
         saga_id: SagaId,
@@ -36,6 +37,12 @@ impl Choreographed {
         data: &str,
         now: Time,
     ) -> Result<SagaEvent, Vec<String>> {
+        if data.len() > INPUT_BYTES_MAX {
+            let bytes = data.len();
+            return Err(vec![format!(
+                "the data has {bytes} bytes, and may have {INPUT_BYTES_MAX}: keep it elsewhere, and say where"
+            )]);
+        }
         let no_object = || vec!["the data of a saga is a JSON object".to_owned()];
         let value: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(data).map_err(|_| no_object())?;

@@ -82,6 +82,10 @@ fn data_that_is_no_object_starts_nothing() {
     for data in ["", "5", "[]", "{", "null", "\"x\""] {
         assert!(of.start(SAGA, "OrderService", data, Time(5)).is_err(), "{data}");
     }
+    // Every event carries it along.
+    let large = format!("{{\"total\":5,\"physical\":true,\"x\":\"{}\"}}", "x".repeat(256 * 1024));
+    let why = of.start(SAGA, "OrderService", &large, Time(5)).unwrap_err();
+    assert!(why[0].contains("may have 262144"), "{why:?}");
 }
 
 #[test]

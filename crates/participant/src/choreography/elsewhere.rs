@@ -20,6 +20,7 @@ use tracing::warn;
 use super::turn::{Turned, Unturned, What};
 use super::{Choreographies, counts::count};
 use crate::database::Database;
+use crate::handler::RESULT_BYTES_MAX;
 
 /// How much longer than the attempt may take its answer is waited for: the transport says by itself that
 /// there is none.
@@ -118,6 +119,15 @@ fn heard(task: Task, outcome: Outcome) -> What<'static> {
                 || "null".to_owned(),
                 |bytes| String::from_utf8_lossy(&bytes).into_owned(),
             );
+            // An event has to have room for it.
+            if text.len() > RESULT_BYTES_MAX {
+                let bytes = text.len();
+                let error = Fault::new(format!(
+                    "the result has {bytes} bytes, and may have {RESULT_BYTES_MAX}: keep it elsewhere, and \
+                     return where"
+                ));
+                return What::InVain(step, in_vain(&error, "BAD_RESULT", false));
+            }
             match RawValue::from_string(text) {
                 Ok(result) => What::Answered(step, Answered::Completed(result)),
                 Err(_) => {

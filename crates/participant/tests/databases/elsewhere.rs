@@ -39,6 +39,7 @@ fn elsewhere(
                     "not now" => Err(Fail::transient("not now")),
                     "no" => Err(Fail::refused_with("NO", "no money")),
                     "silence" => std::future::pending().await,
+                    "too much" => Ok(json!("x".repeat(amends_participant::RESULT_BYTES_MAX))),
                     _ => Ok(json!({ "amount": 2, "attempt": 0 })),
                 }
             }
@@ -69,7 +70,7 @@ async fn a_handler_elsewhere_is_asked_until_it_answers<D: Tested>(pool: Pool<D>)
     let mut stage = Stage::of(pool, order("1m", "pivot")).await;
     stage.serve("InventoryService");
     stage.serve("ShippingService");
-    let asked = sidecar(&mut stage, "PaymentService", &["not now", "silence", "not now", ""]);
+    let asked = sidecar(&mut stage, "PaymentService", &["not now", "silence", "too much", ""]);
     let saga = stage.start(json!({ "ship": "refuse" })).await;
     assert_eq!(stage.end(saga).await, State::Failed);
     let key = |direction| format!("{saga}/charge/{direction}");
