@@ -16,7 +16,7 @@ pub const GRACE: Millis = Millis::secs(30);
 pub const LEFT_FOR: Millis = Millis::secs(2);
 
 /// How often it is looked whether what is late by the clock was only unread.
-const LOOK_AGAIN: Millis = Millis::secs(1);
+const LOOK_AGAIN: Millis = Millis::secs(5);
 
 /// What a service does about a step that it waits for and that has not come in its time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

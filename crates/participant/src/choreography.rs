@@ -6,6 +6,7 @@
 //! a service may die at any moment: what it owes is in its database.
 
 mod asking;
+mod caught_up;
 mod counts;
 mod elsewhere;
 mod reacting;
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use amends_choreography::{
-    Choreographed, Foreign, Moment, Overdue, Reason, Record, SagaEvent, Service,
+    Choreographed, Foreign, GRACE, Moment, Overdue, Reason, Record, SagaEvent, Service,
 };
 use amends_core::{Millis, Time};
 use amends_transport::Transport;
@@ -249,10 +250,10 @@ impl<D: Database> Choreographies<D> {
             Sha256::digest(format!("{}\n{saga_type}\n{key}", self.0.participant.service())).into();
         let saga_id = SagaId(Uuid::new_v8(id).as_u128());
         let started = self.started(saga_id, saga_type, data)?;
-        let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
-            Sha256::digest(started.context.data.get()).into();
-        let with_data = format!("start {saga_type} {:032x}", u128::from_be_bytes(digest));
-        if D::note(connection, &format!("start {saga_type}"), key).await? {
+        // Services may share a database.
+        let start = format!("start {} {saga_type}", self.0.participant.service());
+        let with_data = format!("{start} {:032x}", same_data(started.context.data.get()));
+        if D::note(connection, &start, key).await? {
             D::note(connection, &with_data, key).await?;
             self.say_started(connection, &started).await?;
         } else if !D::is_noted(connection, &with_data, key).await? {
@@ -368,7 +369,16 @@ impl<D: Database> Choreographies<D> {
 
     /// All that others said by then has been heard.
     fn heard_until(&self, at: Time) {
-        self.0.heard.fetch_max(at.min(clock()).0, Ordering::Relaxed);
+        self.0.heard.store(at.0, Ordering::Relaxed);
+    }
+
+    /// The longest that it waits for steps of others, after their time.
+    fn grace(&self) -> Millis {
+        self.0.services.iter().map(Service::grace).max().unwrap_or(GRACE)
+    }
+
+    fn is_asked_elsewhere(&self) -> bool {
+        matches!(self.0.hands, Hands::Elsewhere(_))
     }
 
     fn definition(&self, hash: &str) -> Option<Choreographed> {
@@ -398,6 +408,16 @@ async fn publish<D: Database>(
         D::put(connection, &message).await?;
     }
     Ok(())
+}
+
+/// The same for the same data, in whatever order its fields stand.
+fn same_data(text: &str) -> u128 {
+    // It was read as JSON before.
+    let mut data: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    data.sort_all_objects();
+    let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
+        Sha256::digest(data.to_string()).into();
+    u128::from_be_bytes(digest)
 }
 
 /// Now, by this machine's clock.

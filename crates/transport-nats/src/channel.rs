@@ -332,6 +332,10 @@ impl Channel for NatsChannel {
         Box::pin(self.inner.publish(message))
     }
 
+    fn is_there(&self) -> bool {
+        self.inner.client.connection_state() == State::Connected
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             // Before anything is given back: the server would bring it to the request that is open.

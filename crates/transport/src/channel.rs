@@ -45,6 +45,11 @@ pub trait Channel: Send + Sync + 'static {
     /// Publishes a message; resolves when the broker has confirmed that it keeps it.
     fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>>;
 
+    /// Is it connected, as far as it knows? While it is not, that nothing comes says nothing.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Leaves: takes nothing more, and leaves to others what it holds and has not settled.
     fn close(&self) -> BoxFuture<'_, ()>;
 }

@@ -304,6 +304,10 @@ impl Channel for Connection {
         ready(Ok(())).boxed()
     }
 
+    fn is_there(&self) -> bool {
+        !self.broker.state().is_away
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         *self.is_closed() = true;
         self.leave();

@@ -112,6 +112,10 @@ impl Channel for Later {
         Box::pin(async move { self.there()?.publish(message).await })
     }
 
+    fn is_there(&self) -> bool {
+        self.there().is_ok_and(|channel| channel.is_there())
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.stop();
         Box::pin(async move {

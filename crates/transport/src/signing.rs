@@ -105,6 +105,10 @@ impl Channel for Signing {
         Box::pin(async move { self.inner.publish(&Self::sign(&self.secrets, message)).await })
     }
 
+    fn is_there(&self) -> bool {
+        self.inner.is_there()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }

@@ -174,7 +174,8 @@ impl<D: Database> Beside<D> for Keeping<'_, D> {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             *state = State::default();
             match held {
-                Ok(record) if self.service.owes(&record, self.task.step, self.task.direction) => {
+                // Not while it rests: what was asked before may have come to nothing meanwhile.
+                Ok(record) if self.is_due(&record) => {
                     state.record = Some(record);
                     Ok(true)
                 }
@@ -215,6 +216,14 @@ impl<D: Database> Beside<D> for Keeping<'_, D> {
             Ok(())
         }
         .boxed()
+    }
+}
+
+impl<D: Database> Keeping<'_, D> {
+    fn is_due(&self, record: &Record) -> bool {
+        let (step, direction) = (self.task.step, self.task.direction);
+        let due = self.service.tasks(record, self.of.now().at);
+        due.iter().any(|task| (task.step, task.direction) == (step, direction))
     }
 }
 

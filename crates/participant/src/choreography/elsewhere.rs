@@ -14,13 +14,21 @@ use amends_wire::{Direction, FailureCodes, Fault, Outcome, SagaId};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::turn::{Turned, Unturned, What};
 use super::{Choreographies, counts::count};
 use crate::database::Database;
 use crate::handler::RESULT_BYTES_MAX;
+
+/// Between tries to keep an answer, while the database is away or busy.
+const KEPT_AGAIN: [Duration; 4] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+];
 
 /// How much longer than the attempt may take its answer is waited for: the transport says by itself that
 /// there is none.
@@ -47,7 +55,18 @@ impl<D: Database> Choreographies<D> {
                 "the attempt came to nothing; it is tried again: {}", why.message
             );
         }
-        self.turn(service, saga_id, &what).await
+        // An answer that is not kept is asked for again, and its attempt counts as one of which nothing is
+        // known.
+        let mut pauses = KEPT_AGAIN.into_iter();
+        loop {
+            match (self.turn(service, saga_id, &what).await, pauses.next()) {
+                (Err(Unturned::Database(error)), Some(pause)) => {
+                    warn!(saga_id = %saga_id, "an answer is not kept yet: {error}");
+                    sleep(pause).await;
+                }
+                (turned, _) => return turned,
+            }
+        }
     }
 
     async fn exchange(

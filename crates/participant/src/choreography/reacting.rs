@@ -1,14 +1,14 @@
 //! A participant that listens: events are heard, acknowledged when what they say is in the database, and
 //! acted on.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amends_choreography::{GRACE, NotTaken, SagaEvent, Service, Unreadable};
-use amends_core::Millis;
+use amends_choreography::{NotTaken, SagaEvent, Service, Unreadable};
+use amends_core::{Millis, Time};
 use amends_transport::{Channel, ChannelError, Received, Signing, Tag};
 use amends_wire::SagaId;
 use futures_util::FutureExt;
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
+use super::caught_up::CaughtUp;
 use super::turn::{Turned, Unturned, What};
 use super::{Choreographies, clock, counts::count};
 use crate::about::trace_id;
@@ -30,15 +31,20 @@ use crate::word::{confirmed, said, unpanicked};
 /// what is due, and one for the relay, as many as a pool of sqlx has connections by default.
 const AT_ONCE: usize = 5;
 
-/// How many sagas are heard of, or looked at, at once: short transactions.
-const HEARING_AT_ONCE: usize = 3;
+/// How many events are taken in at once, and beside them how many sagas looked at in which something is due:
+/// short transactions.
+const HEARING_AT_ONCE: usize = 2;
+
+/// How many sagas in which something is due are looked for in one go.
+const DUE_AT_ONCE: u16 = 10;
 
 /// How many sagas wait until others have been carried out. One that finds no room is due in its row after a
 /// moment.
 const WAITING_MAX: usize = 1_000;
 
-/// A channel that brought nothing for so long has brought all.
-const QUIET: Duration = Duration::from_secs(1);
+/// What is heard of a saga waits so long for the handler that holds its row, and then comes again: three sagas
+/// whose handlers hang must not keep all others from being heard.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// How often the database is looked at for sagas in which something is due: pauses begin at 200 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -56,6 +62,8 @@ pub struct Reacting<D: Database> {
     at_once: usize,
     secrets: Secrets,
     pauses: Pauses,
+    /// Sagas that are carried out, and since when.
+    at_work: Mutex<HashMap<SagaId, Instant>>,
 }
 
 /// A saga in which there is something to ask.
@@ -66,30 +74,32 @@ struct Work {
     span: Span,
 }
 
-/// Since when the channel has brought nothing.
-struct Quiet {
-    since: Instant,
-    /// It has brought something since this began: it is connected.
-    has_begun: bool,
-    /// Or it is for so long that it must be: who joins a group of consumers waits for the others first.
-    at_the_latest: Instant,
+/// What became of a message that was brought.
+struct Heard {
+    /// When it was said; not known of what cannot be read, nor of what comes again.
+    at: Option<Time>,
+    work: Option<Work>,
 }
 
-impl Quiet {
-    fn new<D: Database>(of: &Choreographies<D>) -> Self {
-        let since = Instant::now();
-        let grace = of.0.services.iter().map(Service::grace).max().unwrap_or(GRACE);
-        // One that never ends is none.
-        let at_the_latest = since.checked_add(Duration::from_millis(grace.0)).unwrap_or(since);
-        Self { since, has_begun: false, at_the_latest }
+/// Sagas that wait until others have been carried out, each once.
+#[derive(Default)]
+struct Waiting(VecDeque<Work>);
+
+impl Waiting {
+    fn add(&mut self, work: Option<Work>) {
+        let Some(work) = work.filter(|work| !work.turned.asks.is_empty()) else { return };
+        // What was heard last is to be asked now.
+        if let Some(earlier) = self.0.iter_mut().find(|earlier| earlier.saga_id == work.saga_id) {
+            *earlier = work;
+        } else if self.0.len() < WAITING_MAX {
+            self.0.push_back(work);
+        }
     }
 
-    fn interrupt(&mut self) {
-        self.since = Instant::now();
-    }
-
-    fn is_long(&self) -> bool {
-        self.since.elapsed() >= QUIET && (self.has_begun || Instant::now() >= self.at_the_latest)
+    /// The first that may begin.
+    fn next(&mut self, may_begin: impl Fn(SagaId) -> bool) -> Option<Work> {
+        let place = self.0.iter().position(|work| may_begin(work.saga_id))?;
+        self.0.remove(place)
     }
 }
 
@@ -98,7 +108,8 @@ impl<D: Database> Reacting<D> {
     /// there what it has to say.
     pub fn new(of: Choreographies<D>, channel: Arc<dyn Channel>) -> Self {
         let (secrets, pauses) = (Secrets::default(), Pauses::default());
-        Self { of, channel, at_once: AT_ONCE, secrets, pauses }
+        let at_work = Mutex::default();
+        Self { of, channel, at_once: AT_ONCE, secrets, pauses, at_work }
     }
 
     /// How many sagas are at work at once.
@@ -125,9 +136,10 @@ impl<D: Database> Reacting<D> {
         self.channel = Signing::over(self.channel, secrets);
         let relaying = Relaying::begin(&self.of.0.participant, &self.channel);
         let this = Arc::new(self);
-        let (mut hearing, mut at_work, mut waiting) =
-            (JoinSet::new(), JoinSet::new(), VecDeque::new());
-        let mut quiet = Quiet::new(&this.of);
+        let (mut hearing, mut waking) = (JoinSet::new(), JoinSet::new());
+        let (mut at_work, mut waiting) = (JoinSet::new(), Waiting::default());
+        let mut due: VecDeque<(String, String)> = VecDeque::new();
+        let mut caught_up = CaughtUp::new(this.of.grace(), clock());
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stop = pin!(stop);
@@ -137,60 +149,98 @@ impl<D: Database> Reacting<D> {
         loop {
             // What is heard never waits for what is carried out.
             while at_work.len() < this.at_once.max(1)
-                && let Some(work) = waiting.pop_front()
+                && let Some(work) = waiting.next(|saga| this.is_free(saga))
+            {
+                let begun = this.begin(work.saga_id);
+                let this = Arc::clone(&this);
+                at_work.spawn(async move {
+                    let _begun = begun;
+                    this.carry_out(work).await;
+                });
+            }
+            if waking.is_empty()
+                && let Some((saga_id, saga_type)) = due.pop_front()
             {
                 let this = Arc::clone(&this);
-                at_work.spawn(async move { this.carry_out(work).await });
+                waking.spawn(async move { this.wake(&saga_id, &saga_type).await });
             }
-            let may_hear = hearing.len() < HEARING_AT_ONCE;
+            let may_hear = hearing.len() < HEARING_AT_ONCE && rest.is_elapsed();
             tokio::select! {
                 () = &mut stop => break,
-                received = &mut receiving, if may_hear && rest.is_elapsed() => {
+                received = &mut receiving, if may_hear => {
                     receiving = this.receive();
-                    quiet.interrupt();
                     match received {
                         Ok(received) => {
-                            quiet.has_begun = true;
                             let this = Arc::clone(&this);
                             hearing.spawn(async move { this.take(&received).await });
                         }
                         Err(e) => {
                             error!("no event can be received; it is tried again: {e}");
+                            caught_up.is_behind();
                             rest.as_mut().reset(Instant::now() + PAUSE);
                         }
                     }
                 }
                 () = &mut rest, if !rest.is_elapsed() => {}
                 Some(heard) = hearing.join_next(), if !hearing.is_empty() => {
-                    let is_to_do = |work: &Work| !work.turned.asks.is_empty();
-                    if let Some(work) = heard.ok().flatten().filter(is_to_do)
-                        && waiting.len() < WAITING_MAX
-                    {
-                        waiting.push_back(work);
+                    if let Ok(Heard { at, work }) = heard {
+                        caught_up.brought(at, clock());
+                        waiting.add(work);
                     }
                 }
+                Some(woken) = waking.join_next(), if !waking.is_empty() => {
+                    waiting.add(woken.ok().flatten());
+                }
                 Some(_) = at_work.join_next(), if !at_work.is_empty() => {}
-                _ = look.tick(), if may_hear => {
-                    if hearing.is_empty() && quiet.is_long() {
+                _ = look.tick() => {
+                    let is_listening = may_hear && this.channel.is_there();
+                    if caught_up.look(is_listening, clock()) && hearing.is_empty() {
                         this.of.heard_until(clock());
                     }
-                    let room = HEARING_AT_ONCE - hearing.len();
-                    let due = this.due(room).await;
-                    if due.len() == room {
-                        // There may be more.
-                        look.reset_immediately();
-                    }
-                    for (saga_id, saga_type) in due {
-                        let this = Arc::clone(&this);
-                        hearing.spawn(async move { this.wake(&saga_id, &saga_type).await });
+                    if due.is_empty() && waking.is_empty() {
+                        due.extend(this.due().await);
+                        if due.len() == usize::from(DUE_AT_ONCE) {
+                            // There may be more.
+                            look.reset_after(LOOK_EVERY / 10);
+                        }
                     }
                 }
             }
         }
         // What waits is found again in its row.
         while hearing.join_next().await.is_some() {}
+        while waking.join_next().await.is_some() {}
         while at_work.join_next().await.is_some() {}
         relaying.end().await;
+    }
+
+    /// May its saga be carried out beside what is at work? Not where that is its own handler, which holds the
+    /// row: what is asked may be done, or put off, by the time it is the saga's turn.
+    fn is_free(&self, saga_id: SagaId) -> bool {
+        self.of.is_asked_elsewhere() || !self.at_work().contains_key(&saga_id)
+    }
+
+    /// Is its row held by a handler for longer already than an event can wait?
+    fn is_held_up(&self, saga_id: SagaId) -> bool {
+        let at_work = self.at_work();
+        let is_long = at_work.get(&saga_id).is_some_and(|since| since.elapsed() > HELD_UP);
+        is_long && !self.of.is_asked_elsewhere()
+    }
+
+    /// Until what is returned is dropped.
+    fn begin(self: &Arc<Self>, saga_id: SagaId) -> impl Drop + Send + use<D> {
+        struct AtWork<D: Database>(Arc<Reacting<D>>, SagaId);
+        impl<D: Database> Drop for AtWork<D> {
+            fn drop(&mut self) {
+                self.0.at_work().remove(&self.1);
+            }
+        }
+        self.at_work().insert(saga_id, Instant::now());
+        AtWork(Arc::clone(self), saga_id)
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, HashMap<SagaId, Instant>> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn carry_out(&self, Work { service, saga_id, turned, span }: Work) {
@@ -205,9 +255,8 @@ impl<D: Database> Reacting<D> {
         said(async move { channel.receive().await }).boxed()
     }
 
-    async fn due(&self, room: usize) -> Vec<(String, String)> {
-        let sagas_max = u16::try_from(room).unwrap_or(u16::MAX);
-        match self.of.due(sagas_max).await {
+    async fn due(&self) -> Vec<(String, String)> {
+        match self.of.due(DUE_AT_ONCE).await {
             Ok(due) => due,
             Err(e) => {
                 error!("the sagas in which something is due cannot be looked for: {e}");
@@ -246,7 +295,7 @@ impl<D: Database> Reacting<D> {
         })
     }
 
-    async fn take(&self, received: &Received) -> Option<Work> {
+    async fn take(&self, received: &Received) -> Heard {
         let tag = received.tag;
         match SagaEvent::read(received, &received.body) {
             Ok(event) => {
@@ -258,9 +307,8 @@ impl<D: Database> Reacting<D> {
                     trace_id = trace_id(event.traceparent.as_deref()),
                 );
                 // A handler's panic is its ending; any other must not leave the message unsettled.
-                let taken = unpanicked(self.take_event(tag, &event).instrument(span)).await;
-                match taken {
-                    Ok(work) => return work,
+                match unpanicked(self.take_event(tag, &event).instrument(span)).await {
+                    Ok(heard) => return heard,
                     Err(why) => {
                         error!("what takes an event panicked; it comes again: {why}");
                         self.give_back(tag, event.id()).await;
@@ -270,6 +318,7 @@ impl<D: Database> Reacting<D> {
             Err(Unreadable::NotOurs) => {
                 count(&self.of.0.counts.others);
                 self.settle(tag, String::new(), self.acknowledged(tag)).await;
+                return Heard { at: Some(clock()), work: None };
             }
             Err(why @ Unreadable::Newer(_)) => {
                 count(&self.of.0.counts.put_off);
@@ -279,31 +328,39 @@ impl<D: Database> Reacting<D> {
             Err(Unreadable::Damaged(why)) => {
                 count(&self.of.0.counts.damaged);
                 self.bury(tag, "damaged".to_owned(), &format!("DAMAGED_EVENT: {why}")).await;
+                return Heard { at: Some(clock()), work: None };
             }
         }
-        None
+        Heard { at: None, work: None }
     }
 
-    async fn take_event(&self, tag: Tag, event: &SagaEvent) -> Option<Work> {
+    async fn take_event(&self, tag: Tag, event: &SagaEvent) -> Heard {
         let (of, key) = (&self.of, event.id());
+        let heard = Heard { at: Some(event.at), work: None };
         let is_of_ours = |service: &Service| service.of().saga_type() == event.saga_type;
         if !of.0.services.iter().any(is_of_ours) {
             // Several saga types may share a place.
             count(&of.0.counts.others);
             self.settle(tag, key, self.acknowledged(tag)).await;
-            return None;
+            return heard;
         }
         let Some(service) = of.by_hash(&event.definition_hash) else {
+            // It is of no saga that is known here.
             self.put_off(tag, event).await;
-            return None;
+            return Heard { at: Some(clock()), ..heard };
         };
+        if self.is_held_up(event.saga_id) {
+            debug!("the saga's row is held by its handler: the event comes again");
+            self.give_back(tag, key).await;
+            return heard;
+        }
         match of.turn(service, event.saga_id, &What::Heard(event)).await {
             Ok(turned) => {
                 count(&of.0.counts.heard);
-                of.heard_until(event.at);
                 self.settle(tag, key, self.acknowledged(tag)).await;
                 let (service, saga_id) = (service.clone(), event.saga_id);
-                return Some(Work { service, saga_id, turned, span: Span::current() });
+                let work = Work { service, saga_id, turned, span: Span::current() };
+                return Heard { work: Some(work), ..heard };
             }
             Err(Unturned::NotTaken(why)) => {
                 count(&of.0.counts.contradicted);
@@ -315,7 +372,7 @@ impl<D: Database> Reacting<D> {
                 self.give_back(tag, key).await;
             }
         }
-        None
+        heard
     }
 
     /// Of a definition that this service does not have: it may get it, and must miss nothing by then.

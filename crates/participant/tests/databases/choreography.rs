@@ -389,8 +389,8 @@ async fn a_service_that_never_comes_is_waited_for_only_so_long<D: Tested>(pool: 
 
 /// All that it has not read was said in time.
 async fn a_service_that_was_away_finds_nobody_late_who_was_not<D: Tested>(pool: Pool<D>) {
-    let mut stage = Stage::of(pool, order("5s", "pivot")).await;
-    let shipping = stage.services[2].clone().with_grace(Duration::from_millis(100));
+    let mut stage = Stage::of(pool, order("4s", "pivot")).await;
+    let shipping = stage.services[2].clone().with_grace(Duration::from_secs(2));
     let serve = |stage: &mut Stage<D>| {
         let listener = stage.broker.listener("ShippingService");
         let reacting = Reacting::new(shipping.clone(), listener);
@@ -410,7 +410,7 @@ async fn a_service_that_was_away_finds_nobody_late_who_was_not<D: Tested>(pool: 
     stage.kill_all().await;
     stage.serve("InventoryService");
     stage.serve("PaymentService");
-    tokio::time::sleep(Duration::from_millis(5_500)).await;
+    tokio::time::sleep(Duration::from_millis(6_500)).await;
     serve(&mut stage);
     assert_eq!(stage.end(saga).await, State::Completed);
     assert_eq!(shipping.counts().late, 0);

@@ -155,7 +155,11 @@ impl Sidecar {
         stop.send_replace(true);
         pruning.abort();
         if let Err((what, ended)) = ended {
-            transport.close(ANSWERS_GRACE).await;
+            // Or it is the one that has ended: what it takes in last is not lost either way.
+            if !reacting.is_finished() {
+                let last = tokio::time::timeout(ANSWERS_GRACE, &mut reacting);
+                let _ = tokio::join!(last, transport.close(ANSWERS_GRACE));
+            }
             let why = ended.err().map_or_else(String::new, |error| format!(": {error}"));
             return Err(Failure::new(Exit::Error, format!("{what}{why}"))
                 .hint("start it again: it goes on where it was; the log says what came before"));

@@ -74,6 +74,10 @@ impl Channel for Doubling {
         })
     }
 
+    fn is_there(&self) -> bool {
+        self.inner.is_there()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }

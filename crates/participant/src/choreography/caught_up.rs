@@ -1,0 +1,102 @@
+//! Whether all is read that others have said: before that nobody may be called late.
+//!
+//! What a service has not read it cannot see. But what was said in time, and is unread when somebody is late, is
+//! older than the grace by then. So a service has read all when its channel was there for a while, was asked all
+//! the time, and brought nothing so old.
+
+use std::time::Duration;
+
+use amends_core::{Millis, Time};
+use tokio::time::Instant;
+
+/// How long nothing old may come, at most: longer than what was given back rests.
+const SETTLED_MAX: Duration = Duration::from_secs(15);
+
+/// The same of a channel that has brought nothing yet, at most: a group of consumers waits so long for one
+/// that was killed.
+const FIRST_MAX: Duration = Duration::from_secs(60);
+
+/// Two looks further apart than this, by either clock: the process stood still meanwhile, or the clock was set.
+const STOOD_STILL: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(super) struct CaughtUp {
+    grace: Millis,
+    /// Since when nothing says that there is more to read.
+    since: Instant,
+    /// It has brought something.
+    has_begun: bool,
+    looked: (Instant, Time),
+}
+
+impl CaughtUp {
+    pub(super) fn new(grace: Millis, now: Time) -> Self {
+        let since = Instant::now();
+        Self { grace, since, has_begun: false, looked: (since, now) }
+    }
+
+    /// Something says that there may be more.
+    pub(super) fn is_behind(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// This was brought; it was said then, where that can be read.
+    pub(super) fn brought(&mut self, at: Option<Time>, now: Time) {
+        self.has_begun = true;
+        if at.is_none_or(|at| at + self.grace <= now) {
+            self.is_behind();
+        }
+    }
+
+    /// Is all read, as far as can be seen? `is_listening`: the channel is there, and asked.
+    pub(super) fn look(&mut self, is_listening: bool, now: Time) -> bool {
+        let (looked, at) = std::mem::replace(&mut self.looked, (Instant::now(), now));
+        let by_clock = Duration::from_millis(now.0.abs_diff(at.0));
+        if !is_listening || looked.elapsed().max(by_clock) > STOOD_STILL {
+            self.is_behind();
+        }
+        let grace = Duration::from_millis(self.grace.0);
+        let settled = if self.has_begun {
+            grace.min(SETTLED_MAX)
+        } else {
+            grace.saturating_mul(2).min(FIRST_MAX)
+        };
+        self.since.elapsed() >= settled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Millis = Millis::secs(30);
+
+    /// On a clock that goes on as soon as all wait, with a look every 200 ms: how long until it has caught up?
+    async fn looks(caught_up: &mut CaughtUp, now: &mut Time) -> u64 {
+        let begun = *now;
+        while !caught_up.look(true, *now) {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            *now = *now + Millis(200);
+        }
+        now.0 - begun.0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_has_caught_up_when_nothing_old_comes_for_a_while() {
+        let mut now = Time(1_000_000);
+        let mut caught_up = CaughtUp::new(GRACE, now);
+        assert_eq!(looks(&mut caught_up, &mut now).await, 60_000, "it may not be in its group yet");
+        caught_up.brought(Some(now), now);
+        assert_eq!(looks(&mut caught_up, &mut now).await, 0, "what is new says nothing against it");
+        caught_up.brought(Some(Time(now.0 - GRACE.0)), now);
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "there is a backlog");
+        caught_up.brought(None, now);
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "it cannot be read");
+        assert!(!caught_up.look(false, now), "it is away");
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000);
+        now = now + Millis::mins(60);
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "the clock was set");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "the process stood still");
+    }
+}
