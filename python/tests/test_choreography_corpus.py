@@ -59,7 +59,9 @@ def moved(service: Service, record: Record, what: Any, now: Moment) -> list[Saga
         said = what["in_vain"]
         step = service.of.named(said["step"])
         assert step is not None
-        in_vain = InVain(Reason(**said["why"]), said["not_before"], said["is_known"])
+        in_vain = InVain(
+            Reason(**said["why"]), said["not_before"], said["is_known"], said.get("asked", True)
+        )
         return service.tried(record, step, in_vain, now)
     if "begin" in what:
         step = service.of.named(what["begin"]["step"])

@@ -24,6 +24,9 @@ from .turn import Rows, Turned, What, now
 if TYPE_CHECKING:
     from ..participant import Participant
 
+UNASKED = frozenset(("BUSY", "CONFLICT", "DATABASE_UNAVAILABLE"))
+"""The kit's own answers, of which the handler is not to blame: they use up no attempt."""
+
 _log = logging.getLogger("amends_participant")
 
 
@@ -87,7 +90,8 @@ class Asking:
         why = Reason.of(answer.code, answer.message)
         if isinstance(answer, Transient):
             after_s = answer.retry_after_s
-            in_vain = InVain(why, None if after_s is None else after_s * 1000)
+            not_before_ms = None if after_s is None else after_s * 1000
+            in_vain = InVain(why, not_before_ms, asked=answer.code not in UNASKED)
         elif isinstance(answer, Breach):
             in_vain = InVain(why, is_known=False)
         else:

@@ -32,6 +32,9 @@ class Clock:
     """Since when nothing stands before it."""
     tries: int = 0
     """How often it, or its undo, was tried in vain since then."""
+    unasked: int = 0
+    """How many of the tries never came to the handler: too much was at work, or the database away.
+    They make pauses longer, and use up no attempt."""
     refusals: int = 0
     """How often it was refused although it must be done: each time it is asked anew."""
     again_at: int | None = None
@@ -237,7 +240,7 @@ def _named(of: Plan, name: str) -> int:
 
 def _clock_written(clock: Clock) -> str:
     said: dict[str, Any] = {"ready_at": clock.ready_at}
-    for name in ("tries", "refusals"):
+    for name in ("tries", "unasked", "refusals"):
         if getattr(clock, name):
             said[name] = getattr(clock, name)
     if clock.again_at is not None:
@@ -257,6 +260,7 @@ def _clock_read(text: str) -> Clock:
     return Clock(
         ready_at=read.number_or_none("ready_at"),
         tries=read.number("tries") if "tries" in fields else 0,
+        unasked=read.number("unasked") if "unasked" in fields else 0,
         refusals=read.number("refusals") if "refusals" in fields else 0,
         again_at=read.number_or_none("again_at"),
         overdue="overdue" in fields and read.truth("overdue"),

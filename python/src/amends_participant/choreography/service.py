@@ -81,6 +81,8 @@ class InVain:
     """When the next one is of use at the soonest, where the handler says so."""
     is_known: bool = True
     """Whether it is known that nothing was done. What is not known is never given up."""
+    asked: bool = True
+    """Whether the handler was asked at all. What was not uses up none of the step's attempts."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,9 @@ class Service:
         if owed is None:
             raise NotOwed
         is_undo, of_step = isinstance(owed, Undo), self.of.steps[step]
+        if not is_undo and not in_vain.is_known:
+            # It may have been done: nothing bars it before it has answered.
+            self.react(record, Begun(step))
         # What has begun is owed still after a failure, or past its time, and is given up as soon as
         # it is known that nothing of it was done.
         is_unwanted = record.part.failed and not record.part.decided(self.of)
@@ -204,7 +209,9 @@ class Service:
         clock.open = False
         clock.doubtful = clock.doubtful or not in_vain.is_known
         tries = clock.tries + 1
-        are_over = of_step.max_attempts is not None and tries >= of_step.max_attempts
+        unasked = clock.unasked + (0 if in_vain.asked else 1)
+        attempts = of_step.max_attempts
+        are_over = attempts is not None and tries - unasked >= attempts
         if (
             not is_undo
             and not clock.doubtful
@@ -213,7 +220,7 @@ class Service:
             return self.answered(record, step, RefusedFor(in_vain.why), now)
         backoff = of_step.undo_backoff if is_undo else of_step.backoff
         pause_ms = max(backoff.pause_ms(tries, now.jitter), in_vain.not_before_ms or 0)
-        clock.tries, clock.again_at = tries, now.at + pause_ms
+        clock.tries, clock.unasked, clock.again_at = tries, unasked, now.at + pause_ms
         return []
 
     def cancel(self, record: Record, reason: Reason, now: int) -> list[SagaEvent]:
