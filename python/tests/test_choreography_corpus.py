@@ -82,7 +82,7 @@ def test_a_service_comes_to_the_same_as_in_rust(number: int) -> None:
     record, written = Record(of, SAGA), None
     for n, move in enumerate(scene["moves"]):
         place = f"scene {number}, move {n} of {scene['service']}: {move['do']}"
-        now = Moment(move["now"], move["jitter"])
+        now = Moment(move["now"], move["jitter"], move.get("heard", move["now"]))
         not_taken, events = None, []
         try:
             events = moved(service, record, move["do"], now)

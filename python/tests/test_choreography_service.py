@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from amends_participant.choreography.advance import advance
+from amends_participant.choreography.advance import advance, wakes_at
 from amends_participant.choreography.event import Reason, SagaEvent
 from amends_participant.choreography.plan import Plan
 from amends_participant.choreography.record import Record
@@ -89,6 +89,32 @@ def test_an_undo_whose_end_is_unknown_has_nothing_that_begins() -> None:
         RESERVE.hear(record, event, 2)
     assert RESERVE.tried(record, 0, ENDED, Moment(3, 0)) == []
     assert record.part.begun == set() and record.clock(0).doubtful
+
+
+def test_others_are_late_only_as_far_as_they_were_heard() -> None:
+    """A service that was away has their words yet to read; its own time is its own."""
+    record = begun(SHIP)
+    SHIP.hear(record, RESERVE.answered(begun(RESERVE), 0, Completed("{}"), Moment(1, 0))[0], 2)
+    late_at = 2 + 60_000 + SHIP.grace_ms
+    assert wakes_at(SHIP, record) == late_at
+    for unheard in (0, late_at - 1):
+        assert advance(SHIP, record, Moment(late_at + 9_999, 0, unheard)).late == []
+    assert advance(SHIP, record, Moment(late_at - 1, 0, late_at)).late == []
+    assert advance(SHIP, record, Moment(late_at, 0, late_at)).late == [1]
+    own = begun(RESERVE)
+    assert advance(RESERVE, own, Moment(60_000, 0, 0)).late == [0]
+
+
+def test_a_sagas_own_deadline_waits_for_what_was_heard() -> None:
+    of = Plan.of({**order(), "deadline_ms": 1_000})
+    ship = Service(of, SERVICES[2])
+    record = Record(of, SAGA)
+    ship.hear(record, ship.start(SAGA, '{"reserve":""}', 0), 0)
+    assert advance(ship, record, Moment(1_000, 0, 999)).events == []
+    assert names(advance(ship, record, Moment(1_000, 0, 1_000)).events) == [
+        "SagaFailed",
+        "ShipNeverRan",
+    ]
 
 
 def test_no_step_is_named_done_before_one_that_it_waits_for() -> None:

@@ -29,7 +29,7 @@ def advance(service: Service, record: Record, now: Moment) -> Advance:
     """Moves on what moves by itself, now that something was taken in or time has passed: says what
     is late, passes over steps whose condition does not hold, and prepares what is to be asked."""
     followed = Advance()
-    followed.late, followed.events = late(service, record, now.at)
+    followed.late, followed.events = late(service, record, now)
     # Each pass settles a step for good, or puts it off.
     for _ in range(len(service.of.steps) + 1):
         followed.asks = []
@@ -53,11 +53,14 @@ def advance(service: Service, record: Record, now: Moment) -> Advance:
     return followed
 
 
-def late(service: Service, record: Record, now: int) -> tuple[list[int], list[SagaEvent]]:
+def late(service: Service, record: Record, moment: Moment) -> tuple[list[int], list[SagaEvent]]:
     """Takes in that time has passed; gives the steps that are late by now, each said once, and what
-    is to be published about it."""
+    is to be published about it. What depends on others is late only as far as they were heard:
+    their word may be there, unread."""
     events: list[SagaEvent] = []
-    steps = [step for step, at in _deadlines(service, record) if at <= now]
+    mine, now, heard = service.mine, moment.at, min(moment.at, moment.heard)
+    deadlines = _deadlines(service, record)
+    steps = [step for step, at in deadlines if at <= (now if step in mine else heard)]
     for step in steps:
         record.clock(step).overdue = True
         if service.when_overdue.get(step) is OnOverdue.WAIT_ON:
@@ -70,7 +73,7 @@ def late(service: Service, record: Record, now: int) -> tuple[list[int], list[Sa
             record.note_failure(step, reason)
         events += service.events(record, says, Why(step, reason), None, now)
     at = _saga_deadline(service, record)
-    if at is not None and at <= now:
+    if at is not None and at <= heard:
         reason = Reason.of("DEADLINE", "the saga was not done within its deadline")
         events += service.fail(record, None, reason, now)
     service.look(record, now)

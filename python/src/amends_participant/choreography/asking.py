@@ -19,7 +19,7 @@ from .rules import NotTaken
 from .service import Completed as Done
 from .service import InVain, RefusedFor, Service, UndoDone
 from .tasks import Task, owes
-from .turn import Rows, Turned, What, now
+from .turn import Rows, Turned, What
 
 if TYPE_CHECKING:
     from ..participant import Participant
@@ -141,7 +141,7 @@ class _Keeping:
             done = UndoDone()
         else:
             return
-        record, at = self._held[1], now()
+        record, at = self._held[1], self._rows.moment()
         events = self._service.answered(record, self._task.step, done, at)
         self.turned = await self._rows.keep(transaction, self._service, record, events, at)
 

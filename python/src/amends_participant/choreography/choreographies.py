@@ -138,7 +138,7 @@ class Choreographies:
             raise NoSuchType(f"{saga_type} is none of this service's choreographies")
         service, text = of_type[-1], _data(of_type[-1].of, data)
         saga_id = _new_id()
-        started = service.start(saga_id, text, now().at)
+        started = service.start(saga_id, text, now())
         database = self._participant.database
 
         async def leave(transaction: Transaction) -> None:

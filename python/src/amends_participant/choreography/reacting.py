@@ -19,16 +19,24 @@ from ..messages.serving import AGAIN_AFTER_S, LAST_RELAYED_WITHIN_S, SETTLED_WIT
 from ..messages.signing import Signing
 from .asking import Asking
 from .event import Damaged, Newer, NotOurs, SagaEvent
+from .heard import Heard
 from .rules import NoStep, NotTaken
-from .service import Service
+from .service import GRACE_MS, Service
 from .turn import Rows, Turned, now
 
 if TYPE_CHECKING:
     from ..participant import Participant
 
-AT_ONCE = 9
-"""How many sagas are at work at once, unless said otherwise: as many as a small pool has
-connections, but for one to look for what is due."""
+AT_ONCE = 5
+"""How many sagas' steps are carried out at once, unless said otherwise. With those who hear, one to
+look for what is due and one to relay it makes ten, as many as a small pool has connections."""
+
+HEARING = 3
+"""How many events are taken in, or sagas woken, at once: never behind a handler."""
+
+WAITING_MAX = 1_000
+"""How many sagas wait to be carried out. Beyond that one is left to its row, which is due again
+soon."""
 
 LOOK_EVERY_S = 0.2
 """How often the database is looked at for sagas in which something is due: pauses begin at that."""
@@ -58,28 +66,38 @@ class Reacting:
         self._asking = Asking(participant, rows)
         self.relay = Relay(participant.database, self._channel, participant.open)
         self._pauses = Pauses()
+        self._heard = Heard(max((s.grace_ms for s in services.values()), default=GRACE_MS))
         self._at_once = max(at_once, 1)
-        self._room = asyncio.Semaphore(self._at_once)
-        self._at_work: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(HEARING)
+        self._hearing: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, tuple[Service, Turned]] = {}
+        """What is to be carried out, by saga: what was found last stands for all before it."""
+        self._hands: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
 
     async def run(self) -> None:
         """Until it is cancelled: then no more is received, and what is at work is ended, unless it
         is cancelled once more. The outbox is relayed meanwhile."""
         await self._participant.open()
         beside = [asyncio.create_task(self.relay.run()), asyncio.create_task(self._look())]
+        self._rows.heard.append(self._heard)
         try:
             while True:
                 await self._room.acquire()
                 await self._take_next()
         finally:
+            # What waits is left to the sagas' rows.
+            self._is_stopped = True
+            self._waiting.clear()
+            self._rows.heard.remove(self._heard)
             beside[1].cancel()
             try:
-                if self._at_work:
-                    await asyncio.wait(list(self._at_work))
+                while at_work := [*self._hearing, *self._hands]:
+                    await asyncio.wait(at_work)
             finally:
                 # Who is cancelled again waits for nobody: what is at work is rolled back, and its
                 # message comes again.
-                left = [*beside, *self._at_work]
+                left = [*beside, *self._hearing, *self._hands]
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
@@ -98,8 +116,15 @@ class Reacting:
 
     async def _take_next(self) -> None:
         async def take() -> None:
+            self._heard.waits()
+            try:
+                delivery = await self._channel.receive()
+            except BaseException:
+                self._heard.brings_none()
+                raise
+            self._heard.received()
             # It is at work as soon as it is received, also when nobody waits for it any more.
-            self._begin(self._take(await self._channel.receive()))
+            self._hear(self._take(delivery))
 
         while True:
             try:
@@ -108,28 +133,28 @@ class Reacting:
                 _log.warning("no event can be received: %s", type(e).__name__, exc_info=True)
                 await asyncio.sleep(AGAIN_AFTER_S)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _hear(self, work: Coroutine[Any, Any, None]) -> None:
         """Some work in the room that was taken for it."""
         task = asyncio.create_task(work)
-        self._at_work.add(task)
-        task.add_done_callback(self._at_work.discard)
+        self._hearing.add(task)
+        task.add_done_callback(self._hearing.discard)
         task.add_done_callback(lambda _: self._room.release())
 
     async def _look(self) -> None:
         """Takes up the sagas in which something is due."""
+        due: list[str] = []
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            room = self._at_once - len(self._at_work)
-            if room <= 0:
-                continue
+            if len(due) < HEARING:
+                await asyncio.sleep(LOOK_EVERY_S)
             try:
-                due = await apart(self._rows.due(room))
+                due = await apart(self._rows.due(HEARING))
             except Exception:
+                due = []
                 _log.error("the sagas in which something is due are not found", exc_info=True)
                 continue
             for saga_id in due:
                 await self._room.acquire()
-                self._begin(self._wake(saga_id))
+                self._hear(self._wake(saga_id))
 
     async def _wake(self, saga_id: str) -> None:
         with at_work(NoCommand(saga_id, None)):
@@ -140,13 +165,34 @@ class Reacting:
                     return
                 service = self._services[record.of.definition_hash]
                 turned = await self._rows.turn(service, saga_id, lambda s, record, at: [])
-                await self._act(service, saga_id, turned)
+                self._leave(service, saga_id, turned)
             except Exception:
                 _log.error("the saga cannot be taken up; it is tried again", exc_info=True)
 
-    async def _act(self, service: Service, saga_id: str, turned: Turned) -> None:
+    def _leave(self, service: Service, saga_id: str, turned: Turned) -> None:
+        """To whoever has a hand free. Nobody who hears waits for that."""
         self.relay.nudge()
-        await self._asking.carry_out(service, saga_id, turned)
+        is_new = saga_id not in self._waiting
+        if not turned.asks or self._is_stopped or (is_new and len(self._waiting) >= WAITING_MAX):
+            return
+        self._waiting[saga_id] = service, turned
+        self._carry_on()
+
+    def _carry_on(self) -> None:
+        while self._waiting and len(self._hands) < self._at_once:
+            saga_id = next(iter(self._waiting))
+            task = asyncio.create_task(self._act(saga_id, *self._waiting.pop(saga_id)))
+            self._hands.add(task)
+            task.add_done_callback(self._put_down)
+
+    def _put_down(self, task: asyncio.Task[None]) -> None:
+        self._hands.discard(task)
+        self._carry_on()
+
+    async def _act(self, saga_id: str, service: Service, turned: Turned) -> None:
+        traceparent = Sending.of({"traceparent": turned.traceparent or ""}).traceparent
+        with at_work(NoCommand(saga_id, trace_id(traceparent))):
+            await self._asking.carry_out(service, saga_id, turned)
         self.relay.nudge()
 
     async def _take(self, delivery: Delivery) -> None:
@@ -176,6 +222,7 @@ class Reacting:
         if all(s.of.saga_type != event.saga_type for s in self._services.values()):
             # Several saga types may share a place.
             counts.others += 1
+            self._heard.took_in(event.at, now())
             return await self._settle(delivery, key, lambda: self._channel.ack(delivery))
         service = self._services.get(event.definition_hash)
         if service is None:
@@ -186,23 +233,26 @@ class Reacting:
             )
         except NotTaken as e:
             counts.contradicted += 1
+            self._heard.took_in(event.at, now())
             code = "UNKNOWN_STEP" if isinstance(e, NoStep) else "CONTRADICTS"
             return await self._bury(delivery, key, f"{code}: {e}")
         except Exception:
             _log.error("an event cannot be taken in; it comes again", exc_info=True)
             return await self._give_back(delivery, key)
         counts.heard += 1
+        self._heard.took_in(event.at, now())
+        self._leave(service, event.saga_id, turned)
         await self._settle(delivery, key, lambda: self._channel.ack(delivery))
-        await self._act(service, event.saga_id, turned)
 
     async def _put_off(self, delivery: Delivery, event: SagaEvent) -> None:
         """Of a definition that this service does not have: it may get it, and must miss nothing by
         then."""
+        self._heard.took_in(event.at, now())
         why = (
             f"it goes by version {event.version} of {event.saga_type} (definition"
             f" {event.definition_hash}), which this service does not have"
         )
-        if event.at + DEFINITION_WAIT_MS <= now().at:
+        if event.at + DEFINITION_WAIT_MS <= now():
             self._rows.counts.contradicted += 1
             return await self._bury(delivery, event.id.encode(), f"UNKNOWN_DEFINITION: {why}")
         self._rows.counts.put_off += 1

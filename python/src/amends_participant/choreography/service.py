@@ -91,6 +91,9 @@ class Moment:
 
     at: int
     jitter: int
+    heard: int = 0
+    """Up to when what others said has been heard: of what was due by then it is known that it is
+    late."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,15 @@ from . import sql
 from .advance import advance, wakes_at
 from .counts import Counts
 from .event import SagaEvent
+from .heard import Heard
 from .plan import Plan
 from .record import Record
 from .service import Moment, Service
 from .tasks import Task
+
+UNJUDGED_FOR_MS = 1_000
+"""When a saga is looked at again that others seem to keep waiting, where it is not heard yet what
+they have said."""
 
 LEFT_FOR_MS = 2_000
 """How long others leave a saga to whoever is about to carry out its steps, who may have died. A
@@ -45,9 +50,9 @@ class Turned:
     traceparent: str | None = None
 
 
-def now() -> Moment:
-    """The time, and chance."""
-    return Moment(time.time_ns() // 1_000_000, secrets.randbits(32))
+def now() -> int:
+    """In Unix milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 class Rows:
@@ -59,6 +64,14 @@ class Rows:
         self._database, self._name, self._definition = database, name, definition
         self._sql = sql.of(database.dialect)
         self.counts = Counts()
+        self.heard: list[Heard] = []
+        """Of each channel that is listened at."""
+
+    def moment(self) -> Moment:
+        """The time, chance, and up to when all channels are heard."""
+        at = now()
+        heard = min((channel.until(at) for channel in self.heard), default=0)
+        return Moment(at, secrets.randbits(32), heard)
 
     async def turn(self, service: Service, saga_id: str, what: What) -> Turned:
         """Takes it in. Raises `NotTaken`, `Foreign`, or the database's error."""
@@ -106,6 +119,8 @@ class Rows:
         due_at = wakes_at(service, record)
         if due_at is not None and followed.asks:
             due_at = max(due_at, at.at + LEFT_FOR_MS)
+        elif due_at is not None and due_at <= at.at:
+            due_at = at.at + UNJUDGED_FOR_MS
         with speaking():
             await publish(self._database, transaction, [*events, *followed.events])
             await transaction.statement(
@@ -133,7 +148,7 @@ class Rows:
 
     async def due(self, sagas_max: int) -> list[str]:
         """Sagas in which there is something to do by itself, each left to us for a while."""
-        at = now().at
+        at = now()
         asked = {"service": self._name, "by": at, "sagas": sagas_max}
         transaction = await begin_in_time(self._database)
         try:
@@ -152,7 +167,7 @@ class Rows:
         try:
             with within(self._database):
                 record = await self.hold(transaction, service, saga_id)
-                was, at = record.state, now()
+                was, at = record.state, self.moment()
                 events = what(service, record, at)
                 turned = await self.keep(transaction, service, record, events, at)
         except BaseException:

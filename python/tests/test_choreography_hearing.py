@@ -1,0 +1,186 @@
+"""What a choreography's service has heard, and that it hears whatever its handlers do."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends_participant import Choreographies, MemoryEvents, Participant, Sqlite, Unheard
+from amends_participant.choreography import heard, reacting
+from amends_participant.choreography.heard import QUIET_S, Heard
+from amends_participant.choreography.service import Service
+from amends_participant.choreography.turn import Turned
+from test_choreography import SERVICES, in_time, order
+
+
+@dataclass
+class Time:
+    """Passes as the test says."""
+
+    at: float = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
+    made = Time()
+    monkeypatch.setattr(heard, "time", made)
+    return made
+
+
+def test_what_was_taken_in_is_heard_and_no_clock_runs_ahead_or_back(passing: Time) -> None:
+    channel = Heard(30_000)
+    assert channel.until(5_000) == 0
+    for at, until in ((100, 100), (50, 100), (9_000, 5_000), (4_000, 5_000)):
+        channel.took_in(at, 5_000)
+        assert channel.until(5_000) == until, at
+
+
+def test_a_channel_that_brings_nothing_has_nothing_to_bring(passing: Time) -> None:
+    channel = Heard(30_000)
+    channel.received()
+    channel.waits()
+    passing.at += QUIET_S / 2
+    assert channel.until(5_000) == 0
+    passing.at += QUIET_S / 2
+    assert channel.until(5_000) == 5_000
+    channel.received()
+    passing.at += 60
+    assert channel.until(9_000) == 5_000, "it is not asked"
+    channel.waits()
+    passing.at += 60
+    channel.brings_none()
+    assert channel.until(9_000) == 5_000, "the broker is away"
+
+
+def test_silence_says_nothing_before_a_listener_can_have_joined(passing: Time) -> None:
+    channel = Heard(30_000)
+    channel.waits()
+    passing.at += 29.9
+    assert channel.until(5_000) == 0
+    passing.at += 0.1
+    assert channel.until(5_000) == 5_000
+
+
+class Asking:
+    """Handlers that are at work until they are let go."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    begun: asyncio.Queue[str]
+    let_go: asyncio.Semaphore
+
+    async def carry_out(self, service: Service, saga_id: str, turned: Turned) -> None:
+        self.begun.put_nowait(saga_id)
+        await self.let_go.acquire()
+
+
+@dataclass
+class Bed:
+    """One service behind a place in memory, whose steps are all at work for long."""
+
+    service: Choreographies
+    place: MemoryEvents
+
+    async def start(self) -> str:
+        return await self.service.start("Order", {"reserve": "", "charge": "", "ship": ""})
+
+    async def is_heard(self, saga: str) -> None:
+        async for _ in in_time():
+            with contextlib.suppress(Unheard):
+                await self.service.record(saga)
+                return
+        raise AssertionError("it is not heard")
+
+    @contextlib.asynccontextmanager
+    async def reacting(self, at_once: int) -> AsyncIterator[asyncio.Task[None]]:
+        listener = self.place.listener(SERVICES[0])
+        task = asyncio.create_task(self.service.react(listener, at_once=at_once))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            for _ in range(100):
+                Asking.let_go.release()
+            await asyncio.wait([task])
+
+
+@pytest.fixture
+async def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
+    monkeypatch.setattr(reacting, "Asking", Asking)
+    monkeypatch.setattr(reacting, "LOOK_EVERY_S", 0.02)
+    Asking.begun, Asking.let_go = asyncio.Queue(), asyncio.Semaphore(0)
+    participant = Participant(SERVICES[0], Sqlite(tmp_path / "service.db"))
+
+    @participant.action("Act")
+    async def act(command: dict[str, Any], db: Any) -> None:
+        pass
+
+    @participant.compensation("Undo")
+    async def undo(command: dict[str, Any], db: Any, result: Any) -> None:
+        pass
+
+    service = participant.choreographies([order()])
+    await service.create_tables()
+    yield Bed(service, MemoryEvents(*SERVICES))
+    await participant.close()
+
+
+async def test_events_are_heard_while_all_handlers_are_at_work(bed: Bed) -> None:
+    async with bed.reacting(at_once=1):
+        at_work = await bed.start()
+        assert await asyncio.wait_for(Asking.begun.get(), 60) == at_work
+        others = [await bed.start() for _ in range(5)]
+        for saga in others:
+            await bed.is_heard(saga)
+        assert Asking.begun.empty(), "one at once"
+        # Each has its turn.
+        begun = set()
+        for _ in others:
+            Asking.let_go.release()
+            begun.add(await asyncio.wait_for(Asking.begun.get(), 60))
+        assert begun == set(others)
+
+
+async def test_what_the_queue_has_no_room_for_is_left_to_its_row(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reacting, "WAITING_MAX", 1)
+    async with bed.reacting(at_once=1):
+        sagas = [await bed.start() for _ in range(4)]
+        for saga in sagas:
+            await bed.is_heard(saga)
+        begun = set()
+        async for _ in in_time():
+            Asking.let_go.release()
+            while not Asking.begun.empty():
+                begun.add(Asking.begun.get_nowait())
+            if begun == set(sagas):
+                break
+        assert begun == set(sagas)
+
+
+async def test_a_stop_is_seen_while_all_handlers_are_at_work(bed: Bed) -> None:
+    """No more is received, and nothing that waits is begun."""
+    async with bed.reacting(at_once=1) as task:
+        at_work, waiting = await bed.start(), await bed.start()
+        await bed.is_heard(at_work)
+        await bed.is_heard(waiting)
+        await asyncio.wait_for(Asking.begun.get(), 60)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        bed.place.publish(bed.place.said[0])
+        await asyncio.sleep(0.05)
+        assert bed.place.waiting(SERVICES[0]).qsize() == 1
+        Asking.let_go.release()
+        await asyncio.wait([task], timeout=60)
+        assert task.cancelled() and Asking.begun.empty()
