@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import re
 import time
@@ -22,6 +23,7 @@ from amends_participant import (
     About,
     Cancelled,
     Choreographies,
+    KeyReused,
     MemoryEvents,
     NoSuchType,
     Participant,
@@ -329,6 +331,56 @@ async def test_a_start_that_is_rolled_back_starts_nothing(shop: Shop) -> None:
     assert await shop.end(await shop.start()) is State.COMPLETED
     assert shop.said(started[0]) == []
     assert await shop.state(0, started[0]) is None
+
+
+async def test_the_same_key_is_the_same_saga_and_no_other(shop: Shop) -> None:
+    inventory, data = shop.services[0], {"reserve": "", "charge": "", "ship": ""}
+    key = uuid.uuid4().hex
+
+    async def noted() -> list[str]:
+        rows = await shop.stage.rows(f"SELECT source FROM amends_inbox WHERE id = '{key}'")
+        return sorted(row[0] for row in rows)
+
+    saga = await inventory.start_once("Order", key, data)
+    digest = hashlib.sha256(f"InventoryService\nOrder\n{key}".encode()).digest()[:16]
+    assert uuid.UUID(saga).version == 8
+    assert uuid.UUID(saga).bytes[:6] == digest[:6] and uuid.UUID(saga).bytes[9:] == digest[9:]
+    assert await inventory.start_once("Order", key, data) == saga
+    assert await shop.end(saga) is State.COMPLETED
+    assert shop.said(saga).count("OrderStarted") == 1
+    of_data = hashlib.sha256(b'{"reserve":"","charge":"","ship":""}').hexdigest()[:32]
+    both = ["start Order", f"start Order {of_data}"]
+    assert await noted() == both
+    other = {**data, "ship": "refuse"}
+    with pytest.raises(KeyReused):
+        await inventory.start_once("Order", key, other)
+
+    async def in_ones_own(transaction: Any) -> None:
+        with pytest.raises(KeyReused):
+            await inventory.start_once("Order", key, other, within=transaction)
+
+    await in_transaction(shop.stage.database, in_ones_own)
+    assert await noted() == both, "nothing is left, though the caller has committed"
+    assert await inventory.start_once("Order", key, data) == saga
+    assert shop.said(saga).count("OrderStarted") == 1
+    for none in ("", " x", "x" * 201, "a\0b"):
+        with pytest.raises(ValueError, match="a key has"):
+            await inventory.start_once("Order", none, data)
+
+
+async def test_a_key_whose_start_is_rolled_back_is_free(shop: Shop) -> None:
+    inventory, key = shop.services[0], uuid.uuid4().hex
+
+    async def place(transaction: Any) -> None:
+        data = {"reserve": "refuse", "charge": "", "ship": ""}
+        await inventory.start_once("Order", key, data, within=transaction)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await in_transaction(shop.stage.database, place)
+    data = {"reserve": "", "charge": "", "ship": ""}
+    saga = await inventory.start_once("Order", key, data)
+    assert await shop.end(saga) is State.COMPLETED
 
 
 async def test_what_fits_no_definition_starts_nothing(open_shop: Open) -> None:

@@ -15,6 +15,7 @@ from .answers import Answer, Breach, Completed, RefusedWith, Transient, UndoAnsw
 from .choreography.choreographies import (
     Cancelled,
     Choreographies,
+    KeyReused,
     NoSuchType,
     UnfitData,
     Unfitting,
@@ -47,6 +48,7 @@ __all__ = [
     "Completed",
     "Database",
     "Delivery",
+    "KeyReused",
     "MemoryChannel",
     "MemoryEvents",
     "NoSuchType",

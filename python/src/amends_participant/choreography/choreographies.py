@@ -7,17 +7,19 @@ too. So a service may die at any moment: what it owes is in its database.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Union
 
 from ..database import Transaction, in_transaction
+from ..messages import inbox
 from ..messages.channel import Channel
 from ..messages.outbox import Outbox
 from ..retention import Retention
@@ -62,6 +64,10 @@ class NoSuchType(LookupError):
 
 class UnfitData(ValueError):
     """The data does not fit the definition. Nothing was written."""
+
+
+class KeyReused(ValueError):
+    """A saga of this type was started with the same key and other data. Nothing was written."""
 
 
 class Unheard(LookupError):
@@ -132,25 +138,74 @@ class Choreographies:
         """Starts a saga: its id, which is new, and is what all its events and log lines name. With
         `within`, a handler's outbox or a transaction that is open, it is started if that is
         committed. Raises `NoSuchType` or `UnfitData`."""
+        service, text = self._startable(saga_type, data)
+        saga_id = _new_id()
+
+        async def leave(transaction: Transaction) -> bool:
+            await self._say_started(transaction, service, saga_id, text)
+            return True
+
+        return await self._start(leave, within, saga_type, saga_id)
+
+    async def start_once(
+        self, saga_type: str, key: str, data: Any, *, within: Transaction | Outbox | None = None
+    ) -> str:
+        """The same for who may ask twice, as when an answer was lost: with the same key it is the
+        same saga, for as long as the inbox remembers. Raises `KeyReused` where the key came with
+        other data before, and `ValueError` where it is no key."""
+        if not inbox.fits(key):
+            raise ValueError(
+                f"a key has 1 to {inbox.CHARS_MAX} characters, and no space at its ends"
+            )
+        service, text = self._startable(saga_type, data)
+        saga_id = _id_of(self._participant.name, saga_type, key)
+        database, source = self._participant.database, f"start {saga_type}"
+        of_data = f"{source} {hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+        async def leave(transaction: Transaction) -> bool:
+            is_first = await inbox.note(database, transaction, source, key)
+            is_new = await inbox.note(database, transaction, of_data, key)
+            if is_new and not is_first:
+                # The transaction may be the caller's, who may commit it all the same.
+                await inbox.forget(database, transaction, of_data, key)
+                raise KeyReused(
+                    f"a saga of the type {saga_type} was started with this key and other data: a"
+                    " key is for one saga, and whoever asks again sends the same"
+                )
+            if is_first:
+                await self._say_started(transaction, service, saga_id, text)
+            return is_first
+
+        return await self._start(leave, within, saga_type, saga_id)
+
+    def _startable(self, saga_type: str, data: Any) -> tuple[Service, str]:
         # The definition that was given last is the current one.
         of_type = [s for s in self._services.values() if s.of.saga_type == saga_type]
         if not of_type:
             raise NoSuchType(f"{saga_type} is none of this service's choreographies")
-        service, text = of_type[-1], _data(of_type[-1].of, data)
-        saga_id = _new_id()
+        return of_type[-1], _data(of_type[-1].of, data)
+
+    async def _say_started(
+        self, transaction: Transaction, service: Service, saga_id: str, text: str
+    ) -> None:
         started = service.start(saga_id, text, now())
-        database = self._participant.database
+        await publish(self._participant.database, transaction, [started])
 
-        async def leave(transaction: Transaction) -> None:
-            await publish(database, transaction, [started])
-
+    async def _start(
+        self,
+        leave: Callable[[Transaction], Awaitable[bool]],
+        within: Transaction | Outbox | None,
+        saga_type: str,
+        saga_id: str,
+    ) -> str:
         if within is None:
             await self._participant.open()
-            await in_transaction(database, leave)
+            is_new = await in_transaction(self._participant.database, leave)
         else:
-            await leave(within.transaction if isinstance(within, Outbox) else within)
-        self._nudge()
-        _log.info("%s, a saga without a coordinator, is to start: %s", saga_type, saga_id)
+            is_new = await leave(within.transaction if isinstance(within, Outbox) else within)
+        if is_new:
+            self._nudge()
+            _log.info("%s, a saga without a coordinator, is to start: %s", saga_type, saga_id)
         return saga_id
 
     async def cancel(self, saga_id: str, reason: str) -> Cancelled:
@@ -258,3 +313,10 @@ def _new_id() -> str:
     ms = time.time_ns() // 1_000_000
     value = (ms & (1 << 48) - 1) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
     return str(uuid.UUID(int=value | 0b10 << 62 | secrets.randbits(62)))
+
+
+def _id_of(service: str, saga_type: str, key: str) -> str:
+    """A UUID of version 8, the same as the other kits': two services' keys are not each other's."""
+    digest = hashlib.sha256(f"{service}\n{saga_type}\n{key}".encode()).digest()
+    value = int.from_bytes(digest[:16], "big") & ~(0xF << 76 | 0b11 << 62)
+    return str(uuid.UUID(int=value | 0x8 << 76 | 0b10 << 62))

@@ -21,21 +21,37 @@ async def once(
     is an error: what it did would be kept where the handler's own transaction is rolled back."""
     refuse_within(database)
     for what in (source, message_id):
-        # MySQL takes a text with a space at its end for the one without.
-        if not 1 <= len(what) <= CHARS_MAX or what != what.strip() or "\0" in what:
+        if not fits(what):
             raise ValueError(
                 f"a message's source and id have 1 to {CHARS_MAX} characters each, and no space at"
                 " their ends"
             )
 
     async def receive(transaction: Transaction) -> bool:
-        received = await transaction.statement(
-            sql.of(database.dialect).receive, {"source": source, "id": message_id}
-        )
-        if received.changed != 1:
+        if not await note(database, transaction, source, message_id):
             return False
         await work(transaction.handle)
         await transaction.settle()
         return True
 
     return await in_transaction(database, receive)
+
+
+def fits(what: str) -> bool:
+    """Can the columns hold it? MySQL takes a text with a space at its end for the one without."""
+    return 1 <= len(what) <= CHARS_MAX and what == what.strip() and "\0" not in what
+
+
+async def note(database: Database, transaction: Transaction, source: str, message_id: str) -> bool:
+    """Notes it as received: was it not here before?"""
+    of_one = {"source": source, "id": message_id}
+    noted = await transaction.statement(sql.of(database.dialect).receive, of_one)
+    return noted.changed == 1
+
+
+async def forget(
+    database: Database, transaction: Transaction, source: str, message_id: str
+) -> None:
+    """Takes back what was just noted."""
+    of_one = {"source": source, "id": message_id}
+    await transaction.statement(sql.of(database.dialect).forget, of_one)

@@ -25,6 +25,7 @@ class MessageSql:
     of_saga: str
     delete: str
     receive: str
+    forget: str
     """Changes one row for a message that was not here before."""
     prune_inbox: str
     """Deletes some that are old."""
@@ -72,6 +73,7 @@ def _statements(
             f"{insert_new} INTO amends_inbox (source, id, written_at)"
             f" VALUES (:source, :id, {now}){on_conflict}"
         ),
+        forget="DELETE FROM amends_inbox WHERE source = :source AND id = :id",
         prune_inbox=prune_inbox.format(older=older),
     )
 
