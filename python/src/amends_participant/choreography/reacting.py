@@ -15,7 +15,7 @@ from ..http.signature import NotSigned, Secret, verify
 from ..messages.channel import Channel, Delivery
 from ..messages.outbox import Relay
 from ..messages.pauses import Pauses
-from ..messages.serving import AGAIN_AFTER_S, LAST_RELAYED_WITHIN_S, SETTLED_WITHIN_S
+from ..messages.serving import AGAIN_AFTER_S, SETTLED_WITHIN_S
 from ..messages.signing import Signing
 from .asking import Asking
 from .event import Damaged, Newer, NotOurs, SagaEvent
@@ -101,18 +101,7 @@ class Reacting:
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
-            await self._relay_the_rest()
-
-    async def _relay_the_rest(self) -> None:
-        async def all_of_it() -> None:
-            while await self.relay.once():
-                pass
-
-        try:
-            await apart(all_of_it(), LAST_RELAYED_WITHIN_S)
-        except Exception as e:
-            what = "what is left in the outbox is relayed when the service is there again"
-            _log.warning("%s: %s", what, type(e).__name__)
+            await self.relay.rest()
 
     async def _take_next(self) -> None:
         async def take() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ..about import About
 from ..answers import to_json
-from ..apart import CancelledWithin, TookTooLong, apart
+from ..apart import CancelledWithin, TookTooLong, apart, ended
 from ..database import Database, Transaction, in_transaction
 from ..typed import written
 from . import sql
@@ -34,8 +34,13 @@ LOOK_EVERY_S = 1.0
 AGAIN_AFTER_S, AGAIN_AFTER_S_MAX = 1.0, 30.0
 """When it tries again after an error: twice as long after each."""
 
-STOP_WITHIN_S = 10.0
-"""How long a relay that is cancelled may still wait for the broker."""
+STOP_WITHIN_S = 11.0
+"""How long a relay that is stopped may take to hear the broker's word on the message that is there,
+and to note it: longer than the broker may take to confirm one."""
+
+LAST_RELAYED_WITHIN_S = 10.0
+"""How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
+rule, and what is in the outbox by then is not lost."""
 
 CONFIRMED_WITHIN_S = 10.0
 """How long a broker may take to confirm a message: one that never does must not hold up all others,
@@ -146,6 +151,8 @@ class Relay:
         self._at: str | None = None
         """The file that the database is."""
         self._written = asyncio.Event()
+        self._is_stopping = False
+        """No other message is brought to the broker; what it has taken is noted."""
         self._refused: dict[str, None] = {}
         """Sagas with a message that the broker did not take, in the order of their next turn."""
 
@@ -176,19 +183,42 @@ class Relay:
                 await wait_for(self._written, LOOK_EVERY_S)
 
     async def _once_to_its_end(self) -> tuple[int, Exception | None]:
-        """Who cancels waits for what is under way: a connection that is left in the middle of a
-        statement is of no use to the next one."""
+        """Who cancels waits for the message that is under way, and for the note that it has gone
+        out: without that it, and all before it in this pass, would go out again."""
         once = asyncio.create_task(self._once())
         try:
             await asyncio.wait([once])
         except asyncio.CancelledError:
-            await asyncio.wait([once], timeout=STOP_WITHIN_S)
-            once.cancel()
-            await asyncio.gather(once, return_exceptions=True)
+            self._is_stopping = True
+            try:
+                await asyncio.wait([once], timeout=STOP_WITHIN_S)
+            finally:
+                await ended(once)
             raise
         if once.cancelled():
             raise CancelledWithin("cancelled by the database's library")
         return once.result()
+
+    async def rest(self) -> None:
+        """What is left is relayed before the end, for so long. Then the message that is at the
+        broker is the last."""
+        self._is_stopping = False
+
+        def stop() -> None:
+            self._is_stopping = True
+
+        async def all_of_it() -> None:
+            while await self.once():
+                pass
+
+        soon = asyncio.get_running_loop().call_later(LAST_RELAYED_WITHIN_S, stop)
+        try:
+            await apart(all_of_it(), LAST_RELAYED_WITHIN_S + STOP_WITHIN_S)
+        except Exception as e:
+            what = "what is left in the outbox is relayed when the service is there again"
+            _log.warning("%s: %s", what, type(e).__name__)
+        finally:
+            soon.cancel()
 
     async def once(self) -> int:
         """Publishes what is there, oldest first, and deletes what the broker has confirmed: how
@@ -237,7 +267,7 @@ class Relay:
         message or leaves it alone: what came before may have been committed since the page before
         was read."""
         published, tried, after = 0, _Tried(), 0
-        while not tried.enough and published < MESSAGES_AT_ONCE:
+        while not (tried.enough or self._is_stopping) and published < MESSAGES_AT_ONCE:
             rows = await within(self._rows(self._sql.oldest, {"after": after}))
             published += await self._publish(rows, tried, within)
             if len(rows) < MESSAGES_AT_ONCE:
@@ -265,7 +295,7 @@ class Relay:
             if saga_id in self._refused or saga_id in passed_over:
                 passed_over.add(saga_id)
                 continue
-            if tried.enough:
+            if tried.enough or self._is_stopping:
                 break
             attributes, body = json.loads(attributes), body.encode()
             outgoing = Outgoing(message_id, saga_id, kind, name, attributes, body)

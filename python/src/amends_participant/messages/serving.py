@@ -32,10 +32,6 @@ SETTLED_WITHIN_S = 10.0
 """How long a broker may take to settle a message, as it may to confirm one: one that never does
 must not keep the message's place among those at work."""
 
-LAST_RELAYED_WITHIN_S = 10.0
-"""How long the outbox is relayed at the end: who stops a service kills it soon, after 30 s as a
-rule, and what is in the outbox by then is not lost."""
-
 _log = logging.getLogger("amends_participant")
 
 
@@ -73,20 +69,7 @@ class Serving:
                 for task in left:
                     task.cancel()
                 await asyncio.gather(*left, return_exceptions=True)
-            await self._relay_the_rest()
-
-    async def _relay_the_rest(self) -> None:
-        """What the last ones said is said before the end."""
-
-        async def all_of_it() -> None:
-            while await self._relay.once():
-                pass
-
-        try:
-            await apart(all_of_it(), LAST_RELAYED_WITHIN_S)
-        except Exception as e:
-            what = "what is left in the outbox is relayed when the service is there again"
-            _log.warning("%s: %s", what, type(e).__name__)
+            await self._relay.rest()
 
     async def _take_next(self, room: asyncio.Semaphore) -> None:
         """A broker that is away comes back: until then it is asked again."""
