@@ -34,7 +34,7 @@ from amends_participant import (
     Unfitting,
     Unheard,
 )
-from amends_participant.choreography import reacting
+from amends_participant.choreography import reacting, turn
 from amends_participant.choreography import sql as saga_sql
 from amends_participant.choreography.event import SagaEvent
 from amends_participant.database import in_transaction
@@ -220,7 +220,9 @@ async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One copy is not told of what another has written."""
+    """One copy is not told of what another has written, and what one that was killed has left is
+    taken up by the next."""
+    monkeypatch.setattr(turn, "LEFT_FOR_MS", 200)
     monkeypatch.setattr(outbox, "LOOK_EVERY_S", 0.02)
     monkeypatch.setattr(reacting, "LOOK_EVERY_S", 0.02)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from amends_participant import Choreographies, MemoryEvents, Participant, Sqlite, Unheard
-from amends_participant.choreography import heard, reacting
+from amends_participant.choreography import heard, reacting, turn
 from amends_participant.choreography.heard import QUIET_S, Heard
 from amends_participant.choreography.service import Service
 from amends_participant.choreography.turn import Turned
@@ -118,6 +118,7 @@ class Bed:
 async def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bed]:
     monkeypatch.setattr(reacting, "Asking", Asking)
     monkeypatch.setattr(reacting, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(turn, "LEFT_FOR_MS", 200)
     Asking.begun, Asking.let_go = asyncio.Queue(), asyncio.Semaphore(0)
     participant = Participant(SERVICES[0], Sqlite(tmp_path / "service.db"))
 

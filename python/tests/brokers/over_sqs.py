@@ -73,9 +73,15 @@ class OverSqs(Broker):
 class SqsPeer(Peer):
     def __init__(self, client: Any, place: Place) -> None:
         self._client, self._place = client, place
+        self._urls: dict[str, str] = {}
+        self._brought: dict[str, list[dict[str, Any]]] = {}
+        """What came with one that was asked for."""
 
     async def _url(self, queue: str) -> str:
-        return str((await self._client.get_queue_url(QueueName=queue))["QueueUrl"])
+        if queue not in self._urls:
+            found = await self._client.get_queue_url(QueueName=queue)
+            self._urls[queue] = str(found["QueueUrl"])
+        return self._urls[queue]
 
     async def send(self, body: bytes, attributes: Mapping[str, str]) -> None:
         inside = {name: value for name, value in attributes.items() if "-" not in name}
@@ -95,10 +101,17 @@ class SqsPeer(Peer):
 
     async def look(self, at: str) -> Said | None:
         url = await self._url(getattr(self._place, at))
-        answer = await self._client.receive_message(
-            QueueUrl=url, WaitTimeSeconds=1, MessageAttributeNames=["All"]
-        )
-        for message in answer.get("Messages", []):
+        brought = self._brought.setdefault(url, [])
+        if not brought:
+            answer = await self._client.receive_message(
+                QueueUrl=url,
+                WaitTimeSeconds=1,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+            )
+            brought += answer.get("Messages", [])
+        while brought:
+            message = brought.pop(0)
             await self._client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             headers = {
                 name: value["StringValue"]
