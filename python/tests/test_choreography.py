@@ -350,9 +350,12 @@ async def test_the_same_key_is_the_same_saga_and_no_other(shop: Shop) -> None:
     assert await inventory.start_once("Order", key, data) == saga
     assert await shop.end(saga) is State.COMPLETED
     assert shop.said(saga).count("OrderStarted") == 1
-    of_data = hashlib.sha256(b'{"reserve":"","charge":"","ship":""}').hexdigest()[:32]
-    both = ["start Order", f"start Order {of_data}"]
+    of_data = hashlib.sha256(b'{"charge":"","reserve":"","ship":""}').hexdigest()[:32]
+    source = "start InventoryService Order"
+    both = [source, f"{source} {of_data}"]
     assert await noted() == both
+    in_another_order = {"ship": "", "charge": "", "reserve": ""}
+    assert await inventory.start_once("Order", key, in_another_order) == saga
     other = {**data, "ship": "refuse"}
     with pytest.raises(KeyReused):
         await inventory.start_once("Order", key, other)

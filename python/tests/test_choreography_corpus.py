@@ -24,6 +24,7 @@ from amends_participant.choreography.service import (
     Service,
     UndoDone,
 )
+from amends_participant.choreography.turn import LEFT_FOR_MS
 
 CORPUS = Path(__file__).parents[2] / "testbed" / "choreography.json"
 SAGA = "018f0000-0000-7000-8000-000000000007"
@@ -66,7 +67,7 @@ def moved(service: Service, record: Record, what: Any, now: Moment) -> list[Saga
     if "begin" in what:
         step = service.of.named(what["begin"]["step"])
         assert step is not None
-        service.begin(record, step)
+        service.begin(record, step, what["begin"]["direction"], what["begin"]["until"])
         return []
     if "cancel" in what:
         return service.cancel(record, Reason(**what["cancel"]), now.at)
@@ -111,7 +112,7 @@ def test_a_service_comes_to_the_same_as_in_rust(number: int) -> None:
             for one in said
         ] == move.get("says", []), place
         assert record.state.value == move["state"], place
-        assert wakes_at(service, record) == move["wakes_at"], place
+        assert wakes_at(service, record, now.at, LEFT_FOR_MS) == move["wakes_at"], place
         text = record.to_json()
         written = move.get("record", written)
         assert json.loads(text) == written, place

@@ -13,7 +13,7 @@ import pytest
 
 from amends_participant import Choreographies, MemoryEvents, Participant, Sqlite, Unheard
 from amends_participant.choreography import heard, reacting, turn
-from amends_participant.choreography.heard import QUIET_S, Heard
+from amends_participant.choreography.heard import Heard
 from amends_participant.choreography.service import Service
 from amends_participant.choreography.turn import Turned
 from test_choreography import SERVICES, in_time, order
@@ -36,38 +36,43 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
     return made
 
 
-def test_what_was_taken_in_is_heard_and_no_clock_runs_ahead_or_back(passing: Time) -> None:
-    channel = Heard(30_000)
-    assert channel.until(5_000) == 0
-    for at, until in ((100, 100), (50, 100), (9_000, 5_000), (4_000, 5_000)):
-        channel.took_in(at, 5_000)
-        assert channel.until(5_000) == until, at
+def looks(channel: Heard, passing: Time) -> int:
+    """How many seconds pass, about, with a look every 200 ms, until it has caught up."""
+    passing.at += 0.2
+    begun = passing.at
+    while True:
+        at = round(passing.at * 1000)
+        channel.look(at)
+        if channel.until() == at:
+            return round(passing.at - begun)
+        passing.at += 0.2
 
 
-def test_a_channel_that_brings_nothing_has_nothing_to_bring(passing: Time) -> None:
-    channel = Heard(30_000)
-    channel.received()
+def test_all_is_heard_when_nothing_old_comes_for_a_while(passing: Time) -> None:
+    def now() -> int:
+        return round(passing.at * 1000)
+
+    channel = Heard(30_000, now())
     channel.waits()
-    passing.at += QUIET_S / 2
-    assert channel.until(5_000) == 0
-    passing.at += QUIET_S / 2
-    assert channel.until(5_000) == 5_000
+    assert looks(channel, passing) == 60, "it may not be in its group yet"
     channel.received()
-    passing.at += 60
-    assert channel.until(9_000) == 5_000, "it is not asked"
+    before = channel.until()
+    passing.at += 0.2
+    channel.look(now())
+    assert channel.until() == before, "something is in hand"
+    channel.took(now(), now())
     channel.waits()
-    passing.at += 60
+    assert looks(channel, passing) == 0, "what is new says nothing against it"
+    for at, why in ((now() - 30_000, "there is a backlog"), (None, "it cannot be read")):
+        channel.received()
+        channel.took(at, now())
+        channel.waits()
+        assert looks(channel, passing) == 15, why
     channel.brings_none()
-    assert channel.until(9_000) == 5_000, "the broker is away"
-
-
-def test_silence_says_nothing_before_a_listener_can_have_joined(passing: Time) -> None:
-    channel = Heard(30_000)
     channel.waits()
-    passing.at += 29.9
-    assert channel.until(5_000) == 0
-    passing.at += 0.1
-    assert channel.until(5_000) == 5_000
+    assert looks(channel, passing) == 15, "it was away"
+    passing.at += 60
+    assert looks(channel, passing) == 15, "the process stood still"
 
 
 class Asking:

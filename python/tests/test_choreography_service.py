@@ -96,7 +96,7 @@ def test_others_are_late_only_as_far_as_they_were_heard() -> None:
     record = begun(SHIP)
     SHIP.hear(record, RESERVE.answered(begun(RESERVE), 0, Completed("{}"), Moment(1, 0))[0], 2)
     late_at = 2 + 60_000 + SHIP.grace_ms
-    assert wakes_at(SHIP, record) == late_at
+    assert wakes_at(SHIP, record, 2, 2_000) == late_at
     for unheard in (0, late_at - 1):
         assert advance(SHIP, record, Moment(late_at + 9_999, 0, unheard)).late == []
     assert advance(SHIP, record, Moment(late_at - 1, 0, late_at)).late == []

@@ -1,7 +1,8 @@
 //! One saga played by chance among its services, and written down as each of them saw it.
 
 use amends_choreography::{
-    Answered, Choreographed, InVain, Moment, NotTaken, Reason, Record, SagaEvent, Service, Task,
+    Answered, Choreographed, InVain, LEFT_FOR, Moment, NotTaken, Reason, Record, SagaEvent,
+    Service, Task,
 };
 use amends_core::definition::Kind;
 use amends_core::{Millis, Time};
@@ -261,8 +262,10 @@ impl Player {
             return (what, self.service.tried(record, task.step, in_vain, now));
         }
         if chance.percent(5) {
+            let until = now.at + self.service.timeout(task.step, task.direction) + LEFT_FOR;
             let begun = self.service.begin(record, task, now.at).map(|()| Vec::new());
-            return (json!({ "begin": { "step": name, "direction": direction } }), begun);
+            let begin = json!({ "step": name, "direction": direction, "until": until.0 });
+            return (json!({ "begin": begin }), begun);
         }
         let (answer, answered) = match task.direction {
             Direction::Compensation => (json!("undone"), Answered::Undone),

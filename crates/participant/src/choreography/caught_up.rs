@@ -17,6 +17,7 @@ const SETTLED_MAX: Duration = Duration::from_secs(15);
 const FIRST_MAX: Duration = Duration::from_secs(60);
 
 /// Two looks further apart than this, by either clock: the process stood still meanwhile, or the clock was set.
+/// Or the channel was not asked for so long: there was no hand free to take what it has.
 const STOOD_STILL: Duration = Duration::from_secs(3);
 
 /// See the module.
@@ -27,17 +28,24 @@ pub(super) struct CaughtUp {
     /// It has brought something.
     has_begun: bool,
     looked: (Instant, Time),
+    /// When the channel was asked last.
+    asked: Instant,
 }
 
 impl CaughtUp {
     pub(super) fn new(grace: Millis, now: Time) -> Self {
         let since = Instant::now();
-        Self { grace, since, has_begun: false, looked: (since, now) }
+        Self { grace, since, has_begun: false, looked: (since, now), asked: since }
     }
 
     /// Something says that there may be more.
     pub(super) fn is_behind(&mut self) {
         self.since = Instant::now();
+    }
+
+    /// The channel is asked, and may bring something.
+    pub(super) fn asks(&mut self) {
+        self.asked = Instant::now();
     }
 
     /// This was brought; it was said then, where that can be read.
@@ -48,11 +56,12 @@ impl CaughtUp {
         }
     }
 
-    /// Is all read, as far as can be seen? `is_listening`: the channel is there, and asked.
-    pub(super) fn look(&mut self, is_listening: bool, now: Time) -> bool {
+    /// Is all read, as far as can be seen? `is_there`: the channel is connected.
+    pub(super) fn look(&mut self, is_there: bool, now: Time) -> bool {
         let (looked, at) = std::mem::replace(&mut self.looked, (Instant::now(), now));
         let by_clock = Duration::from_millis(now.0.abs_diff(at.0));
-        if !is_listening || looked.elapsed().max(by_clock) > STOOD_STILL {
+        let stood_still = looked.elapsed().max(by_clock).max(self.asked.elapsed());
+        if !is_there || stood_still > STOOD_STILL {
             self.is_behind();
         }
         let grace = Duration::from_millis(self.grace.0);
@@ -74,7 +83,9 @@ mod tests {
     /// On a clock that goes on as soon as all wait, with a look every 200 ms: how long until it has caught up?
     async fn looks(caught_up: &mut CaughtUp, now: &mut Time) -> u64 {
         let begun = *now;
+        caught_up.asks();
         while !caught_up.look(true, *now) {
+            caught_up.asks();
             tokio::time::sleep(Duration::from_millis(200)).await;
             *now = *now + Millis(200);
         }
@@ -96,6 +107,11 @@ mod tests {
         assert_eq!(looks(&mut caught_up, &mut now).await, 15_000);
         now = now + Millis::mins(60);
         assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "the clock was set");
+        for _ in 0..20 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            caught_up.look(true, now);
+        }
+        assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "it was not asked");
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(looks(&mut caught_up, &mut now).await, 15_000, "the process stood still");
     }

@@ -165,6 +165,9 @@ impl<D: Database> Reacting<D> {
                 waking.spawn(async move { this.wake(&saga_id, &saga_type).await });
             }
             let may_hear = hearing.len() < HEARING_AT_ONCE && rest.is_elapsed();
+            if may_hear {
+                caught_up.asks();
+            }
             tokio::select! {
                 () = &mut stop => break,
                 received = &mut receiving, if may_hear => {
@@ -193,8 +196,8 @@ impl<D: Database> Reacting<D> {
                 }
                 Some(_) = at_work.join_next(), if !at_work.is_empty() => {}
                 _ = look.tick() => {
-                    let is_listening = may_hear && this.channel.is_there();
-                    if caught_up.look(is_listening, clock()) && hearing.is_empty() {
+                    let has_caught_up = caught_up.look(this.channel.is_there(), clock());
+                    if has_caught_up && hearing.is_empty() {
                         this.of.heard_until(clock());
                     }
                     if due.is_empty() && waking.is_empty() {

@@ -12,6 +12,9 @@ from .rules import NotTaken, Overdue, Word
 from .service import InVain, Moment, OnOverdue, RefusedFor, Service, Skipped, Why
 from .tasks import Task, Unprepared, prepare, tasks
 
+LOOK_AGAIN_MS = 5_000
+"""How often it is looked whether what is late by the clock was only unread."""
+
 
 @dataclass
 class Advance:
@@ -80,18 +83,21 @@ def late(service: Service, record: Record, moment: Moment) -> tuple[list[int], l
     return steps, events
 
 
-def wakes_at(service: Service, record: Record) -> int | None:
-    """When there is something to do by itself: a task, or a deadline. `None`: only when something
-    is heard."""
-    times = [at for _, at in _deadlines(service, record)]
+def wakes_at(service: Service, record: Record, now: int, left_for_ms: int) -> int | None:
+    """When there is something to do by itself: a task, or a deadline. What is due now is left for
+    a moment to whoever has just advanced this. `None`: only when something is heard."""
+    late = [at for _, at in _deadlines(service, record)]
+    times = []
     if record.data is not None:
         for owed in record.part.owed(service.of, service.mine):
             clock = record.clocks.get(owed.step, Clock())
             ready_at = 0 if clock.ready_at is None else clock.ready_at
-            times.append(ready_at if clock.again_at is None else clock.again_at)
+            at = ready_at if clock.again_at is None else clock.again_at
+            times.append(now + left_for_ms if at <= now else at)
     of_saga = _saga_deadline(service, record)
     if of_saga is not None:
-        times.append(of_saga)
+        late.append(of_saga)
+    times += [now + LOOK_AGAIN_MS if at <= now else at for at in late]
     return min(times, default=None)
 
 

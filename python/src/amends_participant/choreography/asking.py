@@ -18,7 +18,7 @@ from .record import Foreign, Record
 from .rules import NotTaken
 from .service import Completed as Done
 from .service import InVain, RefusedFor, Service, UndoDone
-from .tasks import Task, owes
+from .tasks import Task, tasks
 from .turn import Rows, Turned, What
 
 if TYPE_CHECKING:
@@ -119,14 +119,16 @@ class _Keeping:
         self.turned: Turned | None = None
 
     async def first(self, transaction: Transaction) -> None:
-        """Is it owed still?"""
+        """Is it due still? What was asked before may have come to nothing meanwhile, and rests."""
         self._held = self.turned = None
         try:
             record = await self._rows.hold(transaction, self._service, self._saga_id)
         except Foreign as e:
             self.unreadable = e
             raise Aside from e
-        if not owes(self._service, record, self._task.step, self._task.direction):
+        asked = self._task.step, self._task.direction
+        due = tasks(self._service, record, self._rows.moment().at)
+        if asked not in ((task.step, task.direction) for task in due):
             raise Aside
         self._held = transaction, record
 

@@ -8,6 +8,7 @@ too. So a service may die at any moment: what it owes is in its database.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import secrets
 import time
@@ -27,6 +28,7 @@ from ..typed import written
 from . import raw, sql
 from .counts import Counts
 from .event import Reason
+from .expressions import INPUT_BYTES_MAX
 from .plan import Plan
 from .reacting import AT_ONCE, Reacting
 from .record import Record
@@ -159,8 +161,10 @@ class Choreographies:
             )
         service, text = self._startable(saga_type, data)
         saga_id = _id_of(self._participant.name, saga_type, key)
-        database, source = self._participant.database, f"start {saga_type}"
-        of_data = f"{source} {hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        # Services may share a database, and fields come in any order.
+        database, source = self._participant.database, f"start {self._participant.name} {saga_type}"
+        same = json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
+        of_data = f"{source} {hashlib.sha256(same.encode()).hexdigest()[:32]}"
 
         async def leave(transaction: Transaction) -> bool:
             is_first = await inbox.note(database, transaction, source, key)
@@ -302,6 +306,11 @@ def _data(of: Plan, data: Any) -> str:
         raise UnfitData(f"the data of a saga is a JSON object: {e}") from None
     if not isinstance(value, dict):
         raise UnfitData("the data of a saga is a JSON object")
+    if (size := len(text.encode(errors="replace"))) > INPUT_BYTES_MAX:
+        raise UnfitData(
+            f"the data has {size} bytes, and may have {INPUT_BYTES_MAX}: keep it elsewhere, and say"
+            " where"
+        )
     wrong = [] if of.data_schema is None else violations(of.data_schema, value)
     if wrong:
         raise UnfitData(f"the data does not fit the definition: {'; '.join(wrong)}")

@@ -1,47 +1,76 @@
-"""Up to when what others said has been heard. A service that was away has their words yet to read,
-and must not take for late what is only unread."""
+"""Up to when what others said has been heard: before that nobody may be called late.
+
+What a service has not read it cannot see. But what was said in time, and is unread when somebody is
+late, is older than the grace by then. So a service has read all when its channel was asked for a
+while, and brought nothing so old."""
 
 from __future__ import annotations
 
 import time
 
-QUIET_S = 1.0
-"""A channel that brought nothing for so long has nothing to bring."""
+SETTLED_S = 15.0
+"""How long nothing old may come, at most: longer than what was given back rests."""
+
+FIRST_S = 60.0
+"""The same of a channel that has brought nothing yet, at most: a group of consumers waits so long
+for one that was killed."""
+
+STOOD_STILL_S = 3.0
+"""Two looks further apart than this, by either clock: the process stood still meanwhile, or the
+clock was set. Or the channel was not asked for so long."""
+
+LOOK_EVERY_S = 0.2
 
 
 class Heard:
     """Of one channel, in one run."""
 
-    def __init__(self, grace_ms: int) -> None:
+    def __init__(self, grace_ms: int, now: int) -> None:
+        self._grace_ms = grace_ms
+        self._since = self._asked = time.monotonic()
+        """Since when nothing says that there is more to read; when it was asked last."""
+        self._looked = (self._since, now)
+        self._waits = self._has_begun = False
+        self._in_hand = 0
+        """What was brought and is not taken in yet."""
         self._until = 0
-        self._joined_at = time.monotonic() + grace_ms / 1000
-        """A channel that is silent by then is one where nothing is said: to become one of several
-        listeners may take seconds."""
-        self._waits_since: float | None = None
 
     def waits(self) -> None:
         """The channel is asked for the next message."""
-        self._waits_since = time.monotonic()
+        self._waits = True
 
     def received(self) -> None:
         """It has brought one."""
-        self._waits_since, self._joined_at = None, 0.0
+        self._waits, self._asked, self._has_begun = False, time.monotonic(), True
+        self._in_hand += 1
 
     def brings_none(self) -> None:
-        """It is not asked any more, or cannot say."""
-        self._waits_since = None
+        """It cannot say."""
+        self._waits, self._asked = False, time.monotonic()
+        self._is_behind()
 
-    def took_in(self, at: int, now: int) -> None:
-        """What was said then is taken in. Another one's clock may be ahead."""
-        self._until = max(self._until, min(at, now))
+    def took(self, at: int | None, now: int) -> None:
+        """What it brought is taken in, or given back; it was said then, where that is known."""
+        self._in_hand -= 1
+        if at is None or at + self._grace_ms <= now:
+            self._is_behind()
 
-    def until(self, now: int) -> int:
-        """In Unix milliseconds; 0 where nothing is known yet."""
+    def look(self, now: int) -> None:
+        """Notes how things are; to be called every `LOOK_EVERY_S`."""
         at = time.monotonic()
-        if (
-            self._waits_since is not None
-            and at - self._waits_since >= QUIET_S
-            and at >= self._joined_at
-        ):
-            self._until = max(self._until, now)
+        if self._waits:
+            self._asked = at
+        (looked, then), self._looked = self._looked, (at, now)
+        if max(at - looked, abs(now - then) / 1000, at - self._asked) > STOOD_STILL_S:
+            self._is_behind()
+        grace_s = self._grace_ms / 1000
+        settled_s = min(grace_s, SETTLED_S) if self._has_begun else min(grace_s * 2, FIRST_S)
+        if at - self._since >= settled_s and not self._in_hand:
+            self._until = now
+
+    def until(self) -> int:
+        """In Unix milliseconds; 0 where nothing is known yet."""
         return self._until
+
+    def _is_behind(self) -> None:
+        self._since = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ..messages.serving import AGAIN_AFTER_S, SETTLED_WITHIN_S
 from ..messages.signing import Signing
 from .asking import Asking
 from .event import Damaged, Newer, NotOurs, SagaEvent
+from .heard import LOOK_EVERY_S as HEARD_EVERY_S
 from .heard import Heard
 from .rules import NoStep, NotTaken
 from .service import GRACE_MS, Service
@@ -37,6 +39,10 @@ HEARING = 3
 WAITING_MAX = 1_000
 """How many sagas wait to be carried out. Beyond that one is left to its row, which is due again
 soon."""
+
+HELD_UP_S = 1.0
+"""What is heard of a saga waits so long for the handler that holds its row, and then comes again:
+three sagas whose handlers hang must not keep all others from being heard."""
 
 LOOK_EVERY_S = 0.2
 """How often the database is looked at for sagas in which something is due: pauses begin at that."""
@@ -66,13 +72,17 @@ class Reacting:
         self._asking = Asking(participant, rows)
         self.relay = Relay(participant.database, self._channel, participant.open)
         self._pauses = Pauses()
-        self._heard = Heard(max((s.grace_ms for s in services.values()), default=GRACE_MS))
+        grace_ms = max((s.grace_ms for s in services.values()), default=GRACE_MS)
+        self._heard = Heard(grace_ms, now())
         self._at_once = max(at_once, 1)
         self._room = asyncio.Semaphore(HEARING)
         self._hearing: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, tuple[Service, Turned]] = {}
         """What is to be carried out, by saga: what was found last stands for all before it."""
         self._hands: set[asyncio.Task[None]] = set()
+        self._at_work: dict[str, float] = {}
+        """The sagas that are carried out, and since when: each by one hand at a time, since its
+        handlers wait for one another at its row."""
         self._is_stopped = False
 
     async def run(self) -> None:
@@ -80,6 +90,7 @@ class Reacting:
         is cancelled once more. The outbox is relayed meanwhile."""
         await self._participant.open()
         beside = [asyncio.create_task(self.relay.run()), asyncio.create_task(self._look())]
+        beside.append(asyncio.create_task(self._watch()))
         self._rows.heard.append(self._heard)
         try:
             while True:
@@ -90,7 +101,8 @@ class Reacting:
             self._is_stopped = True
             self._waiting.clear()
             self._rows.heard.remove(self._heard)
-            beside[1].cancel()
+            for task in beside[1:]:
+                task.cancel()
             try:
                 while at_work := [*self._hearing, *self._hands]:
                     await asyncio.wait(at_work)
@@ -145,6 +157,12 @@ class Reacting:
                 await self._room.acquire()
                 self._hear(self._wake(saga_id))
 
+    async def _watch(self) -> None:
+        """Looks whether all that others said has been heard."""
+        while True:
+            self._heard.look(now())
+            await asyncio.sleep(HEARD_EVERY_S)
+
     async def _wake(self, saga_id: str) -> None:
         with at_work(NoCommand(saga_id, None)):
             try:
@@ -168,8 +186,12 @@ class Reacting:
         self._carry_on()
 
     def _carry_on(self) -> None:
-        while self._waiting and len(self._hands) < self._at_once:
-            saga_id = next(iter(self._waiting))
+        while len(self._hands) < self._at_once:
+            free = (saga_id for saga_id in self._waiting if saga_id not in self._at_work)
+            saga_id = next(free, None)
+            if saga_id is None:
+                return
+            self._at_work[saga_id] = time.monotonic()
             task = asyncio.create_task(self._act(saga_id, *self._waiting.pop(saga_id)))
             self._hands.add(task)
             task.add_done_callback(self._put_down)
@@ -180,63 +202,80 @@ class Reacting:
 
     async def _act(self, saga_id: str, service: Service, turned: Turned) -> None:
         traceparent = Sending.of({"traceparent": turned.traceparent or ""}).traceparent
-        with at_work(NoCommand(saga_id, trace_id(traceparent))):
-            await self._asking.carry_out(service, saga_id, turned)
+        try:
+            with at_work(NoCommand(saga_id, trace_id(traceparent))):
+                await self._asking.carry_out(service, saga_id, turned)
+        finally:
+            del self._at_work[saga_id]
         self.relay.nudge()
 
     async def _take(self, delivery: Delivery) -> None:
-        """Nothing that goes wrong leaves a message unsettled."""
+        at: int | None = None
+        try:
+            at = await self._taken(delivery)
+        finally:
+            self._heard.took(at, now())
+
+    async def _taken(self, delivery: Delivery) -> int | None:
+        """When it was said, where that is known. Nothing that goes wrong leaves a message
+        unsettled."""
         try:
             if self._secrets:
                 verify(self._secrets, delivery.attributes, delivery.body, None)
             event = SagaEvent.read(delivery.attributes, delivery.body)
         except NotSigned as e:
-            return await self._bury(delivery, b"unsigned", f"NOT_SIGNED: {e}")
+            await self._bury(delivery, b"unsigned", f"NOT_SIGNED: {e}")
+            return now()
         except NotOurs:
             self._rows.counts.others += 1
-            return await self._settle(delivery, b"", lambda: self._channel.ack(delivery))
+            await self._settle(delivery, b"", lambda: self._channel.ack(delivery))
+            return now()
         except Newer as e:
             self._rows.counts.put_off += 1
             _log.warning("an event is put off: %s", e)
-            return await self._give_back(delivery, b"a later format")
+            await self._give_back(delivery, b"a later format")
+            return None
         except Damaged as e:
             self._rows.counts.damaged += 1
-            return await self._bury(delivery, b"damaged", f"DAMAGED_EVENT: {e}")
+            await self._bury(delivery, b"damaged", f"DAMAGED_EVENT: {e}")
+            return now()
         traceparent = Sending.of({"traceparent": event.traceparent or ""}).traceparent
         with at_work(NoCommand(event.saga_id, trace_id(traceparent))):
             await self._take_event(delivery, event)
+        # What is of a definition that is not here is of no saga that is known here.
+        return event.at if event.definition_hash in self._services else now()
 
     async def _take_event(self, delivery: Delivery, event: SagaEvent) -> None:
         key, counts = event.id.encode(), self._rows.counts
         if all(s.of.saga_type != event.saga_type for s in self._services.values()):
             # Several saga types may share a place.
             counts.others += 1
-            self._heard.took_in(event.at, now())
             return await self._settle(delivery, key, lambda: self._channel.ack(delivery))
         service = self._services.get(event.definition_hash)
         if service is None:
             return await self._put_off(delivery, event)
+        since = self._at_work.get(event.saga_id)
+        if since is not None and time.monotonic() - since > HELD_UP_S:
+            # Its handler holds the row.
+            return await self._give_back(delivery, key)
         try:
             turned = await self._rows.turn(
                 service, event.saga_id, lambda s, record, at: s.hear(record, event, at.at)
             )
         except NotTaken as e:
             counts.contradicted += 1
-            self._heard.took_in(event.at, now())
             code = "UNKNOWN_STEP" if isinstance(e, NoStep) else "CONTRADICTS"
             return await self._bury(delivery, key, f"{code}: {e}")
         except Exception:
             _log.error("an event cannot be taken in; it comes again", exc_info=True)
             return await self._give_back(delivery, key)
         counts.heard += 1
-        self._heard.took_in(event.at, now())
         self._leave(service, event.saga_id, turned)
         await self._settle(delivery, key, lambda: self._channel.ack(delivery))
 
     async def _put_off(self, delivery: Delivery, event: SagaEvent) -> None:
         """Of a definition that this service does not have: it may get it, and must miss nothing by
         then."""
-        self._heard.took_in(event.at, now())
         why = (
             f"it goes by version {event.version} of {event.saga_type} (definition"
             f" {event.definition_hash}), which this service does not have"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Union
 
+from ..command import Direction
 from .event import Context, Reason, SagaEvent
 from .plan import BEST_EFFORT, RETRIABLE, Plan
 from .record import Clock, Record
@@ -158,14 +159,18 @@ class Service:
         self.look(record, now)
         return events
 
-    def begin(self, record: Record, step: int) -> None:
-        """Notes that an attempt at an own step begins that may outlive the service's knowing of it:
-        of a service whose handler is another process. Raises `NotTaken`."""
-        self.react(record, Begun(step))
+    def begin(self, record: Record, step: int, direction: Direction, until: int) -> None:
+        """Notes that an attempt at an own step, or at its undo, begins that may outlive the
+        service's knowing of it: of a service whose handler is another process. Nobody tries again
+        before its answer must be there. Raises `NotTaken`: it is not owed any more."""
+        if direction == "action":
+            self.react(record, Begun(step))
         clock = record.clock(step)
-        # Whoever sent it has died, or has stopped waiting.
-        clock.doubtful = clock.doubtful or clock.open
-        clock.open = True
+        if direction == "action":
+            # Whoever sent it has died, or has stopped waiting.
+            clock.doubtful = clock.doubtful or clock.open
+            clock.open = True
+        clock.again_at = until
 
     def answered(
         self, record: Record, step: int, answered: Answered, now: Moment

@@ -27,10 +27,6 @@ from .record import Record
 from .service import Moment, Service
 from .tasks import Task
 
-UNJUDGED_FOR_MS = 1_000
-"""When a saga is looked at again that others seem to keep waiting, where it is not heard yet what
-they have said."""
-
 LEFT_FOR_MS = 2_000
 """How long others leave a saga to whoever is about to carry out its steps, who may have died. A
 handler may take longer: it holds the row meanwhile."""
@@ -70,7 +66,7 @@ class Rows:
     def moment(self) -> Moment:
         """The time, chance, and up to when all channels are heard."""
         at = now()
-        heard = min((channel.until(at) for channel in self.heard), default=0)
+        heard = min((channel.until() for channel in self.heard), default=0)
         return Moment(at, secrets.randbits(32), heard)
 
     async def turn(self, service: Service, saga_id: str, what: What) -> Turned:
@@ -116,11 +112,7 @@ class Rows:
         for step in followed.late:
             self.counts.late += 1
             _log.warning("the step %s was not done in its time", service.of.steps[step].name)
-        due_at = wakes_at(service, record)
-        if due_at is not None and followed.asks:
-            due_at = max(due_at, at.at + LEFT_FOR_MS)
-        elif due_at is not None and due_at <= at.at:
-            due_at = at.at + UNJUDGED_FOR_MS
+        due_at = wakes_at(service, record, at.at, LEFT_FOR_MS)
         with speaking():
             await publish(self._database, transaction, [*events, *followed.events])
             await transaction.statement(
