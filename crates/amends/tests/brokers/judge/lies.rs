@@ -8,10 +8,10 @@ use crate::order::STEPS;
 use crate::service::deliveries_are_counted;
 use crate::service::ledger::{Entry, Ledger};
 
-/// Enough that one order is refused at each of the later steps.
-const ORDERS: u64 = 30;
+/// Enough that one order is refused at each step.
+const ORDERS: u64 = 40;
 
-/// One that completes, and one that fails at its last step.
+/// One that completes, and one that fails after its payment.
 const COMPLETED: usize = 4;
 const FAILED: usize = 19;
 
@@ -33,7 +33,7 @@ const LIES: [Lie; 21] = [
     ("an_effect_twice", |it| repeat(it, COMPLETED, false), "PaymentService has done [1005, 1005]"),
     ("an_undo_twice", |it| repeat(it, FAILED, true), "and undone [1020, 1020] for order-20"),
     ("an_undo_of_what_stands", |it| enter(it, "saga-5", true, 1005), "undone [1005] for order-5"),
-    ("an_effect_of_a_refused_step", |it| enter(it, "saga-30", false, 1), "[1] and undone []"),
+    ("an_effect_of_a_refused_step", |it| enter(it, "saga-10", false, 1), "[1] and undone []"),
     ("an_effect_of_no_saga", |it| enter(it, "saga-x", false, 7), "saga-x, which nobody started"),
     ("a_total_that_is_not_the_sum", |it| it.ledgers[1].holding += 1, "PaymentService holds"),
     ("an_unpublished_reply", |it| it.ledgers[2].unpublished = 1, "has 1 messages unpublished"),
