@@ -274,8 +274,11 @@ async def test_more_than_may_be_held_is_done(broker: Broker, small_shop: Shop) -
         for some in (sagas[n : n + 20] for n in range(0, many, 20)):
             await asyncio.gather(*(peer.send(sell(saga), {}) for saga in some))
         async with served(small_shop, broker, place):
-            replies = {about(await peer.reply())[1] for _ in sagas}
-    assert replies == set(sagas) and await small_shop.standing() == many
+            # A broker may bring one twice.
+            left = set(sagas)
+            while left:
+                left.discard(about(await peer.reply())[1])
+    assert await small_shop.standing() == many
 
 
 async def test_a_broker_that_is_killed_and_comes_back_ends_nothing(
