@@ -108,10 +108,10 @@ async fn one(stage: &mut Stage, victim: Victim) -> Result<String, String> {
         }
         Victim::Service(place) => {
             let service = &mut stage.services[place];
-            service.kill()?;
+            service.hired.kill()?;
             tokio::time::sleep(AWAY).await;
-            service.revive()?;
-            Ok(format!("service {} killed", service.step.short))
+            service.hired.revive()?;
+            Ok(format!("service {} killed", service.hired.step.short))
         }
     }
 }

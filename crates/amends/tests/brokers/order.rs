@@ -71,13 +71,26 @@ defaults:
 
 /// The example's definition with these times, and each service behind its broker.
 pub fn definition(way: &Way) -> String {
+    let bound = |place: usize| format!(", {}", way.over[place].binding(STEPS[place].short));
+    described(TIMES, &bound)
+}
+
+/// The same for services that run it among themselves. A step that hangs is asked again soon, and no
+/// deadline passes.
+pub fn choreographed() -> String {
+    let head = "pattern: choreography\ndefaults: { timeout: 15s, deadline: 2h }\n";
+    described(head, &|_| String::new())
+}
+
+/// The example's steps below this head, and its services by their places.
+fn described(head: &str, bound: &dyn Fn(usize) -> String) -> String {
     let (steps, _) = Worked::Order.definition().split_once("services:").expect("it has services");
     let mut text = String::new();
     for line in steps.lines().filter(|line| !line.trim_start().starts_with("timeout:")) {
         text.push_str(line);
         text.push('\n');
         if line.starts_with("saga: ") {
-            text.push_str(TIMES);
+            text.push_str(head);
         }
     }
     for Step { name, service, action, compensation, .. } in &STEPS {
@@ -88,27 +101,8 @@ pub fn definition(way: &Way) -> String {
         assert!(text.contains(&step), "the example has no such step: {step}");
     }
     text.push_str("services:\n");
-    for (Step { service, short, .. }, broker) in STEPS.iter().zip(way.over) {
-        text.push_str(&format!("  {service}: {{ fence: barrier, {} }}\n", broker.binding(short)));
-    }
-    text
-}
-
-/// The same for services that run it among themselves. A step that hangs is asked again soon, and no
-/// deadline passes.
-pub fn choreographed() -> String {
-    let (steps, _) = Worked::Order.definition().split_once("services:").expect("it has services");
-    let mut text = String::new();
-    for line in steps.lines().filter(|line| !line.trim_start().starts_with("timeout:")) {
-        text.push_str(line);
-        text.push('\n');
-        if line.starts_with("saga: ") {
-            text.push_str("pattern: choreography\ndefaults: { timeout: 15s, deadline: 2h }\n");
-        }
-    }
-    text.push_str("services:\n");
-    for Step { service, .. } in &STEPS {
-        text.push_str(&format!("  {service}: {{ fence: barrier }}\n"));
+    for (place, Step { service, .. }) in STEPS.iter().enumerate() {
+        text.push_str(&format!("  {service}: {{ fence: barrier{} }}\n", bound(place)));
     }
     text
 }

@@ -107,8 +107,8 @@ impl Run {
         wrong.extend(a_dead_letter_is_counted(&stage).await?);
         let mut ledgers = Vec::new();
         for service in &mut stage.services {
-            service.stop().await?;
-            ledgers.push(service.ledger().await?);
+            service.hired.stop().await?;
+            ledgers.push(service.hired.ledger().await?);
         }
         let evidence = Evidence {
             sagas: self.sagas,
@@ -184,7 +184,7 @@ async fn dead_letters(stage: &Stage) -> Result<Vec<(String, u64)>, String> {
     let mut found = Vec::new();
     for service in &stage.services {
         for (end, whose) in [(End::Service, "commands"), (End::Engine, "replies")] {
-            let short = service.step.short;
+            let short = service.hired.step.short;
             let letters = service.broker.dead_letters(&service.url, short, end).await;
             let letters = letters.map_err(|error| format!("{short}.{whose}: {error}"))?;
             found.push((format!("{short}.{whose}"), letters));
@@ -197,7 +197,7 @@ async fn dead_letters(stage: &Stage) -> Result<Vec<(String, u64)>, String> {
 /// all is over, is sent something that is no command.
 async fn a_dead_letter_is_counted(stage: &Stage) -> Result<Vec<String>, String> {
     for service in &stage.services {
-        let short = service.step.short;
+        let short = service.hired.step.short;
         let engine = service.broker.connect(&service.url, short, End::Engine).await?;
         let none = Message {
             id: "none".to_owned(),

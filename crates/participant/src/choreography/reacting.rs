@@ -76,7 +76,7 @@ struct Work {
 
 /// What became of a message that was brought.
 struct Heard {
-    /// When it was said; not known of what cannot be read, nor of what comes again.
+    /// When it was said; not known of what cannot be read.
     at: Option<Time>,
     work: Option<Work>,
 }

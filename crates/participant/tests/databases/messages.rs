@@ -127,12 +127,14 @@ pub(crate) type Fault = Box<dyn Fn(&Message) -> Option<ChannelError> + Send + Sy
 pub(crate) struct Picky {
     end: Arc<dyn Channel>,
     fault: Fault,
+    /// Passed before it says that it has taken a message.
+    word: Gate,
     pub(crate) tried: AtomicUsize,
 }
 
 impl Picky {
     pub(crate) fn before(end: Arc<dyn Channel>, fault: Fault) -> Self {
-        Self { end, fault, tried: AtomicUsize::new(0) }
+        Self { end, fault, word: Gate::standing_open(), tried: AtomicUsize::new(0) }
     }
 
     fn refusing(end: Arc<dyn Channel>, sagas: &[Saga]) -> Self {
@@ -172,7 +174,11 @@ impl Channel for Picky {
         if let Some(error) = (self.fault)(message) {
             return Box::pin(async { Err(error) });
         }
-        self.end.publish(message)
+        Box::pin(async {
+            self.end.publish(message).await?;
+            self.word.pass().await;
+            Ok(())
+        })
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -307,51 +313,12 @@ async fn what_cannot_be_buried_rests_longer_each_time<D: Tested>(pool: Pool<D>) 
     assert_eq!(channel.pauses.lock().unwrap()[..4], [200, 400, 800, 1600]);
 }
 
-/// A broker that takes a message long before it says so.
-struct SlowOfWord {
-    end: Arc<dyn Channel>,
-    gate: Gate,
-}
-
-impl Channel for SlowOfWord {
-    fn receive(&self) -> BoxFuture<'_, Result<Received, ChannelError>> {
-        self.end.receive()
-    }
-
-    fn acknowledge(&self, tag: Tag) -> BoxFuture<'_, Result<(), ChannelError>> {
-        self.end.acknowledge(tag)
-    }
-
-    fn give_back(&self, tag: Tag, after: Duration) -> BoxFuture<'_, Result<(), ChannelError>> {
-        self.end.give_back(tag, after)
-    }
-
-    fn dead_letter<'a>(
-        &'a self,
-        tag: Tag,
-        why: &'a str,
-    ) -> BoxFuture<'a, Result<(), ChannelError>> {
-        self.end.dead_letter(tag, why)
-    }
-
-    fn publish<'a>(&'a self, message: &'a Message) -> BoxFuture<'a, Result<(), ChannelError>> {
-        Box::pin(async {
-            self.end.publish(message).await?;
-            self.gate.pass().await;
-            Ok(())
-        })
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.end.close()
-    }
-}
-
 /// Else it would leave once more.
 async fn a_relay_that_is_stopped_notes_what_has_left<D: Tested>(pool: Pool<D>) {
     let (bed, broker, gate) = (bed(pool).await, InMemory::new(), Gate::shut());
     bed.tell(&Saga::new().action_that("publish")).await;
-    let end = Arc::new(SlowOfWord { end: broker.service(), gate: gate.clone() });
+    let taking = Picky::before(broker.service(), Box::new(|_: &Message| None));
+    let end = Arc::new(Picky { word: gate.clone(), ..taking });
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(Serving::new(bed.participant.clone(), end).run(async {
         let _ = stopped.await;

@@ -7,9 +7,10 @@ use serde_json::Value;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
-use super::service::{acknowledgements, database};
+use super::service::acknowledgements;
 use crate::judge::served::Served;
 use crate::order::STEPS;
+use crate::service::database;
 
 /// As which sagas each order was acknowledged.
 pub fn acknowledged(folder: &Path) -> Result<BTreeMap<u64, BTreeSet<String>>, String> {

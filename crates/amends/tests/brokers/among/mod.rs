@@ -15,7 +15,8 @@ use libtest_mimic::{Failed, Trial};
 use crate::broker::{Broker, Kafka, Nats, RabbitMq, Running};
 use crate::judge;
 use crate::order::{self, STEPS};
-use service::Service;
+use crate::service::Hired;
+use service::hire;
 pub use service::{ARGUMENT, run};
 
 /// What the test command has time for.
@@ -113,7 +114,7 @@ async fn play(broker: &'static dyn Broker, sagas: u64, folder: &Path) -> Result<
     // Who starts the orders comes last: by then all others listen.
     for place in (0..STEPS.len()).rev() {
         let orders = if place == 0 { (sagas, apart(sagas)) } else { (0, 1) };
-        services.push(Service::start(place, broker, &running.url, folder, orders)?);
+        services.push(hire(place, broker, &running.url, folder, orders)?);
         listens(broker, &running.url, place).await?;
         if place == 1 {
             tokio::time::sleep(broker.kept_after()).await;
@@ -186,7 +187,7 @@ const fn apart(sagas: u64) -> u64 {
 /// The broker once, and every service, each when so many orders have ended.
 async fn strike(
     running: &mut Running,
-    services: &mut [Service],
+    services: &mut [Hired],
     folder: &Path,
     sagas: u64,
 ) -> Result<Vec<String>, String> {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::channel::Doubling;
 use super::{PLACE, listener, named};
 use crate::broker::Broker;
-use crate::order::{self, STEPS, Step};
-use crate::process::Process;
-use crate::service::ledger;
+use crate::order::{self, STEPS};
+use crate::service::{Hired, database, ledger};
 
 /// The first argument by which this program is a service that takes part.
 pub const ARGUMENT: &str = "takes-part";
@@ -32,65 +31,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between two tries to reach what is away.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// One of them.
-pub struct Service {
-    pub step: &'static Step,
-    arguments: Vec<String>,
-    folder: PathBuf,
-    process: Option<Process>,
-}
-
-impl Service {
-    /// Starts the service of this step; it starts so many orders, of which so many are on their way at once.
-    pub fn start(
-        place: usize,
-        broker: &dyn Broker,
-        url: &str,
-        folder: &Path,
-        (orders, at_once): (u64, u64),
-    ) -> Result<Self, String> {
-        let (step, shown) = (&STEPS[place], folder.display().to_string());
-        let numbers = [orders, at_once.min(ON_THEIR_WAY_MAX)].map(|number| number.to_string());
-        let arguments = [step.short, broker.name(), url, &shown, &numbers[0], &numbers[1]];
-        let arguments = arguments.map(str::to_owned).to_vec();
-        let mut this = Self { step, arguments, folder: folder.to_owned(), process: None };
-        this.revive()?;
-        Ok(this)
-    }
-
-    /// `kill -9`.
-    pub fn kill(&mut self) -> Result<(), String> {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        process.kill().map_err(|what| format!("{}: {what}", self.step.service))
-    }
-
-    /// Starts it on its database.
-    pub fn revive(&mut self) -> Result<(), String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
-        command.arg(ARGUMENT).args(&self.arguments);
-        let log = self.folder.join(format!("{}.log", self.step.short));
-        let process = Process::start(&mut command, &log);
-        self.process = Some(process.map_err(|error| format!("{}: {error}", self.step.service))?);
-        Ok(())
-    }
-
-    /// SIGTERM, and its end in order.
-    pub async fn stop(&mut self) -> Result<(), String> {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        process.stop().await.map_err(|what| format!("{}: {what}", self.step.service))
-    }
-
-    /// What its database says, once it has stopped.
-    pub async fn ledger(&self) -> Result<ledger::Ledger, String> {
-        let read = ledger::read(&database(&self.folder, self.step)).await;
-        read.map_err(|error| format!("the ledger of {}: {error}", self.step.service))
-    }
-}
-
-/// Where a service has all it knows.
-pub fn database(folder: &Path, step: &Step) -> PathBuf {
-    folder.join(format!("{}.db", step.short))
+/// Starts the service of this step; it starts so many orders, of which so many are on their way at once.
+pub fn hire(
+    place: usize,
+    broker: &dyn Broker,
+    url: &str,
+    folder: &Path,
+    (orders, at_once): (u64, u64),
+) -> Result<Hired, String> {
+    let (step, shown) = (&STEPS[place], folder.display().to_string());
+    let numbers = [orders, at_once.min(ON_THEIR_WAY_MAX)].map(|number| number.to_string());
+    let arguments = [ARGUMENT, step.short, broker.name(), url, &shown, &numbers[0], &numbers[1]];
+    Hired::start(step, arguments.map(str::to_owned).to_vec(), folder.to_owned())
 }
 
 /// Which order was acknowledged as which saga, a line each.

@@ -2,11 +2,12 @@
 //! one database, behind the broker of its step.
 
 mod counted;
+mod hired;
 pub mod ledger;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::broker::Broker;
 use crate::order::{STEPS, Step};
-use crate::process::Process;
 use crate::way;
 use counted::Counted;
 pub use counted::{Deliveries, deliveries_are_counted};
+pub use hired::Hired;
 
 /// The first argument by which this program is a service.
 pub const ARGUMENT: &str = "service";
@@ -29,11 +30,9 @@ const CONNECTS_EVERY: Duration = Duration::from_millis(200);
 
 /// One of them.
 pub struct Service {
-    pub step: &'static Step,
+    pub hired: Hired,
     pub broker: &'static dyn Broker,
     pub url: String,
-    folder: PathBuf,
-    process: Option<Process>,
 }
 
 impl Service {
@@ -44,45 +43,15 @@ impl Service {
         url: String,
         folder: &Path,
     ) -> Result<Self, String> {
-        let folder = folder.to_owned();
-        let mut this = Self { step: &STEPS[place], broker, url, folder, process: None };
-        this.revive()?;
-        Ok(this)
-    }
-
-    /// `kill -9`.
-    pub fn kill(&mut self) -> Result<(), String> {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        process.kill().map_err(|what| format!("{}: {what}", self.step.service))
-    }
-
-    /// Starts it on its database.
-    pub fn revive(&mut self) -> Result<(), String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut command = Command::new(program);
-        command.arg(ARGUMENT).args([self.step.short, self.broker.name(), &self.url]);
-        command.arg(&self.folder);
-        let log = self.folder.join(format!("{}.log", self.step.short));
-        let process = Process::start(&mut command, &log);
-        self.process = Some(process.map_err(|error| format!("{}: {error}", self.step.service))?);
-        Ok(())
-    }
-
-    /// SIGTERM, and its end in order.
-    pub async fn stop(&mut self) -> Result<(), String> {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        process.stop().await.map_err(|what| format!("{}: {what}", self.step.service))
+        let (step, shown) = (&STEPS[place], folder.display().to_string());
+        let arguments = [ARGUMENT, step.short, broker.name(), &url, &shown].map(str::to_owned);
+        let hired = Hired::start(step, arguments.to_vec(), folder.to_owned())?;
+        Ok(Self { hired, broker, url })
     }
 
     /// What was brought to it, also before it was killed.
     pub fn deliveries(&self) -> Result<Deliveries, String> {
-        Deliveries::read(&deliveries(&self.folder, self.step))
-    }
-
-    /// What its database says, once it has stopped.
-    pub async fn ledger(&self) -> Result<ledger::Ledger, String> {
-        let read = ledger::read(&database(&self.folder, self.step)).await;
-        read.map_err(|error| format!("the ledger of {}: {error}", self.step.service))
+        Deliveries::read(&deliveries(&self.hired.folder, self.hired.step))
     }
 }
 
@@ -92,7 +61,8 @@ pub fn deliveries_bytes(folder: &Path) -> u64 {
     STEPS.iter().map(bytes).sum()
 }
 
-fn database(folder: &Path, step: &Step) -> PathBuf {
+/// Where a service has all it knows.
+pub fn database(folder: &Path, step: &Step) -> PathBuf {
     folder.join(format!("{}.db", step.short))
 }
 
