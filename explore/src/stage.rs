@@ -53,6 +53,7 @@ impl<'a> Stage<'a> {
             data: scene.result.clone(),
             business_key: None,
             deadline: scene.def.deadline().map(|deadline| NOW + deadline),
+            choreographed: false,
         };
         let (saga, facts) = start(&scene.def, started, Moment { at: NOW, jitter: 0 });
         let replayed = Saga::replay(facts.iter().map(|event| (NOW, event)));

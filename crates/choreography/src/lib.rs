@@ -12,6 +12,7 @@
 mod advance;
 mod definition;
 mod event;
+mod observed;
 mod persist;
 mod plan;
 mod record;

@@ -417,7 +417,7 @@ impl Record {
     }
 }
 
-fn said(word: Word, step: Option<StepIx>) -> Result<Said, NotTaken> {
+pub(crate) fn said(word: Word, step: Option<StepIx>) -> Result<Said, NotTaken> {
     Ok(match word {
         Word::Started => Said::Started,
         Word::Failed => Said::Failed,

@@ -1,15 +1,12 @@
 //! Deadlines: what is late, and when to look again.
 
+pub use amends_core::choreography::GRACE;
 use amends_core::choreography::{Happened, Said};
 use amends_core::{Millis, StepIx, Time};
 
 use crate::event::{Reason, SagaEvent};
 use crate::record::Record;
 use crate::service::{Moment, Service};
-
-/// How much longer a service waits for a step of another one than the step may take: for the event's
-/// own way, and because the other one says by itself that it is late. Unless said otherwise.
-pub const GRACE: Millis = Millis::secs(30);
 
 /// How long a step is left to whoever is about to carry it out, or to note what became of it, who may have
 /// died.

@@ -10,6 +10,9 @@ use amends_choreography::{
     Answered, Choreographed, InVain, Moment, Prepared, Reason, Record, SagaEvent, Service, State,
     Surroundings, Task,
 };
+use amends_core::choreography::Observing;
+use amends_core::event::Started;
+use amends_core::saga::{Pinned, Saga, State as Observed, Status};
 use amends_core::{Millis, StepIx, Time};
 use amends_wire::{Direction, SagaId};
 use serde_json::value::RawValue;
@@ -41,6 +44,8 @@ struct World {
     /// Failures are over: what is tried succeeds.
     calm: bool,
     said: BTreeSet<String>,
+    /// All that was said, for who only listens.
+    overheard: Vec<SagaEvent>,
 }
 
 impl World {
@@ -50,7 +55,7 @@ impl World {
         let under_way = services.iter().map(|_| Vec::new()).collect();
         let (now, ledger, said) = (Time(1_000_000), Vec::new(), BTreeSet::new());
         let sidecars = services.iter().map(|_| chance.percent(50)).collect();
-        let elsewhere = BTreeMap::new();
+        let (elsewhere, overheard) = (BTreeMap::new(), Vec::new());
         Self {
             of,
             services,
@@ -62,6 +67,7 @@ impl World {
             elsewhere,
             calm: false,
             said,
+            overheard,
         }
     }
 
@@ -85,6 +91,7 @@ impl World {
             for queue in &mut self.under_way {
                 queue.push(read.clone());
             }
+            self.overheard.push(read);
         }
     }
 
@@ -267,6 +274,7 @@ fn every_saga_ends_all_done_or_all_undone_at_every_service_alike() {
             assert!(steps < 100_000, "seed {seed} does not end: {:#?}", world.records);
         }
         let end = world.judge(seed);
+        world.overhear(seed, &mut chance);
         *ends.entry(end).or_default() += 1;
         said.extend(world.said);
     }
@@ -292,6 +300,49 @@ fn every_saga_ends_all_done_or_all_undone_at_every_service_alike() {
 }
 
 impl World {
+    /// Who only listens comes to the same end, in whatever order and however often it hears all this.
+    fn overhear(&self, seed: u64, chance: &mut Chance) {
+        let (of, definition) = (self.of.choreography(), self.of.choreography().definition());
+        let started = Started {
+            saga_id: amends_core::SagaId(SAGA.0),
+            pinned: Pinned { saga_type: definition.saga_type().clone(), version: 1, hash: [0; 32] },
+            steps: definition.steps().len() as u8,
+            data: "{}".into(),
+            business_key: None,
+            deadline: None,
+            choreographed: true,
+        };
+        let (mut saga, mut facts) = Observing::begin(started, Time(0));
+        let mut left = self.overheard.clone();
+        let mut now = Time(0);
+        while !left.is_empty() {
+            let which = chance.below(left.len() as u64) as usize;
+            let twice = chance.percent(20);
+            let event = if twice { left[which].clone() } else { left.swap_remove(which) };
+            now = now + Millis(chance.below(20_000));
+            let hears = |saga: &mut Saga, facts: &mut Vec<_>| {
+                let report = self.of.report(&event).unwrap();
+                Observing::new(of, saga, now, facts).hear(report)
+            };
+            hears(&mut saga, &mut facts).unwrap_or_else(|why| panic!("seed {seed}: {why:?}"));
+            let (as_it_is, known) = (saga.clone(), facts.len());
+            hears(&mut saga, &mut facts).unwrap();
+            assert_eq!((&saga, facts.len()), (&as_it_is, known), "seed {seed}: heard twice");
+            Observing::new(of, &mut saga, now, &mut facts).tick(chance.percent(30));
+        }
+        let end = match self.records[0].state() {
+            State::Completed => Observed::Completed,
+            _ => Observed::Failed,
+        };
+        assert_eq!(saga.state, end, "seed {seed}: it saw another end: {saga:#?}");
+        assert_eq!(saga.attention, [], "seed {seed}");
+        for (run, state) in saga.runs() {
+            let name = &definition.step(run.step).name;
+            let stands = self.ledger.iter().filter(|(step, _)| **step == **name).count() == 1;
+            assert_eq!(state.status == Status::Completed, stands, "seed {seed}: {name} {state:?}");
+        }
+    }
+
     fn judge(&self, seed: u64) -> End {
         let states: BTreeSet<&str> = self.records.iter().map(|r| r.state().as_str()).collect();
         assert_eq!(states.len(), 1, "seed {seed}: the services do not agree: {states:?}");

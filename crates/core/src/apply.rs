@@ -4,6 +4,7 @@
 //! the two cannot differ (S17). An event that does not fit the state is refused, and with it the
 //! saga is quarantined; others go on.
 
+mod heard;
 mod steps;
 
 use alloc::sync::Arc;
@@ -11,13 +12,14 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use self::heard::COORDINATED;
 use self::steps::{by_hand, current};
 use crate::event::{Event, Started};
 use crate::ids::{Direction, RunRef, StepIx};
 use crate::mutant::{Mutant, mutated};
 use crate::saga::{
-    Attention, Exception, Letter, Run, Saga, Settled, Signal, State, Status, StepState, Turn,
-    UndoEnd,
+    Attention, Exception, Heard, Letter, Run, Saga, Settled, Signal, State, Status, StepState,
+    Turn, UndoEnd,
 };
 use crate::time::{Millis, Time};
 
@@ -59,6 +61,7 @@ impl Saga {
             signals: Vec::new(),
             attention: Vec::new(),
             exceptions: Vec::new(),
+            heard: started.choreographed.then(Heard::default),
             created_at: at,
             updated_at: at,
             ended_at: None,
@@ -273,6 +276,13 @@ impl Saga {
             }
             Event::Proven { run, reason } => {
                 self.exceptions.retain(|e| e.run != *run || e.reason != *reason);
+                Ok(())
+            }
+            Event::Heard { said, result, fault, cause, .. } => {
+                self.hears(at, *said, result.as_ref(), fault.as_ref(), cause.as_ref())
+            }
+            Event::EndAsked { .. } => {
+                self.heard.as_mut().ok_or(COORDINATED)?.end_asked = true;
                 Ok(())
             }
         }

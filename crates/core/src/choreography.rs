@@ -9,6 +9,7 @@
 //! bars it for ever: in one transaction of its own, and so never both. As long as it has done neither
 //! nothing is undone; once it ran, a failure that is said comes too late and is void.
 
+mod observe;
 mod part;
 mod react;
 
@@ -16,7 +17,13 @@ use alloc::vec::Vec;
 
 use crate::definition::{Definition, Kind, Step};
 use crate::ids::{StepIx, StepSet};
+use crate::time::Millis;
 
+/// How much longer than a step may take it is waited for by whoever else waits for it, unless said
+/// otherwise: for the event's own way, and because its service says by itself that it is late.
+pub const GRACE: Millis = Millis::secs(30);
+
+pub use observe::{Observing, Report, due};
 pub use part::{End, Owed, Part};
 pub use react::{Happened, NotTaken, Outcome, react};
 
@@ -56,6 +63,19 @@ pub enum Unsuited {
     /// There is no pivot, no retriable step before all the others, and no last step, so that a failure
     /// might be heard by one service as in time and by another as too late.
     NoArbiter,
+}
+
+impl Said {
+    /// The step that it is about, if it is about one.
+    pub const fn step(self) -> Option<StepIx> {
+        match self {
+            Self::Started | Self::Failed => None,
+            Self::Completed(step)
+            | Self::Skipped(step)
+            | Self::NeverRan(step)
+            | Self::Compensated(step) => Some(step),
+        }
+    }
 }
 
 impl Choreography {

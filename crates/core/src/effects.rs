@@ -37,7 +37,8 @@ pub fn owed<'a>(def: &'a Definition, saga: &'a Saga) -> impl Iterator<Item = Owe
 
 /// Every step whose expressions are to be evaluated now; for a signal, over its body.
 pub fn evaluations(def: &Definition, saga: &Saga) -> Vec<StepIx> {
-    if saga.turned.is_some() || saga.state.ended() || saga.paused.is_some() {
+    let rests = saga.turned.is_some() || saga.state.ended() || saga.paused.is_some();
+    if rests || saga.heard.is_some() {
         return Vec::new();
     }
     let to_evaluate = |&step: &StepIx| match (&def.step(step).work, &saga.steps[step.get()]) {

@@ -5,6 +5,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::choreography::Said;
 use crate::ids::{Direction, Payload, RunRef, SagaId, StepIx};
 use crate::saga::{
     Act, Cause, Exception, ExceptionReason, Fault, Pinned, Reason, State, Status, Terms,
@@ -278,6 +279,26 @@ pub enum Event {
         /// Which exception goes.
         reason: ExceptionReason,
     },
+    /// One of its services said something, of a saga that they run among themselves.
+    Heard {
+        /// What.
+        said: Said,
+        /// Who.
+        by: Arc<str>,
+        /// When, by that one's clock.
+        said_at: Time,
+        /// The result of a step that is done.
+        result: Option<Payload>,
+        /// Why a step never ran, or the saga is to be undone.
+        fault: Option<Fault>,
+        /// What the saga is to be undone for.
+        cause: Option<Cause>,
+    },
+    /// Its services are asked to undo it.
+    EndAsked {
+        /// For what.
+        cause: Cause,
+    },
 }
 
 /// What a saga starts with.
@@ -295,6 +316,8 @@ pub struct Started {
     pub business_key: Option<Arc<str>>,
     /// When it must have ended.
     pub deadline: Option<Time>,
+    /// Its services run it among themselves, and it is only observed.
+    pub choreographed: bool,
 }
 
 /// One command of a saga in one round.

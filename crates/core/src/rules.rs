@@ -235,6 +235,10 @@ pub(crate) fn owed_but_for_a_pause(
     at: RunRef,
     direction: Direction,
 ) -> Option<Time> {
+    // Who observes a saga sends nothing.
+    if saga.heard.is_some() {
+        return None;
+    }
     let run = saga.run(at)?;
     let step = def.step(at.step);
     let sendings = run.sendings(direction);

@@ -6,6 +6,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::choreography::Part;
 use crate::definition::Fence;
 use crate::ids::{Direction, Payload, RunRef, SagaId, StepIx};
 use crate::time::Time;
@@ -41,6 +42,8 @@ pub struct Saga {
     pub attention: Vec<Attention>,
     /// What makes its end not clean.
     pub exceptions: Vec<Exception>,
+    /// What was heard of it, where its services run it among themselves.
+    pub heard: Option<Heard>,
     /// When it started.
     pub created_at: Time,
     /// When its last event happened.
@@ -80,6 +83,17 @@ pub struct Pinned {
     pub version: u32,
     /// The SHA-256 of its pinned form.
     pub hash: [u8; 32],
+}
+
+/// What was heard of a saga that its services run among themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Heard {
+    /// What its services said, all together.
+    pub part: Part,
+    /// What the first failure that was heard was for: the decision is the arbiter's, and comes later.
+    pub failure: Option<Cause>,
+    /// They were asked to undo it.
+    pub end_asked: bool,
 }
 
 /// The decision to compensate.
@@ -443,6 +457,8 @@ pub enum Reason {
     UnboundService,
     /// An expression failed after the point of no return.
     Expression,
+    /// Of a saga without a coordinator: nothing was heard of a step in its time.
+    Unheard,
 }
 
 /// Something that makes an end not clean.

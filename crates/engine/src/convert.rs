@@ -91,7 +91,7 @@ pub const fn state_in(number: u8) -> Option<State> {
 }
 
 /// Every reason, at its bit of the catalog's attention mask. Given once, never again.
-pub const REASON_BITS: [(Reason, u32); 12] = [
+pub const REASON_BITS: [(Reason, u32); 13] = [
     (Reason::PivotUnknown, 1 << 0),
     (Reason::OutcomeUnknown, 1 << 1),
     (Reason::RefusedAfterPivot, 1 << 2),
@@ -104,6 +104,7 @@ pub const REASON_BITS: [(Reason, u32); 12] = [
     (Reason::Contradicted, 1 << 9),
     (Reason::UnboundService, 1 << 10),
     (Reason::Expression, 1 << 11),
+    (Reason::Unheard, 1 << 12),
 ];
 
 /// The bit of a saga that cannot be read. Counted from the top, because it is the engine's own

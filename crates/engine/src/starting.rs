@@ -68,6 +68,7 @@ async fn begin(
         data: Payload::from(&*start.data),
         business_key,
         deadline: deployed.definition.deadline().map(|deadline| now + deadline),
+        choreographed: false,
     };
     let (reply, answer) = oneshot::channel();
     let new = NewSaga { started: Box::new(started), deployed, claims, waiter, reply };

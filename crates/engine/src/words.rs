@@ -102,6 +102,7 @@ pub const fn reason(reason: Reason) -> &'static str {
         Reason::Contradicted => "contradicted",
         Reason::UnboundService => "unbound_service",
         Reason::Expression => "expression",
+        Reason::Unheard => "unheard",
     }
 }
 

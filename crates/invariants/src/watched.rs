@@ -53,6 +53,7 @@ impl Watched {
             data,
             business_key: None,
             deadline: def.deadline().map(|deadline| at + deadline),
+            choreographed: false,
         };
         let (saga, facts) = start(&def, started, Moment { at, jitter: 0 });
         let history = facts.into_iter().map(|fact| (at, fact)).collect();

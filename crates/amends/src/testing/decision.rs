@@ -73,6 +73,7 @@ impl Decision {
             data: Payload::from(data.to_string().as_str()),
             business_key: None,
             deadline: definition.deadline().map(|deadline| Time(BEGAN.0 + deadline.0)),
+            choreographed: false,
         };
         let (saga, _) = start(&definition, started, Moment { at: BEGAN, jitter: 0 });
         let mut decision = Self { compiled, saga, now: BEGAN, story: Story::default() };

@@ -302,7 +302,7 @@ impl Saga {
 }
 
 impl Run {
-    fn ready(at: Time, deadline: Time, input: Option<Payload>) -> Self {
+    pub(super) fn ready(at: Time, deadline: Time, input: Option<Payload>) -> Self {
         Self {
             status: Status::Pending,
             input,
@@ -341,7 +341,7 @@ impl Run {
 }
 
 impl Undo {
-    fn unsent() -> Self {
+    pub(super) fn unsent() -> Self {
         Self {
             sendings: None,
             original_result: None,

@@ -140,6 +140,18 @@ impl Part {
         self.never_ran.union(self.skipped).union(self.compensated).contains(step)
     }
 
+    /// Takes in what was said, whoever said it.
+    pub(crate) fn note(&mut self, said: Said) {
+        match said {
+            Said::Started => self.started = true,
+            Said::Failed => self.failed = true,
+            Said::Completed(step) => self.completed.insert(step),
+            Said::Skipped(step) => self.skipped.insert(step),
+            Said::NeverRan(step) => self.never_ran.insert(step),
+            Said::Compensated(step) => self.compensated.insert(step),
+        }
+    }
+
     /// Is this known already?
     pub(super) fn holds(&self, said: Said) -> bool {
         match said {

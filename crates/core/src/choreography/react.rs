@@ -90,13 +90,7 @@ fn owes(of: &Choreography, mine: StepSet, part: &Part, owed: Owed) -> Result<(),
 }
 
 fn hear(of: &Choreography, mine: StepSet, part: &mut Part, said: Said) -> Result<(), NotTaken> {
-    let about = match said {
-        Said::Started | Said::Failed => None,
-        Said::Completed(step)
-        | Said::Skipped(step)
-        | Said::NeverRan(step)
-        | Said::Compensated(step) => Some(step),
-    };
+    let about = said.step();
     if about.is_some_and(|step| step.get() >= of.definition().steps().len()) {
         return Err(NotTaken::NoStep);
     }
@@ -115,20 +109,12 @@ fn hear(of: &Choreography, mine: StepSet, part: &mut Part, said: Said) -> Result
     if mutated(Mutant::ChoreographyDeafToOthers) && deaf {
         return Ok(());
     }
+    part.note(said);
     match said {
-        Said::Started => part.started = true,
-        Said::Failed => part.failed = true,
-        Said::Completed(step) => part.completed.insert(step),
-        Said::Skipped(step) => part.skipped.insert(step),
-        Said::NeverRan(step) => {
-            part.never_ran.insert(step);
-            // Nothing but a failure bars a step, even where that is heard later.
-            part.failed |= !of.best_effort(step);
-        }
-        Said::Compensated(step) => {
-            part.compensated.insert(step);
-            part.failed = true;
-        }
+        // Nothing but a failure bars a step, even where that is heard later.
+        Said::NeverRan(step) => part.failed |= !of.best_effort(step),
+        Said::Compensated(_) => part.failed = true,
+        _ => {}
     }
     Ok(())
 }

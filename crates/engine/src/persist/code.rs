@@ -71,6 +71,7 @@ codes! {
         Contradicted = 10,
         UnboundService = 11,
         Expression = 12,
+        Unheard = 13,
     }
     State "state" {
         Started = 1,

@@ -4,7 +4,7 @@ use amends_core::Event;
 
 use super::error::Problem;
 use super::field::{Field, Maybe};
-use super::group::{ACT, COMMAND, EXCEPTED, FAULT, RUN, STARTED, TERMS, TURNED_FOR, WHY_NEW};
+use super::group::{ACT, COMMAND, EXCEPTED, FAULT, RUN, SAID, STARTED, TERMS, TURNED_FOR, WHY_NEW};
 use super::id::*;
 use super::reader::Reader;
 use super::writer::Writer;
@@ -117,5 +117,14 @@ events! {
         }
         34 Proven { run: RUN, reason: EXCEPTION }
         35 DeadlineMoved { deadline: DEADLINE }
+        36 Heard {
+            said: SAID,
+            by: BY,
+            said_at: SAID_AT,
+            result: Maybe(RESULT),
+            fault: Maybe(FAULT),
+            cause: Maybe(TURNED_FOR),
+        }
+        37 EndAsked { cause: TURNED_FOR }
     }
 }

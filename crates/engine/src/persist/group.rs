@@ -1,6 +1,7 @@
 //! The machine's types that are more than one field, in the order in which their fields stand.
 
 use amends_core::RunRef;
+use amends_core::choreography::Said;
 use amends_core::event::{CommandRef, NewRound, Started};
 use amends_core::saga::{Act, Cause, Exception, Fault, Pinned, Terms};
 
@@ -34,6 +35,7 @@ groups! {
         data: DATA,
         business_key: Maybe(BUSINESS_KEY),
         deadline: Maybe(DEADLINE),
+        choreographed: CHOREOGRAPHED,
     }
     PINNED = Pinned { saga_type: SAGA_TYPE, version: VERSION, hash: HASH }
     RUN = RunRef { step: STEP, run: RUN_NUMBER }
@@ -79,6 +81,41 @@ impl Fields for Cause {
             2 => ACT.get(r).map(Self::Cancelled),
             3 => Ok(Self::Deadline),
             code => Err(r.unknown_code("cause", code)),
+        }
+    }
+}
+
+impl LedBy for Cause {
+    const FIRST_ID: u8 = CAUSE.id;
+}
+
+pub(super) const SAID: Group<Said> = group();
+
+/// 1 started; of a step: 2 completed, 3 skipped, 4 never run, 5 compensated; 6 failed.
+impl Fields for Said {
+    fn put_fields(&self, w: &mut Writer<'_>) {
+        let code = match self {
+            Self::Started => 1,
+            Self::Completed(_) => 2,
+            Self::Skipped(_) => 3,
+            Self::NeverRan(_) => 4,
+            Self::Compensated(_) => 5,
+            Self::Failed => 6,
+        };
+        WORD.put(&code, w);
+        if let Some(step) = self.step() {
+            STEP.put(&step, w);
+        }
+    }
+    fn get_fields(r: &mut Reader<'_>) -> Result<Self, Problem> {
+        match WORD.get(r)? {
+            1 => Ok(Self::Started),
+            2 => STEP.get(r).map(Self::Completed),
+            3 => STEP.get(r).map(Self::Skipped),
+            4 => STEP.get(r).map(Self::NeverRan),
+            5 => STEP.get(r).map(Self::Compensated),
+            6 => Ok(Self::Failed),
+            code => Err(r.unknown_code("word", code)),
         }
     }
 }

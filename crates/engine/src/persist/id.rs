@@ -71,4 +71,9 @@ ids! {
     STEPS: Always<u8> = always(40);
     DATA: Always<Payload> = always(41);
     BUSINESS_KEY: Always<Arc<str>> = always(42);
+
+    // Of a saga that its services run among themselves.
+    CHOREOGRAPHED: Flag = flag(43);
+    WORD: Always<u8> = always(44);
+    SAID_AT: Always<Time> = always(45);
 }

@@ -76,6 +76,7 @@ fn started(def: &Definition) -> Started {
         data: DATA.into(),
         business_key: Some("ord-2024-000417".into()),
         deadline: None,
+        choreographed: false,
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use amends_core::choreography::Said;
 use amends_core::definition::Fence;
 use amends_core::event::{CommandRef, Ending, NewRound, Started};
 use amends_core::saga::{
@@ -22,8 +23,16 @@ type Labelled = (&'static str, Vec<Event>);
 
 /// All of them.
 pub(super) fn samples() -> Vec<Sample> {
-    let labelled =
-        [beginnings(), attempts(), answers(), undoing(), of_the_saga(), by_hand(), frames()];
+    let labelled = [
+        beginnings(),
+        attempts(),
+        answers(),
+        undoing(),
+        of_the_saga(),
+        heard(),
+        by_hand(),
+        frames(),
+    ];
     let labelled = labelled.into_iter().flatten().map(|(label, events)| (label.into(), events));
     labelled.chain(codes()).collect()
 }
@@ -37,7 +46,9 @@ fn beginnings() -> Vec<Labelled> {
         data: "{}".into(),
         business_key: None,
         deadline: None,
+        choreographed: false,
     };
+    let choreographed = Started { choreographed: true, ..lean.clone() };
     let mut full = lean.clone();
     full.pinned.version = 300;
     full.business_key = Some("köln-7".into());
@@ -48,6 +59,7 @@ fn beginnings() -> Vec<Labelled> {
     vec![
         ("Started lean", vec![Event::Started(lean)]),
         ("Started full", vec![Event::Started(full)]),
+        ("Started among services", vec![Event::Started(choreographed)]),
         ("Readied lean", vec![readied(false, vec![None])]),
         ("Readied full", vec![readied(true, inputs)]),
         ("Readied without a run", vec![readied(true, Vec::new())]),
@@ -151,6 +163,28 @@ fn of_the_saga() -> Vec<Labelled> {
         ("OutageEnded", vec![Event::OutageEnded { lasted: Millis(5_001) }]),
         ("Excepted lean", vec![excepted(ONLY, "")]),
         ("Excepted full", vec![excepted(THIRD, "no answer")]),
+    ]
+}
+
+/// Of a saga that its services run among themselves.
+fn heard() -> Vec<Labelled> {
+    let heard = |said, result, fault, cause| Event::Heard {
+        said,
+        by: "Payment".into(),
+        said_at: in_ms(7),
+        result,
+        fault,
+        cause,
+    };
+    let of_a_step = [Said::Completed, Said::Skipped, Said::NeverRan, Said::Compensated];
+    let words = [Said::Started, Said::Failed].into_iter();
+    let words = words.chain(of_a_step.map(|said| said(STEP)));
+    let cause = Cause::Cancelled(act());
+    vec![
+        ("Heard lean", words.map(|said| heard(said, None, None, None)).collect()),
+        ("Heard with a result", vec![heard(Said::Completed(STEP), Some("{}".into()), None, None)]),
+        ("Heard full", vec![heard(Said::Failed, None, Some(fault()), Some(Cause::Step(THIRD)))]),
+        ("EndAsked", vec![Event::EndAsked { cause }]),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use amends_core::choreography::Said;
 use amends_core::event::{CommandRef, NewRound, Started};
 use amends_core::saga::{Act, Cause, Exception, Fault, Pinned, Terms};
 use amends_core::{Event, Millis, Payload, RunRef, SagaId, StepIx, Time};
@@ -97,6 +98,15 @@ strategies! {
     Excepted { 0: exception() }
     Proven { run: run(), reason: code() }
     DeadlineMoved { deadline: time() }
+    Heard {
+        said: said(),
+        by: text(),
+        said_at: time(),
+        result: of(payload()),
+        fault: of(fault()),
+        cause: of(cause()),
+    }
+    EndAsked { cause: cause() }
 }
 
 /// Near one another as in life, or anywhere at all.
@@ -108,14 +118,15 @@ pub(super) fn time() -> impl Strategy<Value = Time> {
 fn started() -> impl Strategy<Value = Started> {
     let pinned = (text(), number(), any::<[u8; 32]>())
         .prop_map(|(saga_type, version, hash)| Pinned { saga_type, version, hash });
-    (any::<u128>(), pinned, any::<u8>(), payload(), of(text()), of(time())).prop_map(
-        |(id, pinned, steps, data, business_key, deadline)| Started {
+    (any::<u128>(), pinned, any::<u8>(), payload(), of(text()), of(time()), flag()).prop_map(
+        |(id, pinned, steps, data, business_key, deadline, choreographed)| Started {
             saga_id: SagaId(id),
             pinned,
             steps,
             data,
             business_key,
             deadline,
+            choreographed,
         },
     )
 }
@@ -163,6 +174,17 @@ fn cause() -> impl Strategy<Value = Cause> {
         run().prop_map(Cause::Step),
         act().prop_map(Cause::Cancelled),
         Just(Cause::Deadline)
+    ]
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![
+        Just(Said::Started),
+        step().prop_map(Said::Completed),
+        step().prop_map(Said::Skipped),
+        step().prop_map(Said::NeverRan),
+        step().prop_map(Said::Compensated),
+        Just(Said::Failed),
     ]
 }
 

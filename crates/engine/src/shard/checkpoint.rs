@@ -231,6 +231,7 @@ mod tests {
             data: "{}".into(),
             business_key: None,
             deadline: None,
+            choreographed: false,
         };
         let mut saga = Saga::started(&started, secs(0));
         let command = CommandRef { run: RUN, direction: Direction::Action, round: 1 };
