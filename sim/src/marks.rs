@@ -124,7 +124,8 @@ pub(crate) fn of_fact(before: &Saga, event: &Event, after: &Saga) -> Vec<Mark> {
             Reason::CompensationFailed
             | Reason::Poison
             | Reason::UnboundService
-            | Reason::Expression => return Vec::new(),
+            | Reason::Expression
+            | Reason::Unheard => return Vec::new(),
         },
         Event::Turned { cause: Cause::Cancelled(_) } => Mark::Cancelled,
         Event::Turned { cause: Cause::Deadline } => Mark::SagaDeadline,

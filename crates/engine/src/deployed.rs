@@ -2,12 +2,14 @@
 //! today.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
+use amends_choreography::Choreographed;
 use amends_core::definition::Definition;
 use amends_core::saga::{Pinned, Saga, StepState, Terms};
 use amends_core::{Direction, RunRef, StepIx};
-use amends_definition::{Compiled, Messaging};
+use amends_definition::{Compiled, Messaging, Pattern};
 use amends_store::CatalogError;
 use amends_transport::{Channel, Replies, Transport};
 use amends_wire::FailureCodes;
@@ -30,6 +32,8 @@ pub struct Deployed {
     pub redaction: Redaction,
     /// Whether anything has to be evaluated.
     pub has_expressions: bool,
+    /// As its services run it among themselves, where they do.
+    pub choreographed: Option<Choreographed>,
     names: Vec<StepNames>,
     bound: Arc<Bound>,
 }
@@ -86,11 +90,21 @@ pub trait Binder: Send + Sync + 'static {
     fn messaging(&self, _messaging: &Messaging) -> Option<Arc<dyn Channel>> {
         None
     }
+
+    /// The observer's end of the broker over which services run a saga type among themselves: it takes
+    /// every event of the place. `None` where there is none, and nothing is heard.
+    fn observing(&self, _messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        None
+    }
 }
 
 /// Today's bindings of a saga type, shared by all its versions.
 #[derive(Default)]
-struct Bound(RwLock<HashMap<Arc<str>, Arc<Binding>>>);
+struct Bound {
+    services: RwLock<HashMap<Arc<str>, Arc<Binding>>>,
+    /// All is read that services have said of it.
+    caught_up: AtomicBool,
+}
 
 impl std::fmt::Debug for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -126,7 +140,9 @@ impl Deployed {
             step.computed.any() || judged
         });
         let redaction = Redaction::of(&definition, &compiled.extras, &compiled.pinned);
-        Self { definition, compiled, hash, redaction, has_expressions, names, bound }
+        // One with that pattern is one by its check.
+        let choreographed = Choreographed::new(compiled.clone()).ok();
+        Self { definition, compiled, hash, redaction, has_expressions, choreographed, names, bound }
     }
 
     /// What a saga of it is pinned to.
@@ -138,6 +154,11 @@ impl Deployed {
         }
     }
 
+    /// Is all read that its services have said of its sagas? Before that nothing of it is late.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.bound.caught_up.load(Ordering::Relaxed)
+    }
+
     /// The texts of a step.
     pub fn names(&self, step: StepIx) -> &StepNames {
         &self.names[step.get()]
@@ -146,8 +167,8 @@ impl Deployed {
     /// How the command's service is reached today.
     pub fn binding(&self, step: StepIx, direction: Direction) -> Option<Arc<Binding>> {
         let service = &self.definition.step(step).command(direction)?.service;
-        let bound = self.bound.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        bound.get(service).cloned()
+        let bound = self.bound.services.read();
+        bound.unwrap_or_else(std::sync::PoisonError::into_inner).get(service).cloned()
     }
 
     /// A run's name, as in keys, replies and URLs: the step's, with `.<i>` for one of many.
@@ -203,14 +224,6 @@ pub enum DeployError {
     /// Two files define one type.
     #[error("{0} is defined by two files: keep one")]
     Twice(Arc<str>),
-    /// It asks for what this engine does not do.
-    #[error("{saga_type} cannot run here: {why}")]
-    Unsupported {
-        /// The type.
-        saga_type: Arc<str>,
-        /// Why.
-        why: &'static str,
-    },
     /// It could not be kept.
     #[error("the definition could not be stored: {0}")]
     Catalog(#[from] CatalogError),
@@ -222,7 +235,7 @@ impl DeployError {
     pub fn difference(&self) -> Vec<String> {
         match self {
             Self::Conflict { held, got, .. } => crate::difference::difference(held, got),
-            Self::Twice(_) | Self::Unsupported { .. } | Self::Catalog(_) => Vec::new(),
+            Self::Twice(_) | Self::Catalog(_) => Vec::new(),
         }
     }
 }
@@ -245,6 +258,28 @@ struct SagaType {
     bound: Arc<Bound>,
     /// How it is reached by message today.
     messaging: Option<Arc<Messaging>>,
+    /// Its services run it among themselves today.
+    choreographed: bool,
+}
+
+/// A place at a broker that saga types name under `messaging`.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where it is.
+    pub messaging: Arc<Messaging>,
+    /// The services of its types speak there among themselves, and this engine listens.
+    pub choreographed: bool,
+}
+
+impl Place {
+    /// Are they one and the same, whoever may sign there?
+    pub fn is(&self, other: &Self) -> bool {
+        let at = |place: &Self| {
+            let Messaging { broker, queues, events, .. } = &*place.messaging;
+            (broker.clone(), queues.clone(), events.clone(), place.choreographed)
+        };
+        at(self) == at(other)
+    }
 }
 
 impl Registry {
@@ -265,7 +300,7 @@ impl Registry {
         let _ = self.listener.set(replies.clone()); // it is set once, at the start
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         for saga_type in types.values() {
-            let bound = saga_type.bound.0.read();
+            let bound = saga_type.bound.services.read();
             let bound = bound.unwrap_or_else(std::sync::PoisonError::into_inner);
             for binding in bound.values().filter(|binding| binding.answers_by_message) {
                 binding.transport.listen(replies.clone());
@@ -280,7 +315,7 @@ impl Registry {
         let mut types = self.types_mut();
         let saga_type = types.entry(name).or_insert_with(SagaType::new);
         self.bind(&saga_type.bound, &compiled);
-        saga_type.messaging.clone_from(&compiled.messaging);
+        saga_type.reached_as(&compiled);
         let deployed = Deployed::new(compiled, version, hash, Arc::clone(&saga_type.bound));
         saga_type.versions.insert(version, Arc::new(deployed));
     }
@@ -319,11 +354,6 @@ impl Registry {
         let _one_at_a_time = self.deploying.lock().await;
         let compiled = file.compiled;
         let name = Arc::clone(compiled.definition.saga_type());
-        if compiled.pattern == amends_definition::Pattern::Choreography {
-            let why = "its services run it among themselves, by the participant kit or `amends sidecar`; with \
-                       `pattern: orchestration` this server runs it";
-            return Err(DeployError::Unsupported { saga_type: name, why });
-        }
         let (version, new) = self.number(&name, &compiled)?;
         if new {
             let definition = amends_store::Definition {
@@ -339,7 +369,7 @@ impl Registry {
             let mut types = self.types_mut();
             let saga_type = types.entry(name).or_insert_with(SagaType::new);
             self.bind(&saga_type.bound, &compiled);
-            saga_type.messaging.clone_from(&compiled.messaging);
+            saga_type.reached_as(&compiled);
             saga_type.current = Some(version);
             let (hash, bound) = (compiled.hash, Arc::clone(&saga_type.bound));
             let deployed = Arc::new(Deployed::new(compiled, version, hash, bound));
@@ -379,6 +409,10 @@ impl Registry {
     /// Binds a type's services as this definition describes them.
     fn bind(&self, bound: &Bound, compiled: &Compiled) {
         let mut services: HashMap<Arc<str>, Arc<Binding>> = HashMap::new();
+        // Who observes commands nobody.
+        if compiled.pattern == Pattern::Choreography {
+            return;
+        }
         for command in compiled
             .definition
             .steps()
@@ -402,7 +436,7 @@ impl Registry {
             }
             services.insert(Arc::clone(&command.service), Arc::new(binding));
         }
-        *bound.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;
+        *bound.services.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;
     }
 
     /// The lane of a service: one for each way a service is described, over all saga types.
@@ -463,20 +497,43 @@ impl Registry {
     }
 
     /// How saga types are reached by message, those whose file is gone included: their sagas go on.
-    pub fn messaging(&self) -> Vec<Arc<Messaging>> {
+    pub fn places(&self) -> Vec<Place> {
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        types.values().filter_map(|saga_type| saga_type.messaging.clone()).collect()
+        types.values().filter_map(SagaType::place).collect()
     }
 
     /// The same of one type.
-    pub fn messaging_of(&self, name: &str) -> Option<Arc<Messaging>> {
+    pub fn place_of(&self, name: &str) -> Option<Place> {
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        types.get(name)?.messaging.clone()
+        types.get(name)?.place()
     }
 
-    /// The service's end of the broker of such a place.
-    pub fn channel(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
-        self.binder.messaging(messaging)
+    /// Our end of the broker of such a place.
+    pub fn channel(&self, place: &Place) -> Option<Arc<dyn Channel>> {
+        match place.choreographed {
+            true => self.binder.observing(&place.messaging),
+            false => self.binder.messaging(&place.messaging),
+        }
+    }
+
+    /// The version of a type that has this hash; whether there is such a type that services run among
+    /// themselves.
+    pub fn of_hash(&self, name: &str, hash: &str) -> Result<Arc<Deployed>, bool> {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(saga_type) = types.get(name) else { return Err(false) };
+        let of = |deployed: &&Arc<Deployed>| {
+            deployed.choreographed.as_ref().is_some_and(|of| of.hash() == hash)
+        };
+        saga_type.versions.values().find(of).cloned().ok_or(saga_type.choreographed)
+    }
+
+    /// Whether all is read at a place, for the types that it is of.
+    pub fn caught_up(&self, place: &Place, caught_up: bool) {
+        let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let here = |of: &&SagaType| of.place().is_some_and(|other| other.is(place));
+        for saga_type in types.values().filter(here) {
+            saga_type.bound.caught_up.store(caught_up, Ordering::Relaxed);
+        }
     }
 
     /// The services that have a lane, by its place.
@@ -491,8 +548,24 @@ impl Registry {
 }
 
 impl SagaType {
+    fn reached_as(&mut self, compiled: &Compiled) {
+        self.messaging.clone_from(&compiled.messaging);
+        self.choreographed = compiled.pattern == Pattern::Choreography;
+    }
+
+    fn place(&self) -> Option<Place> {
+        let messaging = self.messaging.clone()?;
+        Some(Place { messaging, choreographed: self.choreographed })
+    }
+
     fn new() -> Self {
-        Self { versions: BTreeMap::new(), current: None, bound: Arc::default(), messaging: None }
+        Self {
+            versions: BTreeMap::new(),
+            current: None,
+            bound: Arc::default(),
+            messaging: None,
+            choreographed: false,
+        }
     }
 }
 

@@ -18,7 +18,8 @@ use crate::deployed::{DeployError, Deployed, Deployment};
 use crate::engine::Shared;
 use crate::metrics::Metrics;
 use crate::request::{
-    Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Start, StartError, Started, Unavailable,
+    Ask, AskError, Observation, Receipt, ReplyError, ReplyIn, Snapshot, Start, StartError, Started,
+    Unavailable, Unobserved,
 };
 use crate::shard::message::Request;
 use crate::transition::Transition;
@@ -108,6 +109,13 @@ impl Handle {
             tracing::error!(saga_id = %saga, %error, "an act could not be added to the audit");
         }
         Ok(snapshot)
+    }
+
+    /// Takes in what a service said of a saga that services run among themselves; answers when it is
+    /// durable.
+    pub(crate) async fn observe(&self, observation: Observation) -> Result<(), Unobserved> {
+        let observation = Box::new(observation);
+        self.request(observation.saga_id, |reply| Request::Observe { observation, reply }).await?
     }
 
     /// What the audit says of a verb. A signal is business, not an operator's act.

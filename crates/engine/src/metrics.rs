@@ -78,6 +78,38 @@ struct ByPlace {
     place: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByFate {
+    outcome: &'static str,
+}
+
+/// What became of an event at a place where services speak among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overheard {
+    /// It is part of its saga's history.
+    Heard,
+    /// It is about something else.
+    Other,
+    /// It waits for what is not known yet.
+    PutOff,
+    /// It cannot be read.
+    Damaged,
+    /// It contradicts what was heard, or what it needs never came.
+    Contradicted,
+}
+
+impl Overheard {
+    const fn outcome(self) -> &'static str {
+        match self {
+            Self::Heard => "heard",
+            Self::Other => "others",
+            Self::PutOff => "put_off",
+            Self::Damaged => "damaged",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
+
 /// Every metric of an engine.
 pub struct Metrics {
     registry: Registry,
@@ -92,6 +124,7 @@ pub struct Metrics {
     dead_letters: Family<ByType, Counter>,
     attempts: Family<ByAttempt, Counter>,
     replies_dropped: Counter,
+    overheard: Family<ByFate, Counter>,
     unreadable: Counter,
     batch: Histogram,
     timer_lag: Histogram,
@@ -137,6 +170,7 @@ impl Metrics {
             dead_letters: Family::default(),
             attempts: Family::default(),
             replies_dropped: Counter::default(),
+            overheard: Family::default(),
             unreadable: Counter::default(),
             batch: Histogram::new(BATCH_SAGAS),
             timer_lag: Histogram::new(LAG_SECONDS),
@@ -175,6 +209,8 @@ impl Metrics {
         r.register("saga_step_attempts", "Answers to attempts", self.attempts.clone());
         let help = "Replies that answered nothing or came too late for their saga's record";
         r.register("amends_replies_orphaned", help, self.replies_dropped.clone());
+        let help = "Events of choreographed sagas, by what became of them";
+        r.register("amends_events_heard", help, self.overheard.clone());
         r.register("amends_sagas_unreadable", "Sagas quarantined", self.unreadable.clone());
         r.register("amends_journal_batch_sagas", "Sagas in a batch", self.batch.clone());
         let help = "How late timers fire";
@@ -269,6 +305,11 @@ impl Metrics {
     pub(crate) fn orphan(&self) {
         self.orphans.fetch_add(1, Ordering::Relaxed);
         self.replies_dropped.inc();
+    }
+
+    /// Counts an event that was heard.
+    pub(crate) fn overheard(&self, overheard: Overheard) {
+        self.overheard.get_or_create(&ByFate { outcome: overheard.outcome() }).inc();
     }
 
     /// Counts a saga that is quarantined.

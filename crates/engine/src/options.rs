@@ -79,6 +79,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// The key that signs reply tokens.
     pub token_key: Option<amends_wire::TokenKey>,
+    /// The services of a choreography are asked to undo a saga of which a step was not heard in its time.
+    pub active_recovery: bool,
 }
 
 impl Default for Options {
@@ -91,6 +93,7 @@ impl Default for Options {
             retention: Millis::mins(7 * 24 * 60),
             public_url: None,
             token_key: None,
+            active_recovery: false,
         }
     }
 }

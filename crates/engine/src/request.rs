@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use amends_core::choreography::{NotTaken, Report};
 use amends_core::{Payload, Refusal, Saga, SagaId, Time};
 use bytes::Bytes;
 
@@ -65,6 +66,12 @@ pub enum StartError {
     /// The file of the type was removed: running sagas go on, new ones are not taken.
     #[error("{0} takes no new sagas: its definition was removed")]
     Retired(Arc<str>),
+    /// Its services run it among themselves.
+    #[error(
+        "{0} is run by its services among themselves, and only observed here: start it at one of them, \
+         by the participant kit or `amends sidecar`"
+    )]
+    Choreographed(Arc<str>),
     /// The data is not what the definition takes.
     #[error("the saga's data cannot be taken: {0}")]
     BadData(String),
@@ -104,6 +111,7 @@ impl StartError {
             Self::UnknownType { .. } => "unknown_saga_type",
             Self::UnknownVersion { .. } => "unknown_version",
             Self::Retired(_) => "retired",
+            Self::Choreographed(_) => "choreographed",
             Self::BadData(_) => "bad_data",
             Self::TooLarge { .. } => "too_large",
             Self::IdempotencyConflict { .. } => "idempotency_conflict",
@@ -304,6 +312,38 @@ impl AskError {
             Self::DoesNotFit(_) => "verb_does_not_fit",
             Self::Unavailable(why) => why.code(),
         }
+    }
+}
+
+/// What was heard of a saga that its services run among themselves.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// Its definition.
+    pub deployed: Arc<Deployed>,
+    /// What was said.
+    pub report: Report,
+    /// The saga's data, where whoever said it knows it.
+    pub data: Option<Payload>,
+    /// Its business key, where the definition has one.
+    pub business_key: Option<Arc<str>>,
+}
+
+/// Why something that was heard is not taken. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unobserved {
+    /// It contradicts what was heard before.
+    NotTaken(NotTaken),
+    /// Nothing else is known of the saga, and this does not say enough to begin with.
+    Unknown,
+    /// The engine takes no work.
+    Unavailable(Unavailable),
+}
+
+impl From<Unavailable> for Unobserved {
+    fn from(why: Unavailable) -> Self {
+        Self::Unavailable(why)
     }
 }
 

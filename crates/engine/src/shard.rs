@@ -13,6 +13,7 @@ mod intake;
 pub mod lane;
 mod live;
 pub mod message;
+mod observed;
 mod orphans;
 mod recovery;
 mod work;

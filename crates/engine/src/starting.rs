@@ -128,6 +128,9 @@ async fn existing(shared: &Arc<Shared>, saga_id: SagaId) -> Result<Started, Unav
 fn find(shared: &Shared, start: &Start) -> Result<Arc<Deployed>, StartError> {
     let saga_type = Arc::clone(&start.saga_type);
     match shared.registry.find(&saga_type, start.version) {
+        Found::Here(deployed) if deployed.choreographed.is_some() => {
+            Err(StartError::Choreographed(saga_type))
+        }
         Found::Here(deployed) => Ok(deployed),
         Found::UnknownType(known) => Err(StartError::UnknownType { saga_type, known }),
         Found::Retired => Err(StartError::Retired(saga_type)),

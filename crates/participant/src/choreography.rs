@@ -6,7 +6,6 @@
 //! a service may die at any moment: what it owes is in its database.
 
 mod asking;
-mod caught_up;
 mod counts;
 mod elsewhere;
 mod reacting;

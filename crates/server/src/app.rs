@@ -92,9 +92,8 @@ pub fn redaction(snapshot: &Snapshot, caller: &Identity) -> Redaction {
 
 /// A saga as this caller may see it.
 pub fn shown(snapshot: &Snapshot, caller: &Identity) -> Response {
-    let definition = &snapshot.deployed.definition;
     let redaction = redaction(snapshot, caller);
-    answer(saga_json::saga(definition, &snapshot.saga, &redaction, now()))
+    answer(saga_json::saga(snapshot, &redaction, now()))
 }
 
 /// A saga's answer, with its seq as the entity tag.

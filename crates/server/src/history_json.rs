@@ -1,5 +1,6 @@
 //! A saga's history as the API shows it: every fact as one flat JSON object.
 
+use amends_core::choreography::Said;
 use amends_core::definition::Definition;
 use amends_core::event::{CommandRef, Ending, Event, NewRound, Started};
 use amends_core::saga::{Act, Cause, Saga};
@@ -69,6 +70,9 @@ pub struct EventJson {
     /// When the next attempt comes at the earliest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<String>,
+    /// When a service said it, by its own clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said_at: Option<String>,
     /// A deadline that was set or moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
@@ -86,7 +90,7 @@ pub struct EventJson {
     /// In words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who did it, if a person did.
+    /// Who did it, if a person did; the service that said it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The reason given.
@@ -201,7 +205,7 @@ impl Telling<'_> {
                 error: Some(self.redaction.fault(why)),
                 ..self.of_step("signal_refused", *step)
             },
-            Event::Turned { cause } => self.turned(cause),
+            Event::Turned { cause } => self.because("turned", cause),
             Event::Ended { state } => EventJson { state: Some((*state).into()), ..plain("ended") },
             Event::Paused(act) => by_hand(plain("paused"), act),
             Event::Resumed(act) => by_hand(plain("resumed"), act),
@@ -255,6 +259,25 @@ impl Telling<'_> {
                 let settled = self.of_undo("undo_settled_by_hand", *run);
                 by_hand(EventJson { what: Some(what.to_owned()), ..settled }, act)
             }
+            Event::Heard { said, by, said_at, result, fault: why, cause } => {
+                let about = match cause {
+                    Some(Cause::Step(run)) => Some(run.step),
+                    _ => said.step(),
+                };
+                let heard = about.map_or(plain("heard"), |step| self.of_step("heard", step));
+                EventJson {
+                    what: Some(word(*said).to_owned()),
+                    said_at: Some(instant(*said_at)),
+                    body: said
+                        .step()
+                        .zip(result.as_ref())
+                        .map(|(step, result)| self.redaction.result(step, result)),
+                    error: why.as_ref().map(|why| self.redaction.fault(why)),
+                    by: Some(by.to_string()),
+                    ..heard
+                }
+            }
+            Event::EndAsked { cause } => self.because("end_asked", cause),
         }
     }
 
@@ -288,8 +311,8 @@ impl Telling<'_> {
         }
     }
 
-    fn turned(&self, cause: &Cause) -> EventJson {
-        let turned = plain("turned");
+    fn because(&self, event: &'static str, cause: &Cause) -> EventJson {
+        let turned = plain(event);
         let because = |what: &str, turned| EventJson { what: Some(what.to_owned()), ..turned };
         match cause {
             Cause::Step(run) => {
@@ -352,5 +375,17 @@ const fn ending_word(ending: Ending) -> &'static str {
         Ending::NamedTransient | Ending::Transient => "transient",
         Ending::Unknown => "unknown",
         Ending::TimedOut => "timed_out",
+    }
+}
+
+/// What a service says, as it stands in its event.
+const fn word(said: Said) -> &'static str {
+    match said {
+        Said::Started => "started",
+        Said::Completed(_) => "completed",
+        Said::Skipped(_) => "skipped",
+        Said::NeverRan(_) => "never_ran",
+        Said::Compensated(_) => "compensated",
+        Said::Failed => "failed",
     }
 }

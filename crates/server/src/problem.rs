@@ -67,6 +67,7 @@ codes! {
     IdempotencyConflict = 409 "idempotency_conflict" "The idempotency key was used with other data",
     KeyInUse = 409 "key_in_use" "A running saga has the same business key",
     Retired = 409 "retired" "The saga type takes no new sagas",
+    Choreographed = 409 "choreographed" "The saga type is run by its services among themselves",
     TooLate = 409 "too_late" "The point of no return is behind the saga",
     Ended = 409 "ended" "The saga has ended",
     AlreadyCompensating = 409 "already_compensating" "The saga is compensating already",

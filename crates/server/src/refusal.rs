@@ -43,6 +43,7 @@ impl From<StartError> for Problem {
                      or POST it to /v1/definitions"
                 ),
             ),
+            StartError::Choreographed(_) => Self::new(Code::Choreographed, detail),
             StartError::BadData(_) => Self::new(Code::BadData, detail),
             StartError::TooLarge { .. } => Self::new(Code::TooLarge, detail),
             StartError::IdempotencyConflict { saga_id } => {
@@ -105,7 +106,6 @@ impl From<DeployError> for Problem {
                 Self::new(Code::DefinitionConflict, detail).with_diff(diff)
             }
             DeployError::Twice(_) => Self::new(Code::DefinitionConflict, detail),
-            DeployError::Unsupported { .. } => Self::new(Code::DefinitionRejected, detail),
             DeployError::Catalog(why) => why.into(),
         }
     }

@@ -2,8 +2,8 @@
 
 use amends_core::definition::{Definition, Step};
 use amends_core::saga::{Cause, Run, Saga, StepState};
-use amends_core::{RunRef, SagaId, StepIx, Time, rules};
-use amends_engine::{UNREADABLE_BIT, state_in};
+use amends_core::{RunRef, SagaId, StepIx, Time, choreography, rules};
+use amends_engine::{Snapshot, UNREADABLE_BIT, state_in};
 use amends_store::SagaRow;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -27,6 +27,8 @@ pub struct SagaJson {
     pub version: u32,
     /// SHA-256 of that version's pinned form, in hexadecimal digits.
     pub definition_hash: String,
+    /// Its services run it among themselves; it is only observed here.
+    pub choreographed: bool,
     /// Its state.
     pub state: State,
     /// Nothing is sent and no timer fires.
@@ -48,7 +50,7 @@ pub struct SagaJson {
     pub updated_at: String,
     /// When it ended.
     pub ended_at: Option<String>,
-    /// Whether a cancel would turn it now.
+    /// Whether a cancel would turn it now, or ask its services to.
     pub cancellable: bool,
     /// How many events it has had; give it as `If-Match`.
     pub seq: u64,
@@ -140,13 +142,23 @@ pub struct StepJson {
 }
 
 /// A saga as of `now`, with what `redaction` leaves to see.
-pub fn saga(definition: &Definition, saga: &Saga, redaction: &Redaction, now: Time) -> SagaJson {
+pub fn saga(snapshot: &Snapshot, redaction: &Redaction, now: Time) -> SagaJson {
+    let (saga, deployed) = (&*snapshot.saga, &snapshot.deployed);
+    let definition = &*deployed.definition;
+    let cancellable = match &deployed.choreographed {
+        Some(of) => choreography::may_be_cancelled(of.choreography(), saga).is_ok(),
+        None => {
+            let open = !saga.state.ended() && saga.turned.is_none();
+            open && !rules::point_of_no_return(definition, saga)
+        }
+    };
     let named = Named { definition, saga };
     SagaJson {
         saga_id: saga.id.to_string(),
         saga_type: saga.pinned.saga_type.to_string(),
         version: saga.pinned.version,
         definition_hash: hash(&saga.pinned.hash),
+        choreographed: saga.heard.is_some(),
         state: saga.state.into(),
         paused: saga.paused.is_some(),
         attention: saga.attention.iter().map(|item| named.attention(item)).collect(),
@@ -157,9 +169,7 @@ pub fn saga(definition: &Definition, saga: &Saga, redaction: &Redaction, now: Ti
         created_at: instant(saga.created_at),
         updated_at: instant(saga.updated_at),
         ended_at: saga.ended_at.map(instant),
-        cancellable: !saga.state.ended()
-            && saga.turned.is_none()
-            && !rules::point_of_no_return(definition, saga),
+        cancellable,
         seq: saga.seq,
         steps: definition.indices().flat_map(|step| named.step(step, redaction, now)).collect(),
         unreadable: None,
@@ -183,6 +193,7 @@ pub fn of_row(row: &SagaRow, business_key: Option<String>, why: String) -> Optio
         saga_type: row.saga_type.to_string(),
         version: row.definition_version,
         definition_hash: hash(&row.definition_hash),
+        choreographed: false,
         state: state_in(row.state)?.into(),
         paused: row.paused,
         attention: reasons.into_iter().map(attention).collect(),

@@ -30,6 +30,9 @@ pub fn of_step_not_begun(saga: &Saga, expression_failed: bool) -> Waiting {
 
 /// What a run waits for: its undo once that is owed or begun, its action before.
 pub fn of_run(definition: &Definition, saga: &Saga, at: RunRef, run: &Run, now: Time) -> Waiting {
+    if saga.heard.is_some() {
+        return of_a_service(definition, saga, at, run);
+    }
     let undo_open = run.undo.as_ref().is_some_and(|undo| undo.end.is_none());
     if undo_open {
         return of_undo(definition, saga, at, run, now);
@@ -69,6 +72,13 @@ pub fn of_run(definition: &Definition, saga: &Saga, at: RunRef, run: &Run, now: 
         return on(WaitingFor::Person);
     }
     if saga.paused.is_some() { on(WaitingFor::Resume) } else { Waiting::default() }
+}
+
+/// What is expected of a step by who only listens: that its service says that it is done, or undone.
+fn of_a_service(definition: &Definition, saga: &Saga, at: RunRef, run: &Run) -> Waiting {
+    let is_next = run.status == Status::Pending && saga.turned.is_none() && !saga.state.ended();
+    let is_to_undo = rules::owes_undo(saga, definition.step(at.step), run);
+    if is_next || is_to_undo { on(WaitingFor::Event) } else { Waiting::default() }
 }
 
 fn of_undo(definition: &Definition, saga: &Saga, at: RunRef, run: &Run, now: Time) -> Waiting {

@@ -140,6 +140,8 @@ words! {
         UnboundService,
         /// An expression failed after the point of no return.
         Expression,
+        /// Of a saga without a coordinator: nothing was heard of a step in its time.
+        Unheard,
     } and {
         /// The saga cannot be read, and is left alone.
         Unreadable,
@@ -180,6 +182,8 @@ pub enum WaitingFor {
     Person,
     /// The saga to be resumed.
     Resume,
+    /// The event by which its service says so, of a saga that services run among themselves.
+    Event,
 }
 
 #[cfg(test)]

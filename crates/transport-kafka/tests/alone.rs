@@ -147,7 +147,15 @@ async fn what_is_too_weak_is_named_and_a_topic_that_takes_less_refuses_alone() {
         .set("retention.ms", "-1");
     let made = admin.create_topics([&weak, &sound], &AdminOptions::new()).await.unwrap();
     assert!(made.iter().all(Result::is_ok), "{made:?}");
-    let found = examine(&Server::new(&url), &place("weak")).await.unwrap();
+    // That they were made is known to who made them a moment before it is to others.
+    let found = loop {
+        let found = examine(&Server::new(&url), &place("weak")).await.unwrap();
+        let lacks = |topic: &&str| found.missing.iter().any(|missing| missing.ends_with(topic));
+        if !["weak.commands", "weak.replies"].iter().any(lacks) {
+            break found;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     let of_weak = found.weak.iter().filter(|weak| weak.starts_with("topic weak.commands:"));
     let of_weak = of_weak.cloned().collect::<String>();
     let fixes = ["flush.messages", "cleanup.policy", "retention.ms", "retention.bytes", "unclean"];

@@ -6,6 +6,7 @@
 mod address;
 mod bare;
 mod by_message;
+mod caught_up;
 mod channel;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -24,6 +25,7 @@ mod topology;
 pub use address::without_login;
 pub use bare::{Acknowledging, Bare};
 pub use by_message::{ByMessage, CONFIRMED_WITHIN};
+pub use caught_up::CaughtUp;
 pub use channel::{Channel, ChannelError, End, Kind, Message, Received, Tag, UNSETTLED_MAX};
 pub use contract::{
     Closing, Delivery, Outgoing, Patience, Receipt, Replies, ReplySink, Ticket, Transport,

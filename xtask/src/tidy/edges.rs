@@ -31,7 +31,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "amends-engine",
-        &["amends-core", "amends-definition", "amends-store", "amends-transport", "amends-wire"],
+        &[
+            "amends-choreography",
+            "amends-core",
+            "amends-definition",
+            "amends-store",
+            "amends-transport",
+            "amends-wire",
+        ],
     ),
     // The transport is that of its broker in memory, for tests with the engine; without a coordinator
     // the machine is at work in the service itself.

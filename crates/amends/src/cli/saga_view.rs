@@ -14,6 +14,8 @@ pub struct SagaView {
     pub saga_id: String,
     pub saga_type: String,
     pub version: u32,
+    #[serde(default)]
+    pub choreographed: bool,
     pub state: String,
     pub paused: bool,
     pub attention: Vec<Attention>,
@@ -114,7 +116,8 @@ impl SagaView {
             text += &paint(&cut(words, width), style, colour);
             text.push('\n');
         };
-        let head = format!("{} v{}  {}", self.saga_type, self.version, self.state_words());
+        let among = if self.choreographed { ", among its services" } else { "" };
+        let head = format!("{} v{}  {}{among}", self.saga_type, self.version, self.state_words());
         line(&head, state_style(&self.state));
         line(&format!("  {}", self.saga_id), "");
         for words in below(&self.about(now), 2, width).lines() {
@@ -257,6 +260,11 @@ impl Step {
                 Some(at) => format!("waits for its signal until {}", minute(at)),
                 None => "waits for its signal".to_owned(),
             },
+            "event" if self.status == "completed" => "to be undone by its service".to_owned(),
+            "event" => match &self.deadline {
+                Some(at) => format!("its service's turn, until {}", minute(at)),
+                None => "its service's turn".to_owned(),
+            },
             "dependents" => "undone after the steps that depend on it".to_owned(),
             "person" => "waits for a person".to_owned(),
             "resume" => "waits to be resumed".to_owned(),
@@ -306,6 +314,7 @@ pub fn reason_words(reason: &str) -> String {
         "contradicted" => "an answer contradicts what an operator decided; acknowledge it",
         "unbound_service" => "it is not known how its service is reached",
         "expression" => "an expression failed; edit the step",
+        "unheard" => "nothing was heard of it in its time; look at its service, or cancel the saga",
         "unreadable" => "it cannot be read",
         other => return other.to_owned(),
     };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::broker::Running;
 use crate::brokers::Reached;
-use crate::server::amends;
+use crate::server::{Server, amends};
 
 /// However busy the machine.
 const WITHIN: Duration = Duration::from_secs(180);
@@ -126,12 +126,43 @@ fn orders() -> Vec<(Value, bool)> {
     orders
 }
 
+/// Who only listens comes to the same end, and shows the saga as any other.
+fn observed(observer: &Server, saga: &str, state: &str) {
+    let began = Instant::now();
+    let view = loop {
+        let (code, view) = observer.json(&["get", saga]);
+        if code == 0 && view["state"] == state {
+            break view;
+        }
+        assert!(
+            began.elapsed() < WITHIN,
+            "{saga} is seen as {view}, not {state}: {}",
+            observer.log()
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert_eq!(view["choreographed"], true, "{view}");
+    assert_eq!(view["attention"], json!([]), "{view}");
+    let status = |step: &Value| step["status"].as_str().unwrap().to_owned();
+    let statuses: Vec<String> = view["steps"].as_array().unwrap().iter().map(status).collect();
+    match state {
+        "completed" => assert_eq!(statuses, ["completed"; 4], "{view}"),
+        _ => assert!(!statuses.iter().any(|status| status == "completed"), "{view}"),
+    }
+}
+
 pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
     let folder = tempfile::tempdir().unwrap();
     let broker = Running::start(reached).await.expect("the broker starts");
     let ledgers = folder.path().join("ledgers");
     let services = Services::start(&ledgers, Worked::Order.services()).await.unwrap();
-    definition(reached, folder.path());
+    let definition = definition(reached, folder.path());
+    let observing = folder.path().join("observing");
+    let observe = || {
+        let more = [reached.option(), &broker.url];
+        Server::start_in(reached.env(), &observing, &definition, &more)
+    };
+    let mut observer = observe();
     let start = |service: Service| {
         let handler = format!("http://{}", services.address(service).unwrap());
         Sidecar::start(reached, &broker.url, folder.path(), (service, handler))
@@ -157,6 +188,10 @@ pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
         if n % 3 == 2 {
             let at = (n / 3) % 4;
             let service = Worked::Order.services()[at];
+            if at == 2 {
+                drop(observer);
+                observer = observe();
+            }
             sidecars.remove(at); // its folder is free when it is dead
             sidecars.insert(at, start(service));
         }
@@ -181,6 +216,12 @@ pub async fn sagas_run_without_a_coordinator(reached: &'static dyn Reached) {
             }
         }
     }
+
+    for (saga, completes) in &sagas {
+        observed(&observer, saga, if *completes { "completed" } else { "failed" });
+    }
+    let (_, listed) = observer.json(&["list", "--type", "OrderFulfillment", "--limit", "100"]);
+    println!("{listed}");
 
     let facts: Vec<SagaFacts> = sagas
         .iter()

@@ -25,8 +25,12 @@ impl Saga {
     ) -> Applied {
         let heard = self.heard.as_mut().ok_or(COORDINATED)?;
         heard.part.note(said);
-        if heard.failure.is_none() {
-            heard.failure = cause.cloned();
+        // What it was undone for may be heard after that.
+        if let Some(cause) = cause.filter(|_| heard.failure.is_none()) {
+            heard.failure = Some(cause.clone());
+            if let Some(turned) = &mut self.turned {
+                turned.cause = cause.clone();
+            }
         }
         match said {
             Said::Started => {}

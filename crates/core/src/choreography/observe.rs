@@ -48,6 +48,31 @@ pub fn due(of: &Choreography, saga: &Saga, now: Time) -> Option<Time> {
     steps.chain(saga_deadline(of, saga, part)).filter(|&at| at > now).min()
 }
 
+/// Would a cancel ask its services to undo it?
+///
+/// # Errors
+///
+/// It is too late for that, or was asked before.
+pub fn may_be_cancelled(of: &Choreography, saga: &Saga) -> Result<(), Refusal> {
+    let heard = saga.heard.as_ref();
+    if saga.state.ended() {
+        return Err(Refusal::Ended);
+    }
+    if heard.is_some_and(|heard| heard.part.decided(of)) {
+        return Err(Refusal::TooLate);
+    }
+    if is_to_end(saga) {
+        return Err(Refusal::AlreadyCompensating);
+    }
+    Ok(())
+}
+
+/// Is it undone, or are its services asked to do so?
+fn is_to_end(saga: &Saga) -> bool {
+    let heard = saga.heard.as_ref();
+    saga.turned.is_some() || heard.is_some_and(|h| h.end_asked || h.failure.is_some())
+}
+
 impl<'a> Observing<'a> {
     /// A saga of which something is heard for the first time.
     pub fn begin(started: Started, now: Time) -> (Saga, Vec<Event>) {
@@ -110,15 +135,7 @@ impl<'a> Observing<'a> {
     ///
     /// It is too late for that, or was asked before.
     pub fn cancel(mut self, act: Act) -> Result<(), Refusal> {
-        if self.saga.state.ended() {
-            return Err(Refusal::Ended);
-        }
-        if self.part().decided(self.of) {
-            return Err(Refusal::TooLate);
-        }
-        if self.is_to_end() {
-            return Err(Refusal::AlreadyCompensating);
-        }
+        may_be_cancelled(self.of, self.saga)?;
         self.record(Event::EndAsked { cause: Cause::Cancelled(act) });
         self.settle();
         Ok(())
@@ -126,11 +143,6 @@ impl<'a> Observing<'a> {
 
     fn part(&self) -> Part {
         self.saga.heard.as_ref().map(|heard| heard.part).unwrap_or_default()
-    }
-
-    fn is_to_end(&self) -> bool {
-        let heard = self.saga.heard.as_ref();
-        self.saga.turned.is_some() || heard.is_some_and(|h| h.end_asked || h.failure.is_some())
     }
 
     fn record(&mut self, event: Event) {
@@ -209,7 +221,7 @@ impl<'a> Observing<'a> {
     /// What the services are to be asked to undo the saga for.
     fn late(&self) -> Option<Cause> {
         let part = self.part();
-        if self.is_to_end() || part.decided(self.of) {
+        if is_to_end(self.saga) || part.decided(self.of) {
             return None;
         }
         // A step that is behind, or that must be done, is waited for.

@@ -4,7 +4,7 @@
 //! `<SagaType>Completed` or `<SagaType>Failed`; every other change is a `<SagaType>Transition`.
 
 use amends_core::saga::{Cause, Saga};
-use amends_core::{SagaId, Time};
+use amends_core::{Event, SagaId, Time};
 use amends_transport::{Kind, Message};
 use amends_wire::envelope::{self, DATACONTENTTYPE, rfc3339};
 use serde_json::{Value, json};
@@ -21,6 +21,19 @@ pub enum Published {
     Ends,
     /// Every change.
     Transitions,
+    /// What is asked of the services that run it among themselves, and nothing else: they speak there.
+    Asked,
+}
+
+/// By whom it is said that a saga is to be undone.
+const OBSERVER: &str = "amends";
+
+/// The event by which the services of a saga are asked to undo it, where the fact says that they are.
+pub fn asked(deployed: &Deployed, saga: &Saga, fact: &Event) -> Option<Message> {
+    let Event::EndAsked { cause } = fact else { return None };
+    let of = deployed.choreographed.as_ref()?;
+    let saga_id = amends_wire::SagaId(saga.id.0);
+    Some(of.ask_for_the_end(saga_id, OBSERVER, cause, saga.updated_at).message())
 }
 
 /// The event that the last fact of `saga` makes, where it makes one: what it was `before`, and what

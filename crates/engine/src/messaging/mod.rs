@@ -1,11 +1,13 @@
 //! Saga types that are reached by message: over the broker that a definition names under
-//! `messaging`, sagas are started, cancelled and signalled, and their events are published.
+//! `messaging`, sagas are started, cancelled and signalled, and their events are published. What
+//! services say there of the sagas that they run among themselves is heard.
 //!
 //! A place is one broker with its queues, whichever types share it. It has a reader of requests where
 //! it says by which queues they come, and where it says where events go, a publisher with a cursor of its own, so that a broker that
-//! is away holds up no other.
+//! is away holds up no other. The place of a choreography has an observer, and a publisher of what it asks for.
 
 mod events;
+mod observer;
 mod publisher;
 mod refusals;
 mod requests;
@@ -14,12 +16,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amends_definition::{Broker, Messaging};
+use amends_definition::Broker;
 use amends_transport::{CONFIRMED_WITHIN, Channel};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::deployed::Place;
 use crate::engine::Shared;
 pub use refusals::Refusals;
 
@@ -51,13 +54,13 @@ impl Places {
         }
         {
             let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            for (name, messaging) in &wanted {
+            for (name, place) in &wanted {
                 if open.contains_key(name) {
                     continue;
                 }
                 // Whoever binds has said why where it cannot, and the next deployment asks again.
-                let Some(channel) = shared.registry.channel(messaging) else { continue };
-                open.insert(name.clone(), Open::new(shared, name, messaging, channel));
+                let Some(channel) = shared.registry.channel(place) else { continue };
+                open.insert(name.clone(), Open::new(shared, name, place, channel));
             }
         }
         if let Err(error) = forget_others(shared, &wanted).await {
@@ -66,10 +69,10 @@ impl Places {
     }
 
     /// Those that are not wanted any more, or not as they are.
-    fn no_longer(&self, wanted: &BTreeMap<String, Arc<Messaging>>) -> Vec<Open> {
+    fn no_longer(&self, wanted: &BTreeMap<String, Place>) -> Vec<Open> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stays = |name: &str, place: &Open| {
-            wanted.get(name).is_some_and(|wanted| wanted.secret_env == place.secret_env)
+            wanted.get(name).is_some_and(|wanted| wanted.messaging.secret_env == place.secret_env)
         };
         let names = open.iter().filter(|(name, place)| !stays(name, place));
         let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
@@ -84,20 +87,18 @@ impl Places {
 }
 
 impl Open {
-    fn new(
-        shared: &Arc<Shared>,
-        name: &str,
-        messaging: &Arc<Messaging>,
-        channel: Arc<dyn Channel>,
-    ) -> Self {
+    fn new(shared: &Arc<Shared>, name: &str, place: &Place, channel: Arc<dyn Channel>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        if messaging.queues.is_some() {
+        let messaging = &place.messaging;
+        if place.choreographed {
+            let observer = observer::Observer::new(shared, place, Arc::clone(&channel));
+            tasks.spawn(observer.run(stopped.clone()));
+        } else if messaging.queues.is_some() {
             tasks.spawn(requests::serve(Arc::clone(shared), Arc::clone(&channel), stopped.clone()));
         }
         if messaging.events.is_some() {
-            let publisher =
-                publisher::Publisher::new(shared, name, messaging, Arc::clone(&channel));
+            let publisher = publisher::Publisher::new(shared, name, place, Arc::clone(&channel));
             tasks.spawn(publisher.run(stopped));
         }
         Self { secret_env: messaging.secret_env.clone(), channel, stop, tasks }
@@ -116,12 +117,13 @@ impl Open {
 /// By the place's name, which is that of its publisher's cursor. Where one of the types that share it
 /// wants what is asked signed, it is for all of them: whoever sends the others' requests could send
 /// its, too.
-fn wanted(shared: &Shared) -> BTreeMap<String, Arc<Messaging>> {
-    let mut wanted: BTreeMap<String, Arc<Messaging>> = BTreeMap::new();
-    for messaging in shared.registry.messaging() {
-        let name = name(&messaging);
-        if let Some(other) = wanted.get(&name) {
-            if other.secret_env != messaging.secret_env {
+fn wanted(shared: &Shared) -> BTreeMap<String, Place> {
+    let mut wanted: BTreeMap<String, Place> = BTreeMap::new();
+    for place in shared.registry.places() {
+        let name = name(&place);
+        let secret_env = &place.messaging.secret_env;
+        if let Some(Place { messaging: other, .. }) = wanted.get(&name) {
+            if other.secret_env != *secret_env {
                 tracing::warn!(
                     place = name,
                     "saga types that share a place name different secrets for it: what is asked of \
@@ -129,11 +131,11 @@ fn wanted(shared: &Shared) -> BTreeMap<String, Arc<Messaging>> {
                 );
             }
             // The same one, in whichever order they come.
-            if other.secret_env >= messaging.secret_env {
+            if other.secret_env >= *secret_env {
                 continue;
             }
         }
-        wanted.insert(name, messaging);
+        wanted.insert(name, place);
     }
     wanted
 }
@@ -142,7 +144,8 @@ fn wanted(shared: &Shared) -> BTreeMap<String, Arc<Messaging>> {
 const CURSOR: &str = "messaging ";
 
 /// The place, in words that stay the same from start to start.
-fn name(messaging: &Messaging) -> String {
+fn name(place: &Place) -> String {
+    let messaging = &place.messaging;
     let at = match &messaging.broker {
         Broker::RabbitMq { exchange } => exchange,
         Broker::Nats { stream } => stream,
@@ -152,6 +155,9 @@ fn name(messaging: &Messaging) -> String {
     let [commands, replies] =
         queues.map_or(["", ""], |queues| [&*queues.commands, &*queues.replies]);
     let events = messaging.events.as_deref().unwrap_or_default();
+    if place.choreographed {
+        return format!("{CURSOR}choreography {} {at} {events}", messaging.broker.key());
+    }
     format!("{CURSOR}{} {at} {commands} {replies} {events}", messaging.broker.key())
 }
 
@@ -159,11 +165,11 @@ fn name(messaging: &Messaging) -> String {
 /// published stays unpublished: whoever removed the place from its definitions said so.
 async fn forget_others(
     shared: &Shared,
-    wanted: &BTreeMap<String, Arc<Messaging>>,
+    wanted: &BTreeMap<String, Place>,
 ) -> Result<(), amends_store::JournalError> {
     let journal = &shared.store.journal;
     for cursor in journal.cursors().await? {
-        let publishes = |messaging: &Arc<Messaging>| messaging.events.is_some();
+        let publishes = |place: &Place| place.messaging.events.is_some();
         if cursor.name.starts_with(CURSOR) && !wanted.get(&cursor.name).is_some_and(publishes) {
             tracing::warn!(place = cursor.name, "no definition publishes there any more");
             journal.forget(&cursor.name).await?;

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use amends_core::saga::Saga;
 use amends_core::{Event, SagaId};
-use amends_definition::Messaging;
 use amends_store::{Entry, JournalError, Position, Record};
 use amends_transport::{CONFIRMED_WITHIN, Channel, Message};
 use futures_util::{StreamExt, stream};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::events::{Published, event};
+use super::events::{Published, asked, event};
 use super::pause;
+use crate::deployed::Place;
 use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::persist;
@@ -43,7 +43,7 @@ const KEPT_MAX: usize = 20_000;
 pub struct Publisher {
     handle: Handle,
     name: String,
-    place: Messaging,
+    place: Place,
     channel: Arc<dyn Channel>,
     /// Sagas as they are where the publisher has come to; none of a type that is published elsewhere.
     sagas: HashMap<SagaId, Option<Saga>>,
@@ -51,16 +51,11 @@ pub struct Publisher {
 
 impl Publisher {
     /// Publishes to a place, whose name is that of its cursor.
-    pub fn new(
-        shared: &Arc<Shared>,
-        name: &str,
-        messaging: &Messaging,
-        channel: Arc<dyn Channel>,
-    ) -> Self {
+    pub fn new(shared: &Arc<Shared>, name: &str, place: &Place, channel: Arc<dyn Channel>) -> Self {
         Self {
             handle: Handle { shared: Arc::clone(shared) },
             name: name.to_owned(),
-            place: messaging.clone(),
+            place: place.clone(),
             channel,
             sagas: HashMap::new(),
         }
@@ -168,7 +163,7 @@ impl Publisher {
         let mut saga = Saga::started(&started, at);
         let id = saga.id;
         let Some(published) = self.published(&saga) else { return self.keep(id, None) };
-        if let Some(deployed) = self.deployed(&saga) {
+        if let Some(deployed) = self.deployed(&saga).filter(|_| published != Published::Asked) {
             said.extend(event(&deployed, &Watched::default(), &saga, published));
         }
         let kept = self.follow(&mut saga, events, said).then_some(saga);
@@ -187,15 +182,21 @@ impl Publisher {
         };
         for next in events {
             let before = Watched::of(saga);
-            let applied = next
-                .map_err(|error| error.to_string())
-                .and_then(|(at, fact)| saga.apply(at, &fact).map_err(|error| error.to_string()));
-            if let Err(why) = applied {
-                let saga_id = saga.id;
-                tracing::error!(%saga_id, why, "a saga cannot be read; its events are not published");
-                return false;
+            let applied = next.map_err(|error| error.to_string()).and_then(|(at, fact)| {
+                saga.apply(at, &fact).map_err(|error| error.to_string())?;
+                Ok(fact)
+            });
+            match applied {
+                Ok(fact) if published == Published::Asked => {
+                    said.extend(asked(&deployed, saga, &fact))
+                }
+                Ok(_) => said.extend(event(&deployed, &before, saga, published)),
+                Err(why) => {
+                    let saga_id = saga.id;
+                    tracing::error!(%saga_id, why, "a saga cannot be read; its events are not published");
+                    return false;
+                }
             }
-            said.extend(event(&deployed, &before, saga, published));
         }
         true
     }
@@ -255,14 +256,14 @@ impl Publisher {
 
     /// Which events of a saga go to this place.
     fn published(&self, saga: &Saga) -> Option<Published> {
-        let messaging = self.handle.shared.registry.messaging_of(&saga.pinned.saga_type)?;
-        let Messaging { broker, queues, events, .. } = &self.place;
-        let here = messaging.broker == *broker
-            && messaging.queues == *queues
-            && messaging.events == *events;
-        here.then_some(match messaging.transitions {
-            true => Published::Transitions,
-            false => Published::Ends,
+        let place = self.handle.shared.registry.place_of(&saga.pinned.saga_type)?;
+        if !place.is(&self.place) || saga.heard.is_some() != place.choreographed {
+            return None;
+        }
+        Some(match (place.choreographed, place.messaging.transitions) {
+            (true, _) => Published::Asked,
+            (false, true) => Published::Transitions,
+            (false, false) => Published::Ends,
         })
     }
 

@@ -14,7 +14,7 @@ use super::live::Live;
 use super::message::StartFailure;
 use crate::handle::HistoryItem;
 use crate::reading::Reading;
-use crate::request::{AskError, Receipt, ReplyError, Snapshot, Unavailable};
+use crate::request::{AskError, Receipt, ReplyError, Snapshot, Unavailable, Unobserved};
 use crate::transition::Transition;
 
 /// Something that may happen once the facts that justify it are durable.
@@ -42,6 +42,7 @@ pub enum Effect {
         reading: Reading,
     },
     Taken(oneshot::Sender<Result<Receipt, ReplyError>>),
+    Heard(oneshot::Sender<Result<(), Unobserved>>),
     Delivered(oneshot::Sender<amends_transport::Receipt>),
     Ended(SagaId),
 }

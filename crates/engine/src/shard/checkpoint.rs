@@ -62,8 +62,8 @@ impl Shard {
         let Some(live) = self.sagas.get(&saga) else { return };
         let waited_for = live.waiters.iter().any(|waiter| !waiter.is_closed());
         let busy = live.unsaved() || !live.places.is_empty() || waited_for;
-        let now = self.desk.now;
-        let soon = wakes_at(live, now).is_some_and(|at| at <= now + DUE_WINDOW);
+        let until = self.desk.now + DUE_WINDOW;
+        let soon = self.desk.wakes_at(live).is_some_and(|at| at <= until);
         if !busy
             && !soon
             && let Some(live) = self.sagas.remove(&saga)
@@ -115,7 +115,7 @@ impl Desk {
             created_at: saga.created_at.0,
             updated_at: saga.updated_at.0,
             ended_at: saga.ended_at.map(|at| at.0),
-            due_at: if owes { wakes_at(live, self.now).map(|at| at.0) } else { None },
+            due_at: if owes { self.wakes_at(live).map(|at| at.0) } else { None },
             close_at: close_at.map(|at| at.0),
             expires_at: close_at.map(|at| (at + options.retention).0),
             business_key: saga.business_key.clone(),
@@ -127,6 +127,24 @@ impl Desk {
             error: why_it_turned(live),
             quarantined: None,
         }
+    }
+
+    /// When the saga has something to do by itself: at once where a command of it is owed, or out with
+    /// an exchange that a restart would lose.
+    fn wakes_at(&self, live: &Live) -> Option<Time> {
+        let (def, saga) = (&live.deployed.definition, &live.saga);
+        if saga.heard.is_some() {
+            return self.next_look(live);
+        }
+        let out = saga.runs().any(|(_, run)| {
+            [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
+                let open = run.sendings(direction).and_then(|sendings| sendings.open);
+                open.is_some_and(|open| !open.accepted)
+            })
+        });
+        let owed = effects::owed(def, saga).map(|owed| owed.from);
+        let exchange = out.then_some(saga.updated_at);
+        owed.chain(effects::next_due(def, saga, self.now)).chain(exchange).min()
     }
 }
 
@@ -147,21 +165,6 @@ fn after(archived: &Checkpointed, seq: u64) -> Option<Checkpointed> {
     let count = (archived.row.seq - seq) as u32;
     let events = Events { first_seq: seq + 1, count, bytes };
     Some(Checkpointed { row: archived.row.clone(), events })
-}
-
-/// When the saga has something to do by itself: at once where a command of it is owed, or out with
-/// an exchange that a restart would lose.
-pub fn wakes_at(live: &Live, now: Time) -> Option<Time> {
-    let (def, saga) = (&live.deployed.definition, &live.saga);
-    let out = saga.runs().any(|(_, run)| {
-        [Direction::Action, Direction::Compensation].into_iter().any(|direction| {
-            let open = run.sendings(direction).and_then(|sendings| sendings.open);
-            open.is_some_and(|open| !open.accepted)
-        })
-    });
-    let owed = effects::owed(def, saga).map(|owed| owed.from);
-    let exchange = out.then_some(saga.updated_at);
-    owed.chain(effects::next_due(def, saga, now)).chain(exchange).min()
 }
 
 /// When an ended saga is closed: as soon as every sending is answered, or when the late window has

@@ -88,6 +88,7 @@ impl Shard {
         // A caller that went away is no error.
         match request {
             Request::Ask { reply, .. } => drop(reply.send(Err(why.clone().into()))),
+            Request::Observe { reply, .. } => drop(reply.send(Err(why.clone().into()))),
             Request::Get { saga, reply } if !durable(saga) => drop(reply.send(Err(why.clone()))),
             Request::History { saga, reply } if !durable(saga) => {
                 drop(reply.send(Err(why.clone())));
@@ -168,6 +169,7 @@ impl Shard {
             Effect::Told { reply, history } => drop(reply.send(Ok(Some(history)))),
             Effect::Read { saga, reading } => self.read(saga, reading),
             Effect::Taken(reply) => drop(reply.send(Ok(Receipt::Taken))),
+            Effect::Heard(reply) => drop(reply.send(Ok(()))),
             Effect::Delivered(receipt) => drop(receipt.send(Delivered::Durable)),
             Effect::Ended(saga) => self.ended(saga),
         }
@@ -193,6 +195,6 @@ fn concerns(effect: &Effect) -> Option<amends_core::SagaId> {
         Effect::Publish(transition) => Some(transition.saga_id),
         Effect::Asked { snapshot, .. } | Effect::Got { snapshot, .. } => Some(snapshot.saga.id),
         Effect::Ended(saga) | Effect::Read { saga, .. } => Some(*saga),
-        Effect::Told { .. } | Effect::Taken(_) | Effect::Delivered(_) => None,
+        Effect::Told { .. } | Effect::Taken(_) | Effect::Heard(_) | Effect::Delivered(_) => None,
     }
 }

@@ -21,12 +21,15 @@ use crate::mutant::{Mutant, mutated};
 use crate::options::{LOAD_RETRY_AFTER, LOADS_MAX};
 use crate::reading::{self, Reading};
 use crate::replying::{nobodys, saga_of};
-use crate::request::{Ask, AskError, ReplyError, ReplyIn, Snapshot, Unavailable};
+use crate::request::{
+    Ask, AskError, Observation, ReplyError, ReplyIn, Snapshot, Unavailable, Unobserved,
+};
 
 /// What waits for a saga that is being read from the catalog.
 pub enum Todo {
     Ask { ask: Ask, at_seq: Option<u64>, reply: oneshot::Sender<Result<Snapshot, AskError>> },
     Callback(Box<Callback>),
+    Observe { observation: Box<Observation>, reply: oneshot::Sender<Result<(), Unobserved>> },
     Deliver(Delivery),
     Wait(oneshot::Sender<Result<Option<Snapshot>, Unavailable>>),
 }
@@ -147,6 +150,13 @@ impl Shard {
                 true => self.ask(saga, ask, at_seq, reply),
                 false => self.load(saga, Todo::Ask { ask, at_seq, reply }),
             },
+            Request::Observe { observation, reply } => {
+                let saga = observation.saga_id;
+                match self.sagas.contains_key(&saga) {
+                    true => self.hear(*observation, reply),
+                    false => self.load(saga, Todo::Observe { observation, reply }),
+                }
+            }
         }
     }
 
@@ -179,6 +189,9 @@ impl Shard {
         }
         if at_seq.is_some_and(|seq| seq != live.saga.seq) {
             return drop(reply.send(Err(AskError::Moved { seq: live.saga.seq })));
+        }
+        if live.saga.heard.is_some() {
+            return self.ask_services(saga, ask, reply);
         }
         let input = match convert::ask_in(ask, live) {
             Ok(input) => input,
@@ -352,6 +365,7 @@ impl Shard {
         match todo {
             Todo::Ask { ask, at_seq, reply } => self.ask(saga, ask, at_seq, reply),
             Todo::Callback(callback) => self.call_back(*callback),
+            Todo::Observe { observation, reply } => self.hear(*observation, reply),
             Todo::Deliver(delivery) => self.deliver(saga, delivery),
             Todo::Wait(reply) => self.wait(saga, reply),
         }
@@ -365,6 +379,8 @@ impl Shard {
             (Todo::Ask { reply, .. }, Some(why)) => drop(reply.send(Err(why.into()))),
             (Todo::Wait(reply), None) => drop(reply.send(Ok(None))),
             (Todo::Wait(reply), Some(why)) => drop(reply.send(Err(why))),
+            (Todo::Observe { observation, reply }, None) => self.first_heard(*observation, reply),
+            (Todo::Observe { reply, .. }, Some(why)) => drop(reply.send(Err(why.into()))),
             (Todo::Callback(callback), None) => self.orphan(*callback),
             (Todo::Callback(callback), Some(Unavailable::Unreadable(_))) => {
                 self.keep_orphan(*callback);

@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, oneshot};
 use super::live::Waiter;
 use crate::deployed::Deployed;
 use crate::handle::HistoryItem;
-use crate::request::{Ask, AskError, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable};
+use crate::request::{
+    Ask, AskError, Observation, Receipt, ReplyError, ReplyIn, Snapshot, Unavailable, Unobserved,
+};
 
-/// A question or a verb.
+/// A question, a verb, or what was heard.
 pub enum Request {
     Get {
         saga: SagaId,
@@ -32,6 +34,10 @@ pub enum Request {
         ask: Ask,
         at_seq: Option<u64>,
         reply: oneshot::Sender<Result<Snapshot, AskError>>,
+    },
+    Observe {
+        observation: Box<Observation>,
+        reply: oneshot::Sender<Result<(), Unobserved>>,
     },
 }
 

@@ -76,8 +76,7 @@ impl Shard {
         if std::mem::take(&mut live.asleep) {
             self.desk.wake(live);
         } else if missed > Millis::ZERO && !live.saga.state.ended() && !untold(live) {
-            // It refuses nothing.
-            let _ = self.desk.work(live, Input::Outage { lasted: missed }, None);
+            self.desk.make_up_for(live, missed);
         }
     }
 
@@ -185,8 +184,10 @@ impl Desk {
         let lasted = self.shared.outages.since(live.saga.updated_at);
         let waits = !live.saga.state.ended() && live.saga.paused.is_none();
         if lasted > OUTAGE_AFTER && waits && !untold(live) {
-            // It refuses nothing.
-            let _ = self.work(live, Input::Outage { lasted }, None);
+            self.make_up_for(live, lasted);
+        }
+        if live.saga.heard.is_some() {
+            return self.look(live);
         }
         let lost: Vec<_> = live
             .saga

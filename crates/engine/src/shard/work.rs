@@ -42,6 +42,24 @@ impl Desk {
         decided
     }
 
+    /// Time has passed.
+    pub fn tick(&mut self, live: &mut Live) {
+        match &live.saga.heard {
+            Some(_) => self.look(live),
+            // It refuses nothing.
+            None => drop(self.work(live, Input::Tick, None)),
+        }
+    }
+
+    /// The engine was away: what it waits for has so much more time.
+    pub fn make_up_for(&mut self, live: &mut Live, lasted: Millis) {
+        match &live.saga.heard {
+            Some(_) => drop(self.observe(live, |observing| observing.outage(lasted))),
+            // It refuses nothing.
+            None => drop(self.work(live, Input::Outage { lasted }, None)),
+        }
+    }
+
     /// Evaluates and sends what is owed now, for a saga on which nothing came in.
     pub fn nudge(&mut self, live: &mut Live) {
         self.move_on(live, |_, _, _| {});
@@ -128,7 +146,8 @@ impl Desk {
     }
 
     fn release_key(&mut self, live: &Live) {
-        if let Some(key) = &live.saga.business_key {
+        // One that is only observed holds none.
+        if let Some(key) = live.saga.business_key.as_ref().filter(|_| live.saga.heard.is_none()) {
             let scope = Arc::clone(live.deployed.definition.saga_type());
             let key = Arc::clone(key);
             self.pending.release(live, ClaimKey { kind: ClaimKind::Business, scope, key });
@@ -138,7 +157,10 @@ impl Desk {
     /// Registers when the saga must be looked at again. A timer that is only early is left alone:
     /// it finds nothing due and moves then.
     pub fn set_timer(&mut self, live: &mut Live) {
-        let next = effects::next_due(&live.deployed.definition, &live.saga, self.now);
+        let next = match &live.saga.heard {
+            Some(_) => self.next_look(live),
+            None => effects::next_due(&live.deployed.definition, &live.saga, self.now),
+        };
         match (live.due, next) {
             (Some(due), Some(next)) if due <= next => {}
             (due, Some(next)) => {
@@ -179,8 +201,7 @@ impl Shard {
             self.awake(saga);
             let Some(live) = self.sagas.get_mut(&saga) else { continue };
             live.due = None;
-            // A tick refuses nothing.
-            let _ = self.desk.work(live, Input::Tick, None);
+            self.desk.tick(live);
             self.desk.shared.metrics.timer_lag(self.desk.now.since(at));
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use amends_choreography::{NotTaken, SagaEvent, Service, Unreadable};
 use amends_core::{Millis, Time};
-use amends_transport::{Channel, ChannelError, Received, Signing, Tag};
+use amends_transport::{CaughtUp, Channel, ChannelError, Received, Signing, Tag};
 use amends_wire::SagaId;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -17,7 +17,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
-use super::caught_up::CaughtUp;
 use super::turn::{Turned, Unturned, What};
 use super::{Choreographies, clock, counts::count};
 use crate::about::trace_id;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use amends_definition::{Binding, Messaging, RefusedWhen, Transport as Described};
 use amends_engine::{Binder, Carrier};
 use amends_server::Secrets;
-use amends_transport::{Channel, Closing, Outgoing, Replies, Transport};
+use amends_transport::{Channel, Closing, Listener, Outgoing, Replies, Transport};
 use amends_transport_http::{HttpService, HttpTransport, Options};
 use amends_wire::signature::Secret;
 
@@ -24,10 +24,10 @@ pub struct Services {
 
 impl Services {
     /// Knows none yet.
-    pub fn new(brokers: BrokerOptions) -> Result<Arc<Self>, Failure> {
+    pub fn new(brokers: BrokerOptions, observer: Listener) -> Result<Arc<Self>, Failure> {
         let built = Options::new(tokio::runtime::Handle::current()).build();
         let http = built.map_err(|error| Failure::new(Exit::Error, format!("TLS: {error}")))?;
-        let (http, brokers) = (Arc::new(http), Brokers::new(brokers));
+        let (http, brokers) = (Arc::new(http), Brokers::new(brokers, observer));
         Ok(Arc::new(Self { http, brokers, described: Mutex::default() }))
     }
 
@@ -93,6 +93,18 @@ impl Binder for Services {
             .and_then(|secret| self.brokers.messaging(messaging, secret.into_iter().collect()));
         let unbound = |why: &String| {
             tracing::warn!("{why}; nothing is asked for or published by message");
+        };
+        bound.inspect_err(unbound).ok()
+    }
+
+    fn observing(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+        let secret = secret_in(messaging.secret_env.as_deref(), "`messaging`");
+        let bound = secret
+            .and_then(|secret| self.brokers.observing(messaging, secret.into_iter().collect()));
+        let unbound = |why: &String| {
+            tracing::warn!(
+                "{why}; nothing is heard of the sagas that services run among themselves"
+            );
         };
         bound.inspect_err(unbound).ok()
     }

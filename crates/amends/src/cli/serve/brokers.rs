@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use amends_definition::{Binding, Broker, Messaging, Transport as Described};
-use amends_transport::{ByMessage, Channel, Connect, End, Events, Later, Signing, Transport as _};
+use amends_transport::{
+    ByMessage, Channel, Connect, End, Events, Later, Listener, Signing, Transport as _,
+};
 use amends_wire::signature::Secret;
 use futures_util::FutureExt;
 
@@ -18,6 +20,8 @@ pub struct Brokers {
     /// By the way a service was described: taken in again, a definition finds its transport, since
     /// two would share one queue of replies.
     known: Mutex<Vec<(String, Binding, Arc<ByMessage>)>>,
+    /// Under which name the events of choreographies are heard.
+    observer: Listener,
     /// Who takes from which queue of which broker.
     takers: Mutex<BTreeMap<(&'static str, String), String>>,
 }
@@ -27,8 +31,8 @@ const SAGA_TYPES: &str = "the reader of what sagas are asked";
 
 impl Brokers {
     /// Knows no service yet.
-    pub fn new(options: BrokerOptions) -> Self {
-        Self { options, known: Mutex::default(), takers: Mutex::default() }
+    pub fn new(options: BrokerOptions, observer: Listener) -> Self {
+        Self { options, observer, known: Mutex::default(), takers: Mutex::default() }
     }
 
     /// What carries the commands of a service that is behind a broker. It is connected in the
@@ -73,6 +77,18 @@ impl Brokers {
         let place = self.options.place(broker, queues.as_ref(), events)?;
         let whose = if queues.is_some() { "requests and events" } else { "events" };
         Ok(Signing::over(self.later(whose, place, End::Service), secrets))
+    }
+
+    /// The end at which all is heard that services say of the sagas that they run among themselves.
+    pub fn observing(
+        &self,
+        messaging: &Messaging,
+        secrets: Vec<Secret>,
+    ) -> Result<Arc<dyn Channel>, String> {
+        let events = messaging.events.as_deref().map(Events::at);
+        let place = self.options.place(&messaging.broker, None, events)?;
+        let end = End::Listener(self.observer.clone());
+        Ok(Signing::over(self.later("the events of choreographies", place, end), secrets))
     }
 
     fn channel(&self, service: &str, binding: &Binding) -> Result<Arc<dyn Channel>, String> {

@@ -132,8 +132,15 @@ pub async fn deploy(handle: &Handle, checked: Option<Vec<Deployment>>) -> Result
 pub fn served(handle: &Handle) -> String {
     let mut current = handle.current_versions();
     current.sort();
-    let names: Vec<_> =
-        current.iter().map(|(name, version)| format!("{name} v{version}")).collect();
+    let names: Vec<_> = current
+        .iter()
+        .map(|(name, version)| {
+            let deployed = handle.definition(name, *version);
+            let is_observed = deployed.is_some_and(|of| of.choreographed.is_some());
+            let observed = if is_observed { " (observed)" } else { "" };
+            format!("{name} v{version}{observed}")
+        })
+        .collect();
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
@@ -179,7 +186,7 @@ fn refused(error: DeployError) -> Failure {
             let next = "- is what exists, + what the file says";
             Failure::new(Exit::Conflict, format!("{error}{lines}")).hint(next)
         }
-        DeployError::Twice(_) | DeployError::Unsupported { .. } => Failure::new(Exit::Usage, error),
+        DeployError::Twice(_) => Failure::new(Exit::Usage, error),
         DeployError::Catalog(_) => Failure::new(Exit::Error, error),
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use amends_engine::Engine;
 use amends_server::{NoSecrets, PORT_DEFAULT, Server, Tls, Tokens};
 use amends_store::Store;
+use amends_transport::Listener;
 use clap::Args;
 use tokio::sync::watch;
 
@@ -57,6 +58,15 @@ pub struct Serve {
     /// The address under which participants reach this server, for answers that come later
     #[arg(long, value_name = "URL", env = "AMENDS_PUBLIC_URL")]
     public_url: Option<String>,
+    /// Under which name this server hears what services say of the sagas that they run among themselves
+    ///
+    /// Servers of one name share what is said, so each installation at a broker needs its own.
+    #[arg(long, value_name = "NAME", default_value = OBSERVER, env = "AMENDS_OBSERVER")]
+    observer: String,
+    /// Ask services to undo a saga that they run among themselves when a step of it was not heard in
+    /// its time, and it may still be undone
+    #[arg(long, env = "AMENDS_ACTIVE_RECOVERY")]
+    active_recovery: bool,
     /// Who may call, as TOML: [[token]] name, token or sha256, role, services
     #[arg(long, value_name = "FILE", env = "AMENDS_TOKENS")]
     tokens: Option<PathBuf>,
@@ -85,6 +95,9 @@ pub struct Serve {
     env: AllowedEnv,
 }
 
+/// The observer's name, unless told otherwise.
+const OBSERVER: &str = "amends";
+
 /// Where a server listens unless told otherwise.
 pub fn listen_default() -> String {
     format!("127.0.0.1:{PORT_DEFAULT}")
@@ -112,14 +125,17 @@ impl Serve {
         let files = Files::new(self.definitions.clone(), self.env.clone());
         let checked = files.read(logs)?;
         let options = self.server_options()?;
+        let observer = Listener::named(&self.observer)
+            .map_err(|error| Failure::new(Exit::Usage, format!("--observer: {error}")))?;
         let listen = reserve(self.listen)?;
         let store = open(&self.data).await?;
         let key = reply_key::load(&self.data)?;
 
-        let services = Services::new(self.brokers.clone())?;
+        let services = Services::new(self.brokers.clone(), observer)?;
         let engine_options = amends_engine::Options {
             public_url: self.public_url(listen),
             token_key: Some(key.clone()),
+            active_recovery: self.active_recovery,
             ..amends_engine::Options::default()
         };
         let started = Engine::start(engine_options, store, Arc::clone(&services) as _).await;

@@ -1,7 +1,7 @@
 //! Whether all is read that others have said: before that nobody may be called late.
 //!
-//! What a service has not read it cannot see. But what was said in time, and is unread when somebody is late, is
-//! older than the grace by then. So a service has read all when its channel was there for a while, was asked all
+//! What somebody has not read they cannot see. But what was said in time, and is unread when somebody is late, is
+//! older than the grace by then. So all is read when the channel was there for a while, was asked all
 //! the time, and brought nothing so old.
 
 use std::time::Duration;
@@ -20,8 +20,10 @@ const FIRST_MAX: Duration = Duration::from_secs(60);
 /// Or the channel was not asked for so long: there was no hand free to take what it has.
 const STOOD_STILL: Duration = Duration::from_secs(3);
 
-/// See the module.
-pub(super) struct CaughtUp {
+/// Whether all is read that others have said at a place of events: before that nobody may be called late.
+/// What was said in time, and is unread when somebody is late, is older than the grace by then; so all is
+/// read when the channel was there for a while, was asked all the time, and brought nothing so old.
+pub struct CaughtUp {
     grace: Millis,
     /// Since when nothing says that there is more to read.
     since: Instant,
@@ -33,23 +35,24 @@ pub(super) struct CaughtUp {
 }
 
 impl CaughtUp {
-    pub(super) fn new(grace: Millis, now: Time) -> Self {
+    /// Nothing is known of it; others are late when they are late by more than this.
+    pub fn new(grace: Millis, now: Time) -> Self {
         let since = Instant::now();
         Self { grace, since, has_begun: false, looked: (since, now), asked: since }
     }
 
     /// Something says that there may be more.
-    pub(super) fn is_behind(&mut self) {
+    pub fn is_behind(&mut self) {
         self.since = Instant::now();
     }
 
     /// The channel is asked, and may bring something.
-    pub(super) fn asks(&mut self) {
+    pub fn asks(&mut self) {
         self.asked = Instant::now();
     }
 
     /// This was brought; it was said then, where that can be read.
-    pub(super) fn brought(&mut self, at: Option<Time>, now: Time) {
+    pub fn brought(&mut self, at: Option<Time>, now: Time) {
         self.has_begun = true;
         if at.is_none_or(|at| at + self.grace <= now) {
             self.is_behind();
@@ -57,7 +60,7 @@ impl CaughtUp {
     }
 
     /// Is all read, as far as can be seen? `is_there`: the channel is connected.
-    pub(super) fn look(&mut self, is_there: bool, now: Time) -> bool {
+    pub fn look(&mut self, is_there: bool, now: Time) -> bool {
         let (looked, at) = std::mem::replace(&mut self.looked, (Instant::now(), now));
         let by_clock = Duration::from_millis(now.0.abs_diff(at.0));
         let stood_still = looked.elapsed().max(by_clock).max(self.asked.elapsed());
