@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::client::{With, read};
 use super::saga_view::Fault;
 use super::times::seconds;
-use super::{Outcome, Session, columns, start};
+use super::{Outcome, Session, columns, output, saga_diagram, start};
 
 /// Show a saga with all its steps, those still to come included
 #[derive(Args, Debug)]
@@ -18,19 +18,23 @@ pub struct Get {
     /// Everything that happened to it instead, event by event
     #[arg(long)]
     history: bool,
+    /// The same as a Mermaid sequence diagram, for Markdown, with what is expected next
+    #[arg(long, conflicts_with = "history")]
+    diagram: bool,
 }
 
+/// One event of a history.
 #[derive(Deserialize)]
-struct Event {
+pub struct Event {
     seq: u64,
     at: String,
     #[serde(alias = "type")]
-    event: Option<String>,
-    step: Option<String>,
-    direction: Option<String>,
+    pub event: Option<String>,
+    pub step: Option<String>,
+    pub direction: Option<String>,
     round: Option<u32>,
-    attempt: Option<u32>,
-    error: Option<Fault>,
+    pub attempt: Option<u32>,
+    pub error: Option<Fault>,
     #[serde(flatten)]
     rest: serde_json::Map<String, Value>,
 }
@@ -39,12 +43,19 @@ impl Get {
     pub async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
         let id = client.saga_id(&self.saga).await?;
-        if !self.history {
+        if !self.history && !self.diagram {
             let answer =
                 client.ask(Method::GET, &format!("/v1/sagas/{id}"), With::default()).await?;
             return start::show(&client, session.output, &answer).await;
         }
         let page = client.page(&format!("/v1/sagas/{id}/history"), "events").await?;
+        if self.diagram {
+            let answer =
+                client.ask(Method::GET, &format!("/v1/sagas/{id}"), With::default()).await?;
+            let events: Result<Vec<Event>, _> =
+                page.rows.iter().map(|row| read(row.get())).collect();
+            return output::print(&saga_diagram::mermaid(&answer.read()?, &events?));
+        }
         session.output.many(&page.rows, || {
             let rows: Result<Vec<Event>, _> = page.rows.iter().map(|row| read(row.get())).collect();
             let rows: Vec<_> = rows?.iter().map(Event::cells).collect();
@@ -58,6 +69,11 @@ impl Get {
 }
 
 impl Event {
+    /// A member that not all events have, where it is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.rest.get(name).and_then(Value::as_str)
+    }
+
     fn cells(&self) -> Vec<String> {
         let undo = if self.direction.as_deref() == Some("compensation") { " (undo)" } else { "" };
         let step = self.step.as_ref().map(|step| format!("{step}{undo}"));

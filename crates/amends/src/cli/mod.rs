@@ -32,6 +32,7 @@ mod rehearse;
 mod resolve;
 mod resume;
 mod retry;
+mod saga_diagram;
 mod saga_view;
 mod schema;
 mod serve;

@@ -57,6 +57,8 @@ pub struct SagaError {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Step {
     pub name: String,
+    #[serde(default)]
+    pub service: Option<String>,
     pub status: String,
     pub waiting_for: Option<String>,
     pub attempts: u32,

@@ -34,6 +34,16 @@ pub trait Broker: Sync {
     /// How the definition says that a service is behind it: `nats: { … }`.
     fn binding(&self, short: &str) -> String;
 
+    /// Where the events of a place are published.
+    fn events(&self, short: &str) -> String {
+        format!("{short}.events")
+    }
+
+    /// How a definition says that events are told there, and nothing is asked for.
+    fn telling(&self, short: &str) -> String {
+        format!("{}: {{ events: {} }}", self.name(), self.events(short))
+    }
+
     /// What the server's environment says, to come in there.
     fn env(&self) -> &'static [(&'static str, &'static str)] {
         &[]

@@ -43,6 +43,11 @@ impl Broker for Nats {
         )
     }
 
+    fn telling(&self, short: &str) -> String {
+        let stream = short.to_uppercase();
+        format!("nats: {{ stream: {stream}, events: {short}.events }}")
+    }
+
     fn connect<'a>(
         &'a self,
         url: &'a str,

@@ -49,6 +49,10 @@ impl Broker for Sqs {
         true
     }
 
+    fn events(&self, short: &str) -> String {
+        format!("{short}-events.fifo")
+    }
+
     fn connect<'a>(
         &'a self,
         url: &'a str,

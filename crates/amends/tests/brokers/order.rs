@@ -75,11 +75,11 @@ pub fn definition(way: &Way) -> String {
     described(TIMES, &bound)
 }
 
-/// The same for services that run it among themselves. A step that hangs is asked again soon, and no
-/// deadline passes.
-pub fn choreographed() -> String {
+/// The same for services that run it among themselves, with their events there. A step that hangs is
+/// asked again soon, and no deadline passes.
+pub fn choreographed(events: &str) -> String {
     let head = "pattern: choreography\ndefaults: { timeout: 15s, deadline: 2h }\n";
-    described(head, &|_| String::new())
+    described(head, &|_| String::new()) + &format!("messaging: {{ {events} }}\n")
 }
 
 /// The example's steps below this head, and its services by their places.

@@ -19,16 +19,6 @@ pub trait Reached: Broker {
     /// What the server says when it has made what was missing of a place.
     fn made(&self, short: &str) -> String;
 
-    /// Where the events of a place are published.
-    fn events(&self, short: &str) -> String {
-        format!("{short}.events")
-    }
-
-    /// How a definition says that a saga type tells its events there, and is asked for nothing.
-    fn telling(&self, short: &str) -> String {
-        format!("{}: {{ events: {} }}", self.name(), self.events(short))
-    }
-
     /// An end that takes the events of a place.
     fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>>;
 }

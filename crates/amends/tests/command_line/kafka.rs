@@ -8,7 +8,7 @@ use amends_transport::{Channel, End};
 use amends_transport_kafka::{Place, Server, connect};
 use futures_util::future::BoxFuture;
 
-use crate::broker::Kafka;
+use crate::broker::{Broker, Kafka};
 use crate::brokers::{Reached, definition, over};
 
 over!(Kafka);

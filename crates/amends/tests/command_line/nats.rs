@@ -19,11 +19,6 @@ impl Reached for Nats {
         format!("made at NATS: stream {}", short.to_uppercase())
     }
 
-    fn telling(&self, short: &str) -> String {
-        let stream = short.to_uppercase();
-        format!("nats: {{ stream: {stream}, events: {short}.events }}")
-    }
-
     /// They lie in a stream of their own, each under its name.
     fn listener<'a>(&'a self, url: &'a str, short: &'a str) -> BoxFuture<'a, Arc<dyn Channel>> {
         Box::pin(async move {

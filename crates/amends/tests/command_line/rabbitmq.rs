@@ -8,7 +8,7 @@ use amends_transport::{Channel, End};
 use amends_transport_rabbitmq::{Place, Server, connect};
 use futures_util::future::BoxFuture;
 
-use crate::broker::RabbitMq;
+use crate::broker::{Broker, RabbitMq};
 use crate::brokers::{Reached, definition, over};
 
 over!(RabbitMq);

@@ -8,7 +8,7 @@ use amends_transport::{Channel, End};
 use amends_transport_sqs::{Place, Server, connect};
 use futures_util::future::BoxFuture;
 
-use crate::broker::Sqs;
+use crate::broker::{Broker, Sqs};
 use crate::brokers::{Reached, definition, over};
 
 over!(Sqs);
@@ -16,10 +16,6 @@ over!(Sqs);
 impl Reached for Sqs {
     fn made(&self, short: &str) -> String {
         format!("made at SQS: queue {short}-replies.fifo")
-    }
-
-    fn events(&self, short: &str) -> String {
-        format!("{short}-events.fifo")
     }
 
     /// They lie in one queue, which keeps order here.

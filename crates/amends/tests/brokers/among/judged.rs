@@ -67,6 +67,22 @@ pub async fn told(folder: &Path) -> Result<Vec<Served>, String> {
     Ok(told.into_values().collect())
 }
 
+/// The same, with what the observer has otherwise.
+pub fn with_the_observer(mut told: Vec<Served>, observed: &[Served]) -> Vec<Served> {
+    let observed: BTreeMap<&str, &Served> =
+        observed.iter().map(|saga| (&*saga.saga_id, saga)).collect();
+    for saga in &mut told {
+        let seen = observed.get(&*saga.saga_id);
+        let state = seen.map_or("unheard of", |seen| &seen.state);
+        if state != saga.state {
+            saga.trouble.push(format!("the observer has it as {state}"));
+        }
+        let trouble = seen.iter().flat_map(|seen| &seen.trouble);
+        saga.trouble.extend(trouble.map(|what| format!("the observer: {what}")));
+    }
+    told
+}
+
 struct Row {
     state: String,
     is_due: bool,

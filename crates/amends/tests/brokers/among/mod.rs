@@ -13,8 +13,9 @@ use amends_transport::{End, Listener};
 use libtest_mimic::{Failed, Trial};
 
 use crate::broker::{Broker, Kafka, Nats, RabbitMq, Running};
-use crate::judge;
+use crate::judge::{self, served::Served};
 use crate::order::{self, STEPS};
+use crate::server::Server;
 use crate::service::Hired;
 use service::hire;
 pub use service::{ARGUMENT, run};
@@ -24,6 +25,9 @@ const SAGAS: u64 = 60;
 
 /// What a release is to survive.
 pub const SAGAS_OF_A_RELEASE: u64 = 5_000;
+
+/// Under which name `amends serve` listens.
+const OBSERVER: &str = "amends";
 
 /// The first word of the place.
 const PLACE: &str = "orders";
@@ -85,7 +89,7 @@ impl fmt::Display for Report {
         let seconds = took.as_secs_f64();
         writeln!(f, "  {brought} events brought, of which one in ten was published twice")?;
         writeln!(f, "  {seconds:.1} s, {:.0} sagas/s", *sagas as f64 / seconds)?;
-        write!(f, "  every ledger is exact, and all services tell every end alike")
+        write!(f, "  every ledger is exact, and all services and the observer tell every end alike")
     }
 }
 
@@ -108,40 +112,47 @@ pub fn go(broker: &'static dyn Broker, sagas: u64) -> Result<Report, String> {
 
 async fn play(broker: &'static dyn Broker, sagas: u64, folder: &Path) -> Result<Report, String> {
     let mut running = Running::start(broker).await?;
-    let definition = std::fs::write(folder.join("order.yaml"), order::choreographed());
+    let events = broker.telling(PLACE);
+    let definition = std::fs::write(folder.join("order.yaml"), order::choreographed(&events));
     definition.map_err(|error| format!("the definition cannot be written: {error}"))?;
+    let options = vec![broker.option().to_owned(), running.url.clone()];
+    let mut observer = Server::new(folder, options, broker.env().to_vec())?;
+    observer.start().await?;
+    listens(broker, &running.url, OBSERVER).await?;
     let mut services = Vec::new();
     // Who starts the orders comes last: by then all others listen.
     for place in (0..STEPS.len()).rev() {
         let orders = if place == 0 { (sagas, apart(sagas)) } else { (0, 1) };
         services.push(hire(place, broker, &running.url, folder, orders)?);
-        listens(broker, &running.url, place).await?;
+        listens(broker, &running.url, STEPS[place].service).await?;
         if place == 1 {
             tokio::time::sleep(broker.kept_after()).await;
         }
     }
     services.reverse();
     let began = Instant::now();
-    let struck = strike(&mut running, &mut services, folder, sagas).await?;
+    let struck = strike(&mut running, &mut services, &mut observer, (folder, sagas)).await?;
     until_all_have_ended(folder, sagas).await?;
     let took = began.elapsed();
     tokio::time::sleep(QUIET).await;
 
+    let observed = observed(&observer, sagas).await?;
+    observer.stop().await?;
     let mut ledgers = Vec::new();
     for service in &mut services {
         service.stop().await?;
         ledgers.push(service.ledger().await?);
     }
     let mut dead_letters = Vec::new();
-    for step in &STEPS {
-        let letters = broker.dead_letters(&running.url, PLACE, listener(step.service)).await;
-        let letters = letters.map_err(|error| format!("{}: {error}", step.service))?;
-        dead_letters.push((step.service.to_owned(), letters));
+    for name in STEPS.iter().map(|step| step.service).chain([OBSERVER]) {
+        let letters = broker.dead_letters(&running.url, PLACE, listener(name)).await;
+        let letters = letters.map_err(|error| format!("{name}: {error}"))?;
+        dead_letters.push((name.to_owned(), letters));
     }
     let evidence = judge::Evidence {
         sagas,
         heard: judged::acknowledged(folder)?,
-        served: judged::told(folder).await?,
+        served: judged::with_the_observer(judged::told(folder).await?, &observed),
         ledgers,
         orphans: Vec::new(),
         dead_letters,
@@ -166,12 +177,12 @@ fn listener(service: &str) -> End {
     End::Listener(Listener::named(service).expect("it is a name"))
 }
 
-/// Until the service has its place at the broker: what is said from then on is kept for it.
-async fn listens(broker: &dyn Broker, url: &str, place: usize) -> Result<(), String> {
-    let (since, service) = (Instant::now(), STEPS[place].service);
-    while let Err(error) = broker.dead_letters(url, PLACE, listener(service)).await {
+/// Until who goes by this name has its place at the broker: what is said from then on is kept for it.
+async fn listens(broker: &dyn Broker, url: &str, name: &str) -> Result<(), String> {
+    let since = Instant::now();
+    while let Err(error) = broker.dead_letters(url, PLACE, listener(name)).await {
         if since.elapsed() > MOVES_WITHIN {
-            return Err(format!("{service} does not listen: {error}"));
+            return Err(format!("{name} does not listen: {error}"));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -181,18 +192,31 @@ async fn listens(broker: &dyn Broker, url: &str, place: usize) -> Result<(), Str
 /// How many orders end from one blow to the next: no more are on their way at once, so that none falls when
 /// all is over.
 const fn apart(sagas: u64) -> u64 {
-    sagas / (STEPS.len() as u64 + 3)
+    sagas / (STEPS.len() as u64 + 4)
 }
 
-/// The broker once, and every service, each when so many orders have ended.
+/// What the observer has of all sagas, once it has heard the end of each.
+async fn observed(observer: &Server, sagas: u64) -> Result<Vec<Served>, String> {
+    let since = Instant::now();
+    loop {
+        let (observed, _) = judge::served::of_the_server(&observer.api()).await?;
+        let ended = observed.iter().filter(|saga| ["completed", "failed"].contains(&&*saga.state));
+        if ended.count() as u64 >= sagas || since.elapsed() > MOVES_WITHIN {
+            return Ok(observed);
+        }
+        tokio::time::sleep(QUIET).await;
+    }
+}
+
+/// The broker once, every service and the observer, each when so many orders have ended.
 async fn strike(
     running: &mut Running,
     services: &mut [Hired],
-    folder: &Path,
-    sagas: u64,
+    observer: &mut Server,
+    (folder, sagas): (&Path, u64),
 ) -> Result<Vec<String>, String> {
     let mut struck = Vec::new();
-    for turn in 0..=services.len() {
+    for turn in 0..=services.len() + 1 {
         let by = apart(sagas) * (turn as u64 + 1);
         let ended = until(folder, by, &[0]).await?;
         let what = match turn.checked_sub(1) {
@@ -201,6 +225,12 @@ async fn strike(
                 tokio::time::sleep(AWAY).await;
                 running.start_again().await?;
                 format!("broker {} killed", running.broker.name())
+            }
+            Some(place) if place == services.len() => {
+                observer.kill()?;
+                tokio::time::sleep(AWAY).await;
+                observer.start().await?;
+                "the observer killed".to_owned()
             }
             Some(place) => {
                 let service = &mut services[place];
