@@ -281,8 +281,8 @@ impl Saga {
             Event::Heard { said, result, fault, cause, .. } => {
                 self.hears(at, *said, result.as_ref(), fault.as_ref(), cause.as_ref())
             }
-            Event::EndAsked { .. } => {
-                self.heard.as_mut().ok_or(COORDINATED)?.end_asked = true;
+            Event::EndAsked { cause } => {
+                self.heard.as_mut().ok_or(COORDINATED)?.end_asked = Some(cause.clone());
                 Ok(())
             }
         }

@@ -92,8 +92,8 @@ pub struct Heard {
     pub part: Part,
     /// What the first failure that was heard was for: the decision is the arbiter's, and comes later.
     pub failure: Option<Cause>,
-    /// They were asked to undo it.
-    pub end_asked: bool,
+    /// What they were asked to undo it for.
+    pub end_asked: Option<Cause>,
 }
 
 /// The decision to compensate.
@@ -484,6 +484,14 @@ pub enum ExceptionReason {
 }
 
 impl Saga {
+    /// What it is undone for, or is asked to be by a service or whoever observes it.
+    pub fn cause(&self) -> Option<&Cause> {
+        let turned = self.turned.as_ref().map(|turned| &turned.cause);
+        let heard = self.heard.as_ref();
+        let asked = heard.and_then(|heard| heard.end_asked.as_ref().or(heard.failure.as_ref()));
+        turned.or(asked)
+    }
+
     /// The run, where that step has it.
     pub fn run(&self, at: RunRef) -> Option<&Run> {
         match self.steps.get(at.step.get())? {

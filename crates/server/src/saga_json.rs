@@ -2,7 +2,7 @@
 
 use amends_core::definition::{Definition, Step};
 use amends_core::saga::{Cause, Run, Saga, StepState};
-use amends_core::{RunRef, SagaId, StepIx, Time, choreography, rules};
+use amends_core::{Refusal, RunRef, SagaId, StepIx, Time, choreography, rules};
 use amends_engine::{Snapshot, UNREADABLE_BIT, state_in};
 use amends_store::SagaRow;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub struct SagaJson {
     /// What it was started with, as it came.
     #[schema(value_type = Object)]
     pub data: Box<RawValue>,
-    /// Why it turned, if it did.
+    /// Why it turned, if it did; of a saga without a coordinator, why it is to be undone.
     pub error: Option<SagaErrorJson>,
     /// When it started (RFC 3339).
     pub created_at: String,
@@ -145,11 +145,16 @@ pub struct StepJson {
 pub fn saga(snapshot: &Snapshot, redaction: &Redaction, now: Time) -> SagaJson {
     let (saga, deployed) = (&*snapshot.saga, &snapshot.deployed);
     let definition = &*deployed.definition;
-    let cancellable = match &deployed.choreographed {
-        Some(of) => choreography::may_be_cancelled(of.choreography(), saga).is_ok(),
+    let (cancellable, is_undone) = match &deployed.choreographed {
+        Some(of) => {
+            let asked = choreography::may_be_cancelled(of.choreography(), saga);
+            // A failure that came too late is void.
+            let is_asked = asked == Err(Refusal::AlreadyCompensating);
+            (asked.is_ok(), is_asked || saga.turned.is_some())
+        }
         None => {
             let open = !saga.state.ended() && saga.turned.is_none();
-            open && !rules::point_of_no_return(definition, saga)
+            (open && !rules::point_of_no_return(definition, saga), saga.turned.is_some())
         }
     };
     let named = Named { definition, saga };
@@ -165,7 +170,7 @@ pub fn saga(snapshot: &Snapshot, redaction: &Redaction, now: Time) -> SagaJson {
         exceptions: saga.exceptions.iter().map(|item| named.exception(item, redaction)).collect(),
         business_key: redaction.business_key(saga.business_key.as_deref()),
         data: redaction.data(&saga.data),
-        error: named.error(redaction),
+        error: is_undone.then(|| named.error(redaction)).flatten(),
         created_at: instant(saga.created_at),
         updated_at: instant(saga.updated_at),
         ended_at: saga.ended_at.map(instant),
@@ -259,8 +264,7 @@ impl Named<'_> {
     }
 
     fn error(&self, redaction: &Redaction) -> Option<SagaErrorJson> {
-        let turn = self.saga.turned.as_ref()?;
-        Some(match &turn.cause {
+        Some(match self.saga.cause()? {
             Cause::Step(at) => {
                 let fault = self.saga.run(*at).and_then(|run| run.error.as_ref());
                 let expression = match self.saga.steps.get(at.step.get()) {

@@ -105,6 +105,7 @@ impl SagaView {
             }
             "failed" => "failed, not rolled back as planned",
             "compensating" => "compensating (rolling back)",
+            "started" | "pending" if self.error.is_some() => "to be undone (its services decide)",
             state => state,
         };
         // At the end there is nothing left that a pause could hold up.

@@ -28,7 +28,7 @@ impl Saga {
         // What it was undone for may be heard after that.
         if let Some(cause) = cause.filter(|_| heard.failure.is_none()) {
             heard.failure = Some(cause.clone());
-            if let Some(turned) = &mut self.turned {
+            if let (Some(turned), None) = (&mut self.turned, &heard.end_asked) {
                 turned.cause = cause.clone();
             }
         }

@@ -69,8 +69,7 @@ pub fn may_be_cancelled(of: &Choreography, saga: &Saga) -> Result<(), Refusal> {
 
 /// Is it undone, or are its services asked to do so?
 fn is_to_end(saga: &Saga) -> bool {
-    let heard = saga.heard.as_ref();
-    saga.turned.is_some() || heard.is_some_and(|h| h.end_asked || h.failure.is_some())
+    saga.cause().is_some()
 }
 
 impl<'a> Observing<'a> {
@@ -177,8 +176,7 @@ impl<'a> Observing<'a> {
         if !fell || self.saga.turned.is_some() {
             return;
         }
-        let heard = self.saga.heard.as_ref();
-        let cause = heard.and_then(|heard| heard.failure.clone());
+        let cause = self.saga.cause().cloned();
         let cause = cause.unwrap_or(Cause::Step(RunRef::only(arbiter)));
         self.record(Event::Turned { cause });
     }

@@ -52,7 +52,7 @@ impl Desk {
         // What is late may be only unread, and asked for when all is read.
         let waits = self.shared.options.active_recovery
             && !live.saga.attention.is_empty()
-            && live.saga.heard.as_ref().is_some_and(|heard| !heard.end_asked);
+            && live.saga.cause().is_none();
         let again = waits.then(|| self.now + LOOK_AGAIN);
         next.into_iter().chain(again).min()
     }
