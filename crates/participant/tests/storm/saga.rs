@@ -240,7 +240,8 @@ async fn until_definite(service: &Service, what: What, body: Bytes) -> Answered 
         if (1..500).contains(&status) || retries == SENT_MAX {
             return Answered { what, status, body, retries };
         }
+        // At once, and soon again; a service that is slow would else do nothing but say so.
+        tokio::time::sleep(Duration::from_millis(5 << retries.min(4))).await;
         retries += 1;
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amends_participant::Http;
 use amends_participant::guard::Mistake;
@@ -115,26 +115,31 @@ impl Service {
         let (service, mut chance) = (self.clone(), Chance(seed ^ 0xdead));
         let killing = tokio::spawn(async move {
             let mut kills = 0;
-            let (least, most) = service.0.program.between_kills_ms;
+            let (least, mut most) = service.0.program.between_kills_ms;
             loop {
                 let wait = Duration::from_millis(least + chance.below(most - least));
                 if tokio::time::timeout(wait, &mut stopped).await.is_ok() {
                     return kills;
                 }
-                service.kill().await;
+                // One that takes long to start would otherwise do nothing but that.
+                let started_in = service.kill().await.as_millis();
+                most = most.max(u64::try_from(started_in).unwrap_or(0));
                 kills += 1;
             }
         });
         Killing { stop, killing }
     }
 
-    async fn kill(&self) {
+    /// How long it then takes until it listens again.
+    async fn kill(&self) -> Duration {
         let mut child = self.0.child.lock().await;
         child.kill().await.unwrap();
         let Inner { program, kind, url, mistake, .. } = &*self.0;
+        let killed = Instant::now();
         let (next, port) = spawn(program, kind, url, mistake).await;
         *child = next;
         self.0.port.store(port, Ordering::SeqCst);
+        killed.elapsed()
     }
 
     /// One exchange: status and body, if any came.
