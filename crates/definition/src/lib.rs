@@ -35,8 +35,8 @@ pub use expression::{
 };
 pub use finding::{FINDINGS_MAX, Finding, Severity};
 pub use free::{
-    Analysis, CHECK_STATES_MAX, EVENTS_MAX, End, FreeChoreography, REACTIONS_MAX, ReactionBuilder,
-    Reactions, Told,
+    Analysis, CHECK_STATES_MAX, Does, EVENTS_MAX, End, FreeChoreography, REACTIONS_MAX, Reaction,
+    ReactionBuilder, Reactions, Told,
 };
 pub use graph::{ascii, mermaid, svg};
 pub use render::{Remark, findings_json, render, render_within};

@@ -78,7 +78,7 @@ fn both_ends_are_told_by_the_shortest_run() {
         [
             "OrderCreated is said",
             "InventoryService fails at ReserveInventory, and says InventoryFailed",
-            "somebody hears InventoryFailed, and says OrderFailed",
+            "OrderService hears InventoryFailed, and says OrderFailed",
         ]
     );
     assert_eq!(story(End::Done).len(), 5);

@@ -3,7 +3,8 @@
 //!
 //! [`model`] is what is analysed and [`read`] how it comes of a file. [`flow`] sees what needs no
 //! trying. [`search`] takes the reactions through every order in which they may take place, by the
-//! steps of [`state`]; [`judge`] knows what must not be, and [`advice`] what to write then.
+//! steps of [`state`]; [`judge`] knows what must not be, and [`advice`] what to write then. [`view`] is
+//! what services go by that run it.
 
 mod advice;
 mod builder;
@@ -19,11 +20,13 @@ mod set;
 mod speaker;
 mod state;
 mod story;
+mod view;
 
 pub use builder::{FreeChoreography, ReactionBuilder};
 pub use model::{EVENTS_MAX, REACTIONS_MAX, Reactions};
 pub use search::{Analysis, CHECK_STATES_MAX, End};
 pub use speaker::Told;
+pub use view::{Does, Reaction};
 
 use crate::file::{ChoreographyFile, Decode};
 use crate::finding::{Findings, did_you_mean};
