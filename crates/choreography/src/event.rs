@@ -321,7 +321,7 @@ impl fmt::Debug for SagaEvent {
 }
 
 /// Where the text is wrong, and not what stands there: that may be what must not be logged.
-fn no_event(error: &serde_json::Error) -> String {
+pub(crate) fn no_event(error: &serde_json::Error) -> String {
     let (line, column) = (error.line(), error.column());
     match error.classify() {
         serde_json::error::Category::Data => {

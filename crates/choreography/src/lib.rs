@@ -6,12 +6,15 @@
 //! which [`Task`]s the service has now; and when there may be more. What is decided is the machine's
 //! ([`amends_core::choreography`]); here it gets names, data, time and the form on the wire.
 //!
+//! [`free`] is the same for reactions to events that have no common list of steps.
+//!
 //! No input or output, no clock, no randomness: whoever runs it (the participant kit, the sidecar, the
 //! simulator) brings events, answers and the time, and carries out what comes of them.
 
 mod advance;
 mod definition;
 mod event;
+pub mod free;
 mod observed;
 mod persist;
 mod plan;
