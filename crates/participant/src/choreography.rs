@@ -5,10 +5,13 @@
 //! transaction, together with the events that say so, and a step's handler, guard and word are one, too. So
 //! a service may die at any moment: what it owes is in its database.
 
-mod asking;
-mod counts;
+pub(crate) mod asking;
+pub(crate) mod counts;
 mod elsewhere;
+mod hearing;
 mod reacting;
+pub(crate) mod side;
+mod start;
 mod turn;
 
 use std::fmt;
@@ -20,24 +23,25 @@ use amends_choreography::{
     Choreographed, Foreign, GRACE, Moment, Overdue, Reason, Record, SagaEvent, Service,
 };
 use amends_core::{Millis, Time};
-use amends_transport::Transport;
+use amends_transport::{Message, Transport};
 use amends_wire::{Direction, SagaId};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use sqlx::Pool;
 use tracing::info;
 use uuid::Uuid;
 
 use crate::database::{Database, SagaRow, create};
-use crate::inbox::INBOX_CHARS_MAX;
 use crate::participant::Participant;
 use crate::prune::Retention;
 pub use counts::Counts;
-pub use reacting::{DEFINITION_WAIT, Reacting};
+pub use hearing::DEFINITION_WAIT;
+pub use reacting::Reacting;
+pub use side::Listens;
+pub(crate) use start::Start;
 use turn::{Unturned, What};
 
 /// How many rows go in one statement when they are pruned.
-const ROWS_MAX: u16 = 500;
+pub(crate) const ROWS_MAX: u16 = 500;
 
 /// A participant's side of sagas without a coordinator. Cheap to clone.
 pub struct Choreographies<D: Database>(Arc<Inner<D>>);
@@ -241,24 +245,12 @@ impl<D: Database> Choreographies<D> {
         key: &str,
         data: &T,
     ) -> Result<SagaId, NotStarted> {
-        if key.is_empty() || key.chars().count() > INBOX_CHARS_MAX {
-            let why = format!("a key has 1 to {INBOX_CHARS_MAX} characters");
-            return Err(NotStarted::BadData(vec![why]));
-        }
-        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
-            Sha256::digest(format!("{}\n{saga_type}\n{key}", self.0.participant.service())).into();
-        let saga_id = SagaId(Uuid::new_v8(id).as_u128());
-        let started = self.started(saga_id, saga_type, data)?;
-        // Services may share a database.
-        let start = format!("start {} {saga_type}", self.0.participant.service());
-        let with_data = format!("{start} {:032x}", same_data(started.context.data.get()));
-        if D::note(connection, &start, key).await? {
-            D::note(connection, &with_data, key).await?;
+        let start = Start::of(self.0.participant.service(), saga_type, key)?;
+        let started = self.started(start.saga_id, saga_type, data)?;
+        if start.is_new::<D>(connection, started.context.data.get()).await? {
             self.say_started(connection, &started).await?;
-        } else if !D::is_noted(connection, &with_data, key).await? {
-            return Err(NotStarted::KeyReused(key.to_owned()));
         }
-        Ok(saga_id)
+        Ok(start.saga_id)
     }
 
     fn started<T: Serialize + ?Sized>(
@@ -281,7 +273,7 @@ impl<D: Database> Choreographies<D> {
         connection: &mut D::Connection,
         started: &SagaEvent,
     ) -> sqlx::Result<()> {
-        publish::<D>(connection, std::slice::from_ref(started)).await?;
+        publish::<D>(connection, [started.message()]).await?;
         let (saga_id, saga_type) = (started.saga_id, &*started.saga_type);
         info!(saga_id = %saga_id, saga_type, "a saga without a coordinator is to start");
         Ok(())
@@ -367,16 +359,16 @@ impl<D: Database> Choreographies<D> {
     }
 
     /// All that others said by then has been heard.
-    fn heard_until(&self, at: Time) {
+    fn note_heard_until(&self, at: Time) {
         self.0.heard.store(at.0, Ordering::Relaxed);
     }
 
     /// The longest that it waits for steps of others, after their time.
-    fn grace(&self) -> Millis {
+    fn longest_grace(&self) -> Millis {
         self.0.services.iter().map(Service::grace).max().unwrap_or(GRACE)
     }
 
-    fn is_asked_elsewhere(&self) -> bool {
+    fn hands_are_elsewhere(&self) -> bool {
         matches!(self.0.hands, Hands::Elsewhere(_))
     }
 
@@ -396,12 +388,11 @@ impl<D: Database> Choreographies<D> {
 }
 
 /// Writes events into the outbox.
-async fn publish<D: Database>(
+pub(crate) async fn publish<D: Database>(
     connection: &mut D::Connection,
-    events: &[SagaEvent],
+    messages: impl IntoIterator<Item = Message>,
 ) -> sqlx::Result<()> {
-    for event in events {
-        let mut message = event.message();
+    for mut message in messages {
         // A row's own; the event's stands among its attributes, and is longer.
         message.id = Uuid::now_v7().to_string();
         D::put(connection, &message).await?;
@@ -409,18 +400,8 @@ async fn publish<D: Database>(
     Ok(())
 }
 
-/// The same for the same data, in whatever order its fields stand.
-fn same_data(text: &str) -> u128 {
-    // It was read as JSON before.
-    let mut data: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    data.sort_all_objects();
-    let [digest @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _]: [u8; 32] =
-        Sha256::digest(data.to_string()).into();
-    u128::from_be_bytes(digest)
-}
-
 /// Now, by this machine's clock.
-fn clock() -> Time {
+pub(crate) fn clock() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Time(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

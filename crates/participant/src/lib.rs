@@ -40,7 +40,8 @@ pub use amends_transport::{Channel, ChannelError, InMemory, Kind, Message, Recei
 pub use answer::{Answer, Doubt};
 #[cfg(feature = "choreography")]
 pub use choreography::{
-    Cancelled, Choreographies, Counts, DEFINITION_WAIT, NoSuchSaga, NotStarted, Reacting, Unfitting,
+    Cancelled, Choreographies, Counts, DEFINITION_WAIT, Listens, NoSuchSaga, NotStarted, Reacting,
+    Unfitting,
 };
 pub use command::{BODY_BYTES_MAX, Breach, Command, STEP_CHARS_MAX};
 pub use database::Database;

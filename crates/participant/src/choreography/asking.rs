@@ -25,7 +25,7 @@ use crate::run::Beside;
 use crate::tx::Tx;
 
 /// Answers of the kit's own that say that the handler has to wait: they use up no attempt.
-const UNASKED: [&str; 3] = ["BUSY", "CONFLICT", "DATABASE_UNAVAILABLE"];
+pub(crate) const UNASKED: [&str; 3] = ["BUSY", "CONFLICT", "DATABASE_UNAVAILABLE"];
 
 impl<D: Database> Choreographies<D> {
     /// Carries out what is asked, and what follows from that, until the service owes the saga nothing more
@@ -232,7 +232,7 @@ fn in_vain(task: Task, why: Reason, is_known: bool) -> What<'static> {
 }
 
 /// A refusal's error, as the guard stores it.
-fn reason(error: &str) -> Reason {
+pub(crate) fn reason(error: &str) -> Reason {
     #[derive(serde::Deserialize, Default)]
     struct Error {
         code: Option<String>,

@@ -11,12 +11,12 @@ macro_rules! counts {
         }
 
         #[derive(Default)]
-        pub(super) struct Counters {
-            $(pub(super) $name: AtomicU64,)*
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)*
         }
 
         impl Counters {
-            pub(super) fn read(&self) -> Counts {
+            pub(crate) fn read(&self) -> Counts {
                 Counts { $($name: self.$name.load(Ordering::Relaxed),)* }
             }
         }
@@ -43,6 +43,6 @@ counts! {
 }
 
 /// One more.
-pub(super) fn count(counter: &AtomicU64) {
+pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }

@@ -1,5 +1,5 @@
 //! A participant that listens: events are heard, acknowledged when what they say is in the database, and
-//! acted on.
+//! acted on. Which events these are, and what follows from them, is its [`Side`]'s.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -7,19 +7,17 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use amends_choreography::{NotTaken, SagaEvent, Service, Unreadable};
-use amends_core::{Millis, Time};
+use amends_core::Time;
 use amends_transport::{CaughtUp, Channel, ChannelError, Received, Signing, Tag};
 use amends_wire::SagaId;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tracing::{Instrument, Span, debug, error, info_span, warn};
+use tracing::{Instrument, debug, error};
 
-use super::turn::{Turned, Unturned, What};
-use super::{Choreographies, clock, counts::count};
-use crate::about::trace_id;
+use super::clock;
+use super::side::{Listens, Settle, Side, Taken, Work};
 use crate::database::Database;
 use crate::serve::pause::{PAUSE, Pauses};
 use crate::serve::relaying::Relaying;
@@ -48,29 +46,16 @@ const HELD_UP: Duration = Duration::from_secs(1);
 /// How often the database is looked at for sagas in which something is due: pauses begin at 200 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// How long an event waits that this service cannot read yet, counted from when it was said: as long as it
-/// takes to deploy a new definition, or a new version, at all services. After that it is among the dead
-/// letters.
-pub const DEFINITION_WAIT: Duration = Duration::from_secs(60 * 60);
-
-/// A participant in choreographies, behind a broker.
+/// A participant in choreographies, of either kind, behind a broker.
 #[must_use]
 pub struct Reacting<D: Database> {
-    of: Choreographies<D>,
+    of: Arc<dyn Side<D>>,
     channel: Arc<dyn Channel>,
     at_once: usize,
     secrets: Secrets,
     pauses: Pauses,
     /// Sagas that are carried out, and since when.
     at_work: Mutex<HashMap<SagaId, Instant>>,
-}
-
-/// A saga in which there is something to ask.
-struct Work {
-    service: Service,
-    saga_id: SagaId,
-    turned: Turned,
-    span: Span,
 }
 
 /// What became of a message that was brought.
@@ -86,7 +71,7 @@ struct Waiting(VecDeque<Work>);
 
 impl Waiting {
     fn add(&mut self, work: Option<Work>) {
-        let Some(work) = work.filter(|work| !work.turned.asks.is_empty()) else { return };
+        let Some(work) = work else { return };
         // What was heard last is to be asked now.
         if let Some(earlier) = self.0.iter_mut().find(|earlier| earlier.saga_id == work.saga_id) {
             *earlier = work;
@@ -105,7 +90,8 @@ impl Waiting {
 impl<D: Database> Reacting<D> {
     /// Hears what is said at this channel, which is an end that listens under the service's name, and says
     /// there what it has to say.
-    pub fn new(of: Choreographies<D>, channel: Arc<dyn Channel>) -> Self {
+    pub fn new(of: impl Listens<D>, channel: Arc<dyn Channel>) -> Self {
+        let of = of.side();
         let (secrets, pauses) = (Secrets::default(), Pauses::default());
         let at_work = Mutex::default();
         Self { of, channel, at_once: AT_ONCE, secrets, pauses, at_work }
@@ -133,7 +119,7 @@ impl<D: Database> Reacting<D> {
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let secrets = std::mem::take(&mut self.secrets).into_inner();
         self.channel = Signing::over(self.channel, secrets);
-        let relaying = Relaying::begin(&self.of.0.participant, &self.channel);
+        let relaying = Relaying::begin(self.of.participant(), &self.channel);
         let this = Arc::new(self);
         let (mut hearing, mut waking) = (JoinSet::new(), JoinSet::new());
         let (mut at_work, mut waiting) = (JoinSet::new(), Waiting::default());
@@ -245,9 +231,8 @@ impl<D: Database> Reacting<D> {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn carry_out(&self, Work { service, saga_id, turned, span }: Work) {
-        let carried_out = self.of.carry_out(&service, saga_id, turned).instrument(span);
-        if let Err(why) = unpanicked(carried_out).await {
+    async fn carry_out(&self, Work { saga_id, span, asked }: Work) {
+        if let Err(why) = unpanicked(asked.instrument(span)).await {
             error!(saga_id = %saga_id, "what carries out a step panicked; it is taken up again: {why}");
         }
     }
@@ -269,138 +254,39 @@ impl<D: Database> Reacting<D> {
 
     /// Takes up a saga in which something is due.
     async fn wake(&self, saga_id: &str, saga_type: &str) -> Option<Work> {
-        let span = info_span!("amends_saga", saga_id, saga_type);
-        let woken = async {
-            let Ok(id) = saga_id.parse() else {
-                error!("a row of amends_saga has no saga_id");
-                return None;
-            };
-            // The row says which definition it goes by; any of the type's may ask for it.
-            let service = match self.of.record(id).await {
-                Ok(record) => self.of.service_of(&record),
-                Err(why) => {
-                    error!("the saga cannot be taken up: {why}");
-                    return None;
-                }
-            };
-            match self.of.turn(&service, id, &What::Time).await {
-                Ok(turned) => Some(Work { service, saga_id: id, turned, span: Span::current() }),
-                Err(why) => {
-                    error!("the saga cannot be taken up; it is tried again: {why}");
-                    None
-                }
-            }
-        };
-        unpanicked(woken.instrument(span)).await.unwrap_or_else(|why| {
+        unpanicked(self.of.wake(saga_id, saga_type)).await.unwrap_or_else(|why| {
             error!(saga_id, "what takes up a saga panicked; it is taken up again: {why}");
             None
         })
     }
 
     async fn take(&self, received: &Received) -> Heard {
-        let tag = received.tag;
-        match SagaEvent::read(received, &received.body) {
-            Ok(event) => {
-                let span = info_span!(
-                    "amends_event",
-                    saga_id = %event.saga_id,
-                    event = event.name(),
-                    by = event.by,
-                    trace_id = trace_id(event.traceparent.as_deref()),
-                );
-                // A handler's panic is its ending; any other must not leave the message unsettled.
-                match unpanicked(self.take_event(tag, &event).instrument(span)).await {
-                    Ok(heard) => return heard,
-                    Err(why) => {
-                        error!("what takes an event panicked; it comes again: {why}");
-                        self.give_back(tag, event.id()).await;
-                    }
+        let (tag, is_held_up) = (received.tag, |saga_id| self.is_held_up(saga_id));
+        // A handler's panic is its ending; any other must not leave the message unsettled.
+        let Taken { key, at, settle, span, work } =
+            match unpanicked(self.of.take(received, &is_held_up)).await {
+                Ok(taken) => taken,
+                Err(why) => {
+                    error!("what takes an event panicked; it comes again: {why}");
+                    Taken::new("panicked".to_owned(), None, Settle::GiveBack)
+                }
+            };
+        let settled = async {
+            match settle {
+                Settle::Acknowledge => {
+                    let acknowledged = confirmed(async { self.channel.acknowledge(tag).await });
+                    self.settle(tag, key, acknowledged).await;
+                }
+                Settle::GiveBack => self.give_back(tag, key).await,
+                Settle::Bury(reason) => {
+                    error!("to the dead letters: {reason}");
+                    let buried = confirmed(async { self.channel.dead_letter(tag, &reason).await });
+                    self.settle(tag, key, buried).await;
                 }
             }
-            Err(Unreadable::NotOurs) => {
-                count(&self.of.0.counts.others);
-                self.settle(tag, String::new(), self.acknowledged(tag)).await;
-                return Heard { at: Some(clock()), work: None };
-            }
-            Err(why @ Unreadable::Newer(_)) => {
-                count(&self.of.0.counts.put_off);
-                warn!("an event is put off: {why}");
-                self.give_back(tag, "a later format".to_owned()).await;
-            }
-            Err(Unreadable::Damaged(why)) => {
-                count(&self.of.0.counts.damaged);
-                self.bury(tag, "damaged".to_owned(), &format!("DAMAGED_EVENT: {why}")).await;
-                return Heard { at: Some(clock()), work: None };
-            }
-        }
-        Heard { at: None, work: None }
-    }
-
-    async fn take_event(&self, tag: Tag, event: &SagaEvent) -> Heard {
-        let (of, key) = (&self.of, event.id());
-        let heard = Heard { at: Some(event.at), work: None };
-        let is_of_ours = |service: &Service| service.of().saga_type() == event.saga_type;
-        if !of.0.services.iter().any(is_of_ours) {
-            // Several saga types may share a place.
-            count(&of.0.counts.others);
-            self.settle(tag, key, self.acknowledged(tag)).await;
-            return heard;
-        }
-        let Some(service) = of.by_hash(&event.definition_hash) else {
-            // It is of no saga that is known here.
-            self.put_off(tag, event).await;
-            return Heard { at: Some(clock()), ..heard };
         };
-        if self.is_held_up(event.saga_id) {
-            debug!("the saga's row is held by its handler: the event comes again");
-            self.give_back(tag, key).await;
-            return heard;
-        }
-        match of.turn(service, event.saga_id, &What::Heard(event)).await {
-            Ok(turned) => {
-                count(&of.0.counts.heard);
-                self.settle(tag, key, self.acknowledged(tag)).await;
-                let (service, saga_id) = (service.clone(), event.saga_id);
-                let work = Work { service, saga_id, turned, span: Span::current() };
-                return Heard { work: Some(work), ..heard };
-            }
-            Err(Unturned::NotTaken(why)) => {
-                count(&of.0.counts.contradicted);
-                let code = if why == NotTaken::NoStep { "UNKNOWN_STEP" } else { "CONTRADICTS" };
-                self.bury(tag, key, &format!("{code}: {why}")).await;
-            }
-            Err(why) => {
-                error!("an event cannot be taken in; it comes again: {why}");
-                self.give_back(tag, key).await;
-            }
-        }
-        heard
-    }
-
-    /// Of a definition that this service does not have: it may get it, and must miss nothing by then.
-    async fn put_off(&self, tag: Tag, event: &SagaEvent) {
-        let why = format!(
-            "it goes by version {} of {} (definition {}), which this service does not have",
-            event.version, event.saga_type, event.definition_hash
-        );
-        let waits = u64::try_from(DEFINITION_WAIT.as_millis()).unwrap_or(u64::MAX);
-        if event.at + Millis(waits) <= clock() {
-            count(&self.of.0.counts.contradicted);
-            return self.bury(tag, event.id(), &format!("UNKNOWN_DEFINITION: {why}")).await;
-        }
-        count(&self.of.0.counts.put_off);
-        warn!("an event is put off: {why}; deploy it here too");
-        self.give_back(tag, event.id()).await;
-    }
-
-    async fn bury(&self, tag: Tag, key: String, reason: &str) {
-        error!("to the dead letters: {reason}");
-        let buried = confirmed(async { self.channel.dead_letter(tag, reason).await });
-        self.settle(tag, key, buried).await;
-    }
-
-    async fn acknowledged(&self, tag: Tag) -> Result<(), ChannelError> {
-        confirmed(async { self.channel.acknowledge(tag).await }).await
+        settled.instrument(span).await;
+        Heard { at, work }
     }
 
     async fn settle(

@@ -142,7 +142,7 @@ impl<D: Database> Choreographies<D> {
         let advance = service.advance(record, now);
         events.extend(advance.events);
         let saga_id = record.saga_id().to_string();
-        publish::<D>(connection, &events).await?;
+        publish::<D>(connection, events.iter().map(SagaEvent::message)).await?;
         // What there is to ask is left to us for a while. A handler may take longer: it holds the row.
         let due_at = service.wakes_at(record, now.at);
         let kept = Kept {
@@ -166,7 +166,7 @@ impl<D: Database> Choreographies<D> {
     }
 
     /// Sagas in which there is something to do by itself, each left to us for a while.
-    pub(super) async fn due(&self, sagas_max: u16) -> sqlx::Result<Vec<(String, String)>> {
+    pub(super) async fn due_sagas(&self, sagas_max: u16) -> sqlx::Result<Vec<(String, String)>> {
         let mut connection = self.0.participant.pool().acquire().await?;
         let at = self.now().at;
         let millis = |at: amends_core::Time| i64::try_from(at.0).unwrap_or(i64::MAX);
