@@ -23,6 +23,8 @@ mod inbox;
 mod outbox;
 mod participant;
 mod prune;
+#[cfg(feature = "choreography")]
+mod reactions;
 mod run;
 mod serve;
 mod signed;
@@ -32,6 +34,8 @@ mod tx;
 mod word;
 
 pub use about::About;
+#[cfg(feature = "choreography")]
+pub use amends_choreography::free::{self, FreeChoreography};
 #[cfg(feature = "choreography")]
 pub use amends_choreography::{Choreographed, Overdue, Record, State, Surroundings, Unfit};
 #[cfg(feature = "macros")]
@@ -53,6 +57,8 @@ pub use inbox::INBOX_CHARS_MAX;
 pub use outbox::RelayError;
 pub use participant::{AT_WORK_MAX, Builder, CONNECTION_WAIT, Participant};
 pub use prune::{LATE_WINDOW, Retention};
+#[cfg(feature = "choreography")]
+pub use reactions::{Misfit, Reactions, ReactionsBuilder};
 pub use serve::Serving;
 pub use signed::BadSecret;
 pub use tx::{EVENT_NAME_CHARS_MAX, Tx};

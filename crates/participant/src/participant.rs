@@ -270,6 +270,21 @@ impl<D: Database> Builder<D> {
         Ok(self)
     }
 
+    /// The service's name.
+    #[cfg(feature = "choreography")]
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Has it a handler of that name?
+    #[cfg(feature = "choreography")]
+    pub(crate) fn has(&self, direction: Direction, name: &str) -> bool {
+        match direction {
+            Direction::Action => self.actions.contains_key(name),
+            Direction::Compensation => self.compensations.contains_key(name),
+        }
+    }
+
     /// Builds a mistake into the guard.
     #[cfg(feature = "mistakes")]
     pub const fn with_mistake(mut self, mistake: Mistake) -> Self {

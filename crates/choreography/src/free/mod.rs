@@ -16,6 +16,7 @@ mod say;
 mod service;
 mod tasks;
 
+pub use amends_definition::{Does, Reaction};
 pub use carried::{Carried, Data};
 pub use definition::{FreeChoreography, Unfit};
 pub use event::{Context, Event};

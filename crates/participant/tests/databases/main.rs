@@ -14,6 +14,7 @@ mod messages;
 mod mistakes;
 mod proxy;
 mod pruning;
+mod reactions;
 mod relay;
 mod rows;
 mod tables;
