@@ -44,6 +44,8 @@ enum Tried {
 enum Broken {
     Database(sqlx::Error),
     Handler(Failed),
+    /// What goes with the answer, once that was written: the claim was there until then.
+    Beside(Failed),
     /// The handler, or what reads its data.
     Panicked(String),
     /// The handler has rolled the transaction back, and then it ended so: the claim is gone.
@@ -163,7 +165,7 @@ impl<D: Database> Participant<D> {
         let reached = match reached {
             Ok(Reached::Done(answer)) => {
                 let done = beside.after(&mut tx, command, &answer).await;
-                done.map(|()| Reached::Done(answer)).map_err(Broken::Handler)
+                done.map(|()| Reached::Done(answer)).map_err(Broken::Beside)
             }
             reached => reached,
         };
@@ -309,7 +311,7 @@ impl Broken {
                 return Tried::Answered(Answer::transient("TRANSACTION_ABORTED", why));
             }
             Self::Database(e) => return no_database(&e.to_string()),
-            Self::Handler(failed) => failed,
+            Self::Handler(failed) | Self::Beside(failed) => failed,
             Self::Panicked(why) => {
                 error!("not now: the handler panicked; nothing was changed: {why}");
                 return Tried::Answered(Answer::transient("HANDLER_FAILED", "the handler failed"));

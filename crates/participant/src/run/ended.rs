@@ -99,7 +99,11 @@ impl Broken {
             Self::Handler(failed) => Some(failed.to_string()),
             Self::Panicked(why) => Some(format!("it panicked: {why}")),
             Self::BadData(why) => Some(why.clone()),
-            Self::Database(_) | Self::Refused(_) | Self::Ended(_) | Self::Committed(_) => None,
+            Self::Database(_)
+            | Self::Beside(_)
+            | Self::Refused(_)
+            | Self::Ended(_)
+            | Self::Committed(_) => None,
         }
     }
 }

@@ -28,6 +28,7 @@ on_each_database! {
     what_must_be_done_is_asked_anew_and_a_best_effort_gone_on_without
     services_that_are_killed_go_on_where_they_were
     copies_share_the_work_and_do_nothing_twice
+    a_result_that_says_too_little_is_rolled_back
     a_run_that_is_rolled_back_does_not_start
     the_same_key_is_the_same_run
     what_is_damaged_or_foreign_changes_nothing
@@ -525,6 +526,20 @@ async fn copies_share_the_work_and_do_nothing_twice<D: Tested>(pool: Pool<D>) {
         assert_eq!(stage.end(saga).await, state, "{step} {end}");
         assert_eq!(stage.ledger(saga).await, [done, undone], "{step} {end}");
     }
+}
+
+/// What the file promises of an event is there, or the action is not done.
+async fn a_result_that_says_too_little_is_rolled_back<D: Tested>(pool: Pool<D>) {
+    let file = ORDER.replace(
+        "InventoryReserved: [reservation_id]",
+        "InventoryReserved: [reservation_id, shelf]",
+    );
+    let mut stage = Stage::of(pool, read(&file)).await;
+    stage.serve_all();
+    let saga = stage.start(&[]).await;
+    assert_eq!(stage.end(saga).await, State::Failed);
+    assert_eq!(stage.ledger(saga).await, NOTHING);
+    assert_eq!(stage.said(saga), ["OrderCreated", "InventoryFailed", "OrderFailed"]);
 }
 
 async fn a_run_that_is_rolled_back_does_not_start<D: Tested>(pool: Pool<D>) {
