@@ -301,6 +301,21 @@ fn a_run_has_ended_when_that_was_heard_and_nothing_is_left_to_do() {
 }
 
 #[test]
+fn a_reaction_that_is_new_takes_place_in_runs_that_have_not_come_to_it() {
+    let mut stock = One::of("Stock");
+    stock.hears("Created", &json!({"sku": "A"})).unwrap();
+    stock.answers(Answered::Completed(json(&json!({"hold_id": 1})))).unwrap();
+    let more =
+        "  - on: Created\n    action: Stock.Count\n    kind: best_effort\n    then: Counted\n";
+    let file = FreeChoreography::read(format!("{FILE}{more}").as_bytes(), "order.yaml").unwrap();
+    stock.service = file.service("Stock");
+    assert_eq!(stock.advances(0).1, [""; 0], "what the event carried is gone");
+    stock.record = Record::new("Order", SAGA);
+    stock.hears("Created", &json!({"sku": "A"})).unwrap();
+    assert_eq!(stock.advances(0).1.len(), 2);
+}
+
+#[test]
 fn what_is_of_something_else_is_not_taken_in() {
     let mut stock = One::of("Stock");
     assert_eq!(stock.hears("Helf", &json!({})), Err(NotTaken::NoEvent("Helf".into())));

@@ -285,7 +285,11 @@ impl Service {
     /// Has come what it waits for, and has it not taken place yet?
     pub(super) fn is_set_off(&self, record: &Record, ix: usize) -> bool {
         let Reaction { on, any, .. } = self.reaction(ix);
-        let has_come = |event: &String| record.has_heard(event);
+        // What was heard when nothing waited for it, under an earlier file, sets off nothing: what it carried
+        // is gone.
+        let has_come = |event: &String| {
+            record.heard.iter().any(|(heard, carried)| heard == event && carried.is_some())
+        };
         let is_set_off = if *any { on.iter().any(has_come) } else { on.iter().all(has_come) };
         is_set_off && !self.has_taken_place(record, ix)
     }
