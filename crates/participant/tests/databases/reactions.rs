@@ -15,6 +15,7 @@ use sqlx::Pool;
 use tokio::task::JoinSet;
 
 use crate::bed::{Gate, Tested, on_each_database};
+use crate::choreography;
 
 on_each_database! {
     alone
@@ -34,6 +35,7 @@ on_each_database! {
     what_is_damaged_or_foreign_changes_nothing
     a_participant_that_does_not_fit_is_told_so
     reactions_are_written_down_as_in_the_file
+    both_kinds_are_kept_beside_each_other
     runs_that_are_old_are_pruned
 }
 
@@ -730,6 +732,31 @@ async fn reactions_are_written_down_as_in_the_file<D: Tested>(pool: Pool<D>) {
     let saga = stage.start(&["a kettle", &format!("{CHARGE} is refused")]).await;
     assert_eq!(stage.end(saga).await, State::Failed);
     assert_eq!(stage.ledger(saga).await, [vec![7], vec![2]]);
+}
+
+/// Both look for what is due in one table, and neither finds the other's.
+async fn both_kinds_are_kept_beside_each_other<D: Tested>(pool: Pool<D>) {
+    let mut definition =
+        choreography::Stage::of(pool.clone(), choreography::order("1m", "pivot")).await;
+    let mut free = Stage::of(pool, read(ORDER)).await;
+    free.broker = definition.broker.clone();
+    // At one place, each kind under a name of its own.
+    for name in free.of.clone().services() {
+        let listener = free.broker.listener(&format!("{name}-free"));
+        let reacting = Reacting::new(free.service(name), listener).at_once(3);
+        free.at_work.spawn(reacting.run(std::future::pending()));
+    }
+    for name in ["InventoryService", "PaymentService", "ShippingService"] {
+        definition.serve(name);
+    }
+    let fails = format!("{CHARGE} fails");
+    let (run, saga) =
+        (free.start(&[&fails]).await, definition.start(json!({ "charge": "fail" })).await);
+    assert_eq!(free.end(run).await, State::Failed);
+    assert_eq!(definition.end(saga).await, State::Failed);
+    assert_eq!(free.ledger(run).await, [vec![1], vec![1]]);
+    assert_eq!(definition.ledger(saga).await, [vec![1], vec![1]]);
+    assert!(matches!(free.services[0].record(saga).await, Err(NoSuchSaga::Unheard)));
 }
 
 async fn runs_that_are_old_are_pruned<D: Tested>(pool: Pool<D>) {
