@@ -69,7 +69,7 @@ impl<D: Database> Reactions<D> {
     }
 
     /// Gives an action up, where its kind lets it fail, after so many attempts that came to nothing, and
-    /// says its `on_failure`; 35 when not said, about five minutes. Refused, it has failed at once.
+    /// says its `on_failure`; 65 when not said, about five minutes. Refused, it has failed at once.
     #[must_use]
     pub fn with_attempts_max(self, attempts_max: u32) -> Self {
         let services = self.0.services.iter().cloned();

@@ -15,7 +15,7 @@ use crate::time::LEFT_FOR;
 
 /// How often an action is tried that may fail, unless said otherwise: with the pauses between, about the
 /// five minutes that a step of a saga has where nothing is said.
-pub const ATTEMPTS_MAX: u32 = 35;
+pub const ATTEMPTS_MAX: u32 = 65;
 
 /// A command of this service that is to be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
