@@ -328,7 +328,8 @@ impl World {
             let (as_it_is, known) = (saga.clone(), facts.len());
             hears(&mut saga, &mut facts).unwrap();
             assert_eq!((&saga, facts.len()), (&as_it_is, known), "seed {seed}: heard twice");
-            Observing::new(of, &mut saga, now, &mut facts).tick(chance.percent(30));
+            Observing::new(of, &mut saga, now, &mut facts)
+                .tick(chance.percent(30), chance.percent(30));
         }
         let end = match self.records[0].state() {
             State::Completed => Observed::Completed,

@@ -23,7 +23,7 @@ use crate::time::Millis;
 /// otherwise: for the event's own way, and because its service says by itself that it is late.
 pub const GRACE: Millis = Millis::secs(30);
 
-pub use observe::{Observing, Report, due, may_be_cancelled};
+pub use observe::{Observing, Report, due, may_be_cancelled, waits_until_all_is_read};
 pub use part::{End, Owed, Part};
 pub use react::{Happened, NotTaken, Outcome, react};
 

@@ -2,7 +2,7 @@
 //! today.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use amends_choreography::Choreographed;
@@ -36,6 +36,20 @@ pub struct Deployed {
     pub choreographed: Option<Choreographed>,
     names: Vec<StepNames>,
     bound: Arc<Bound>,
+    /// How far it is heard of where its services speak: a [`Hearing`].
+    hearing: AtomicU8,
+}
+
+/// How far is heard what services say of the sagas that they run among themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Hearing {
+    /// Nobody listens there.
+    Nothing,
+    /// Somebody does.
+    Something,
+    /// All is read that was said.
+    All,
 }
 
 /// The texts of a step that are in every sending.
@@ -100,11 +114,7 @@ pub trait Binder: Send + Sync + 'static {
 
 /// Today's bindings of a saga type, shared by all its versions.
 #[derive(Default)]
-struct Bound {
-    services: RwLock<HashMap<Arc<str>, Arc<Binding>>>,
-    /// All is read that services have said of it.
-    caught_up: AtomicBool,
-}
+struct Bound(RwLock<HashMap<Arc<str>, Arc<Binding>>>);
 
 impl std::fmt::Debug for Bound {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,7 +152,18 @@ impl Deployed {
         let redaction = Redaction::of(&definition, &compiled.extras, &compiled.pinned);
         // One with that pattern is one by its check.
         let choreographed = Choreographed::new(compiled.clone()).ok();
-        Self { definition, compiled, hash, redaction, has_expressions, choreographed, names, bound }
+        let hearing = AtomicU8::new(Hearing::Nothing as u8);
+        Self {
+            definition,
+            compiled,
+            hash,
+            redaction,
+            has_expressions,
+            choreographed,
+            names,
+            bound,
+            hearing,
+        }
     }
 
     /// What a saga of it is pinned to.
@@ -155,8 +176,19 @@ impl Deployed {
     }
 
     /// Is all read that its services have said of its sagas? Before that nothing of it is late.
-    pub(crate) fn is_caught_up(&self) -> bool {
-        self.bound.caught_up.load(Ordering::Relaxed)
+    pub(crate) fn all_is_read(&self) -> bool {
+        self.hearing.load(Ordering::Relaxed) >= Hearing::All as u8
+    }
+
+    /// Does anybody listen, and speak, where its services do?
+    pub(crate) fn is_heard(&self) -> bool {
+        self.hearing.load(Ordering::Relaxed) >= Hearing::Something as u8
+    }
+
+    /// Where its services speak, if they run it among themselves.
+    fn observed_at(&self) -> Option<Place> {
+        let messaging = self.compiled.messaging.clone()?;
+        self.choreographed.is_some().then_some(Place { messaging, choreographed: true })
     }
 
     /// The texts of a step.
@@ -167,7 +199,7 @@ impl Deployed {
     /// How the command's service is reached today.
     pub fn binding(&self, step: StepIx, direction: Direction) -> Option<Arc<Binding>> {
         let service = &self.definition.step(step).command(direction)?.service;
-        let bound = self.bound.services.read();
+        let bound = self.bound.0.read();
         bound.unwrap_or_else(std::sync::PoisonError::into_inner).get(service).cloned()
     }
 
@@ -256,10 +288,8 @@ struct SagaType {
     /// The version that new sagas get; none once its file is gone.
     current: Option<u32>,
     bound: Arc<Bound>,
-    /// How it is reached by message today.
+    /// How it is reached by message today, where a coordinator runs it.
     messaging: Option<Arc<Messaging>>,
-    /// Its services run it among themselves today.
-    choreographed: bool,
 }
 
 /// A place at a broker that saga types name under `messaging`.
@@ -276,7 +306,9 @@ impl Place {
     pub fn is(&self, other: &Self) -> bool {
         let at = |place: &Self| {
             let Messaging { broker, queues, events, .. } = &*place.messaging;
-            (broker.clone(), queues.clone(), events.clone(), place.choreographed)
+            // Nothing is asked for by message among services.
+            let queues = queues.clone().filter(|_| !place.choreographed);
+            (broker.clone(), queues, events.clone(), place.choreographed)
         };
         at(self) == at(other)
     }
@@ -300,7 +332,7 @@ impl Registry {
         let _ = self.listener.set(replies.clone()); // it is set once, at the start
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         for saga_type in types.values() {
-            let bound = saga_type.bound.services.read();
+            let bound = saga_type.bound.0.read();
             let bound = bound.unwrap_or_else(std::sync::PoisonError::into_inner);
             for binding in bound.values().filter(|binding| binding.answers_by_message) {
                 binding.transport.listen(replies.clone());
@@ -334,9 +366,20 @@ impl Registry {
             }
             names.push(Arc::clone(name));
         }
-        for file in files {
-            self.deploy_one(shared, file).await?;
-        }
+        // All of them, before a place is opened: what is said there may be of any.
+        let entered = {
+            let _one_at_a_time = self.deploying.lock().await;
+            let mut entered = Ok(());
+            for file in files {
+                if let Err(error) = self.enter(shared, file).await {
+                    entered = Err(error);
+                    break;
+                }
+            }
+            self.entered(shared).await;
+            entered
+        };
+        entered?;
         for (name, saga_type) in self.types_mut().iter_mut() {
             if !names.contains(name) {
                 saga_type.current = None;
@@ -352,6 +395,16 @@ impl Registry {
         file: Deployment,
     ) -> Result<Arc<Deployed>, DeployError> {
         let _one_at_a_time = self.deploying.lock().await;
+        let deployed = self.enter(shared, file).await?;
+        self.entered(shared).await;
+        Ok(deployed)
+    }
+
+    async fn enter(
+        &self,
+        shared: &Arc<Shared>,
+        file: Deployment,
+    ) -> Result<Arc<Deployed>, DeployError> {
         let compiled = file.compiled;
         let name = Arc::clone(compiled.definition.saga_type());
         let (version, new) = self.number(&name, &compiled)?;
@@ -376,9 +429,13 @@ impl Registry {
             saga_type.versions.insert(version, Arc::clone(&deployed));
             deployed
         };
-        shared.tell_all(|| Internal::Rebound);
-        shared.places.bring_up_to_date(shared).await;
         Ok(deployed)
+    }
+
+    /// What found no transport may find one now, and places are opened and closed.
+    async fn entered(&self, shared: &Arc<Shared>) {
+        shared.tell_all(|| Internal::Rebound);
+        shared.places.bring_up_to_date(shared, true).await;
     }
 
     /// Which version the file is, and whether that is new. The same content keeps its version,
@@ -436,7 +493,7 @@ impl Registry {
             }
             services.insert(Arc::clone(&command.service), Arc::new(binding));
         }
-        *bound.services.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;
+        *bound.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = services;
     }
 
     /// The lane of a service: one for each way a service is described, over all saga types.
@@ -496,16 +553,26 @@ impl Registry {
         types.iter().filter_map(|(name, t)| Some((Arc::clone(name), t.current?))).collect()
     }
 
-    /// How saga types are reached by message, those whose file is gone included: their sagas go on.
+    /// How saga types are reached by message, those whose file is gone included: their sagas go on. Services
+    /// speak where the version says that a saga is pinned to.
     pub fn places(&self) -> Vec<Place> {
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        types.values().filter_map(SagaType::place).collect()
+        let of = |saga_type: &SagaType| {
+            let versions = saga_type.versions.values();
+            let observed: Vec<_> = versions.filter_map(|of| of.observed_at()).collect();
+            saga_type.place().into_iter().chain(observed)
+        };
+        types.values().flat_map(of).collect()
     }
 
-    /// The same of one type.
-    pub fn place_of(&self, name: &str) -> Option<Place> {
+    /// The same of one saga.
+    pub fn place_of(&self, saga: &Saga) -> Option<Place> {
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        types.get(name)?.place()
+        let saga_type = types.get(&saga.pinned.saga_type)?;
+        match &saga.heard {
+            Some(_) => saga_type.versions.get(&saga.pinned.version)?.observed_at(),
+            None => saga_type.place(),
+        }
     }
 
     /// Our end of the broker of such a place.
@@ -524,15 +591,16 @@ impl Registry {
         let of = |deployed: &&Arc<Deployed>| {
             deployed.choreographed.as_ref().is_some_and(|of| of.hash() == hash)
         };
-        saga_type.versions.values().find(of).cloned().ok_or(saga_type.choreographed)
+        let is_choreographed = saga_type.versions.values().any(|of| of.choreographed.is_some());
+        saga_type.versions.values().find(of).cloned().ok_or(is_choreographed)
     }
 
-    /// Whether all is read at a place, for the types that it is of.
-    pub fn caught_up(&self, place: &Place, caught_up: bool) {
+    /// How far is heard what is said at a place, for the definitions whose services speak there.
+    pub fn hears(&self, place: &Place, hearing: Hearing) {
         let types = self.types.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let here = |of: &&SagaType| of.place().is_some_and(|other| other.is(place));
-        for saga_type in types.values().filter(here) {
-            saga_type.bound.caught_up.store(caught_up, Ordering::Relaxed);
+        let versions = types.values().flat_map(|of| of.versions.values());
+        for deployed in versions.filter(|of| of.observed_at().is_some_and(|at| at.is(place))) {
+            deployed.hearing.store(hearing as u8, Ordering::Relaxed);
         }
     }
 
@@ -548,24 +616,19 @@ impl Registry {
 }
 
 impl SagaType {
+    /// One that services run among themselves changes nothing for the sagas that are coordinated still.
     fn reached_as(&mut self, compiled: &Compiled) {
-        self.messaging.clone_from(&compiled.messaging);
-        self.choreographed = compiled.pattern == Pattern::Choreography;
+        if compiled.pattern == Pattern::Orchestration {
+            self.messaging.clone_from(&compiled.messaging);
+        }
     }
 
     fn place(&self) -> Option<Place> {
-        let messaging = self.messaging.clone()?;
-        Some(Place { messaging, choreographed: self.choreographed })
+        Some(Place { messaging: self.messaging.clone()?, choreographed: false })
     }
 
     fn new() -> Self {
-        Self {
-            versions: BTreeMap::new(),
-            current: None,
-            bound: Arc::default(),
-            messaging: None,
-            choreographed: false,
-        }
+        Self { versions: BTreeMap::new(), current: None, bound: Arc::default(), messaging: None }
     }
 }
 

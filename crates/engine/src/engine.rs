@@ -124,8 +124,9 @@ impl Engine {
         let (stop, stopped) = watch::channel(false);
         let (stop_helpers, helpers_stopped) = watch::channel(false);
         let shards = recovery::shards(&shared).await?;
-        // Before a shard runs: whoever starts an engine hears every transition from its first on.
-        shared.places.bring_up_to_date(&shared).await;
+        // Before a shard runs: whoever starts an engine hears every transition from its first on. What
+        // services say among themselves is heard when all definitions are there that it may be of.
+        shared.places.bring_up_to_date(&shared, false).await;
         let mut tasks = JoinSet::new();
         for shard in shards {
             tasks.spawn(shard.run(stopped.clone()));

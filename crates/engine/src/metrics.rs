@@ -92,6 +92,8 @@ pub(crate) enum Overheard {
     Other,
     /// It waits for what is not known yet.
     PutOff,
+    /// It waits for the engine, which takes no work.
+    Unavailable,
     /// It cannot be read.
     Damaged,
     /// It contradicts what was heard, or what it needs never came.
@@ -104,6 +106,7 @@ impl Overheard {
             Self::Heard => "heard",
             Self::Other => "others",
             Self::PutOff => "put_off",
+            Self::Unavailable => "unavailable",
             Self::Damaged => "damaged",
             Self::Contradicted => "contradicted",
         }

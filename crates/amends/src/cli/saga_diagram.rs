@@ -42,7 +42,7 @@ impl Drawing<'_> {
         let services = self.saga.steps.iter().filter_map(|step| step.service.as_deref());
         let heard = events.iter().filter(|event| event.event.as_deref() == Some("heard"));
         for lane in services.chain(heard.filter_map(|event| event.text("by"))) {
-            let lane = plain(lane);
+            let lane = name(lane);
             if !lanes.contains(&lane) {
                 lanes.push(lane);
             }
@@ -53,7 +53,7 @@ impl Drawing<'_> {
     fn service(&self, step: &str) -> Option<String> {
         let named = |known: &str| known == step || known.split('.').next() == Some(step);
         let step = self.saga.steps.iter().find(|known| named(&known.name))?;
-        step.service.as_deref().map(plain)
+        step.service.as_deref().map(name)
     }
 
     fn line(&self, event: &Event) -> Option<String> {
@@ -72,7 +72,7 @@ impl Drawing<'_> {
                 let said = event.text("what").unwrap_or_default().replace('_', " ");
                 let bad = matches!(&*said, "failed" | "never ran");
                 let arrow = if bad { "-x" } else { "->>" };
-                let by = plain(event.text("by")?);
+                let by = name(event.text("by")?);
                 let about = if step.is_empty() { "the saga" } else { step };
                 Some(format!("{by}{arrow}{middle}: {}", plain(&format!("{about} {said}{fault}"))))
             }
@@ -109,7 +109,7 @@ impl Drawing<'_> {
         for step in self.saga.steps.iter().filter(|_| !self.saga.ended()) {
             let is_awaited =
                 matches!(step.waiting_for.as_deref(), Some("event" | "reply" | "accepted"));
-            let Some(service) = step.service.as_deref().map(plain).filter(|_| is_awaited) else {
+            let Some(service) = step.service.as_deref().map(name).filter(|_| is_awaited) else {
                 continue;
             };
             let of_it = |item: &super::saga_view::Attention| item.step.as_ref() == Some(&step.name);
@@ -130,6 +130,13 @@ impl Drawing<'_> {
             }
         }
     }
+}
+
+/// As the name of a line: whoever speaks may call itself anything.
+fn name(whose: &str) -> String {
+    let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let name: String = whose.chars().filter(is_kept).take(64).collect();
+    if name.is_empty() || name.eq_ignore_ascii_case("end") { format!("_{name}") } else { name }
 }
 
 /// A `;` ends a statement, a `#` begins an escape, a line break ends a line.
@@ -195,6 +202,12 @@ mod tests {
                        2026-01-31 12:02 UTC, and was not heard\n    end\n```\n";
         let drawn = mermaid(&saga(true, json!({ "attention": late })), &events);
         assert_eq!(drawn, format!("{begun}{missing}"));
+    }
+
+    #[test]
+    fn whoever_speaks_breaks_no_drawing() {
+        let names = ["Stock", "end", "a->>b: c", ""].map(name);
+        assert_eq!(names, ["Stock", "_end", "a-bc", "_"]);
     }
 
     #[test]

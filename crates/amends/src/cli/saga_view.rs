@@ -309,7 +309,7 @@ pub fn reason_words(reason: &str) -> String {
         "outcome_unknown" => "it may have happened; resolve it when you know",
         "refused_after_pivot" => "refused after the point of no return",
         "retriable_slow" => "takes longer than its deadline; it is asked on",
-        "overdue" => "past its deadline, after the point of no return",
+        "overdue" => "past its deadline",
         "compensation_failed" => "the undo has used up its retries; it is sent again later",
         "poison" => "the undo was given up; retry, edit, resolve or skip it",
         "undo_slow" => "the undo is not acknowledged for more than a minute",
@@ -317,7 +317,7 @@ pub fn reason_words(reason: &str) -> String {
         "contradicted" => "an answer contradicts what an operator decided; acknowledge it",
         "unbound_service" => "it is not known how its service is reached",
         "expression" => "an expression failed; edit the step",
-        "unheard" => "nothing was heard of it in its time; look at its service, or cancel the saga",
+        "unheard" => "nothing was heard of it in its time; look at its service",
         "unreadable" => "it cannot be read",
         other => return other.to_owned(),
     };

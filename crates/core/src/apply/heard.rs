@@ -23,6 +23,9 @@ impl Saga {
         fault: Option<&Fault>,
         cause: Option<&Cause>,
     ) -> Applied {
+        if said.step().is_some_and(|step| step.get() >= self.steps.len()) {
+            return Err("there is no such step");
+        }
         let heard = self.heard.as_mut().ok_or(COORDINATED)?;
         heard.part.note(said);
         // What it was undone for may be heard after that.

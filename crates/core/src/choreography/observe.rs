@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 
 use super::{Choreography, End, GRACE, NotTaken, Part, Said};
 use crate::definition::Kind;
+use crate::effects::UNDO_SLOW_AFTER;
 use crate::event::{Event, Started};
 use crate::ids::{Direction, Payload, RunRef, StepIx};
 use crate::input::Refusal;
-use crate::saga::{Act, Cause, Fault, Reason, Saga, State, StepState};
+use crate::saga::{Act, Attention, Cause, Fault, Reason, Saga, State, StepState};
 use crate::time::{Millis, Time};
 
 /// What a service said.
@@ -40,12 +41,18 @@ pub struct Observing<'a> {
     facts: &'a mut Vec<Event>,
 }
 
-/// When time alone brings something about: a step is not heard of in its time, or the saga is not done
-/// within its deadline.
+/// When time alone brings something about: a step, or an undo, is not heard of in its time, or the saga is
+/// not done within its deadline.
 pub fn due(of: &Choreography, saga: &Saga, now: Time) -> Option<Time> {
-    let part = saga.heard.as_ref().map(|heard| heard.part)?;
-    let steps = expected(of, saga, part).map(|(_, at)| at);
-    steps.chain(saga_deadline(of, saga, part)).filter(|&at| at > now).min()
+    expected(of, saga).into_iter().map(|expected| expected.by).filter(|&by| by > now).min()
+}
+
+/// Is something late that nobody was told of yet? With `asks`: or that the services are to be asked to undo?
+/// Then it is looked at again until all is read that was said.
+pub fn waits_until_all_is_read(of: &Choreography, saga: &Saga, now: Time, asks: bool) -> bool {
+    let late = late(of, saga, now);
+    let is_told = |late: &Expected| saga.attention.iter().any(|held| late.is(held));
+    late.iter().any(|late| !is_told(late)) || (asks && to_undo_for(of, saga, &late).is_some())
 }
 
 /// Would a cancel ask its services to undo it?
@@ -113,13 +120,19 @@ impl<'a> Observing<'a> {
         Ok(())
     }
 
-    /// Time has passed. With `asks_for_the_end` the services are asked to undo what is late and may still
-    /// be undone, once.
-    pub fn tick(mut self, asks_for_the_end: bool) {
-        if let Some(cause) = self.late().filter(|_| asks_for_the_end) {
-            self.record(Event::EndAsked { cause });
+    /// Time has passed. What is late may only be unread: nobody is told of it before `all_is_read`. With
+    /// `asks` the services are then asked to undo what is late and may still be undone, once.
+    pub fn tick(mut self, all_is_read: bool, asks: bool) {
+        if all_is_read {
+            let late = late(self.of, self.saga, self.now);
+            if let Some(cause) = to_undo_for(self.of, self.saga, &late).filter(|_| asks) {
+                self.record(Event::EndAsked { cause });
+            }
         }
         self.settle();
+        if all_is_read {
+            self.tell();
+        }
     }
 
     /// The observer was away: what it waits for has so much more time.
@@ -154,7 +167,7 @@ impl<'a> Observing<'a> {
 
     /// Draws what follows from all that was heard.
     fn settle(&mut self) {
-        let part = self.part();
+        let part = self.part().inferred(self.of);
         if !self.saga.state.ended() {
             self.turn(part);
             self.expect(part);
@@ -166,7 +179,7 @@ impl<'a> Observing<'a> {
                 self.record(Event::Ended { state });
             }
         }
-        self.attend();
+        self.untell();
     }
 
     /// The decision is the arbiter's, which never ran: before that is heard, nothing is undone.
@@ -181,7 +194,7 @@ impl<'a> Observing<'a> {
         self.record(Event::Turned { cause });
     }
 
-    /// Notes since when steps are waited for.
+    /// Notes since when steps are waited for; the arbiter's word also since a failure was heard.
     fn expect(&mut self, part: Part) {
         if self.saga.turned.is_some() {
             return;
@@ -189,68 +202,114 @@ impl<'a> Observing<'a> {
         let is_new = |&step: &StepIx| {
             matches!(self.saga.steps.get(step.get()), Some(StepState::Waiting { .. }))
         };
-        let ready: Vec<StepIx> = part.awaited(self.of).filter(is_new).collect();
+        let ready: Vec<StepIx> = awaited(self.of, self.saga, part).filter(is_new).collect();
         for step in ready {
             let deadline = self.now + self.of.definition().step(step).deadline;
             self.record(Event::Readied { step, deadline, for_each: false, inputs: vec![None] });
         }
     }
 
-    /// What a person should know, worked out anew each time: it goes when its cause goes.
-    fn attend(&mut self) {
-        let part = self.part();
-        let is_late = |at: Time| at <= self.now;
-        let unheard = expected(self.of, self.saga, part).filter(|&(_, at)| is_late(at));
-        let mut wanted: Vec<_> =
-            unheard.map(|(step, _)| (Some(RunRef::only(step)), Reason::Unheard)).collect();
-        if saga_deadline(self.of, self.saga, part).is_some_and(is_late) {
-            wanted.push((None, Reason::Overdue));
-        }
-        let held: Vec<_> = self.saga.attention.iter().map(|held| (held.run, held.reason)).collect();
-        let direction = Direction::Action;
-        for &(run, reason) in held.iter().filter(|held| !wanted.contains(held)) {
+    /// What was late and is not any more needs nobody.
+    fn untell(&mut self) {
+        let late = late(self.of, self.saga, self.now);
+        let gone = |held: &&Attention| !late.iter().any(|late| late.is(held));
+        let gone: Vec<Attention> = self.saga.attention.iter().filter(gone).cloned().collect();
+        for Attention { run, direction, reason, .. } in gone {
             self.record(Event::AttentionCleared { run, direction, reason, act: None });
-        }
-        for (run, reason) in wanted.into_iter().filter(|one| !held.contains(one)) {
-            self.record(Event::AttentionRaised { run, direction, reason });
         }
     }
 
-    /// What the services are to be asked to undo the saga for.
-    fn late(&self) -> Option<Cause> {
-        let part = self.part();
-        if is_to_end(self.saga) || part.decided(self.of) {
-            return None;
+    /// A person should know what is late.
+    fn tell(&mut self) {
+        for late in late(self.of, self.saga, self.now) {
+            if !self.saga.attention.iter().any(|held| late.is(held)) {
+                let Expected { run, direction, reason, .. } = late;
+                self.record(Event::AttentionRaised { run, direction, reason });
+            }
         }
-        // A step that is behind, or that must be done, is waited for.
-        let asks = |step: StepIx| {
-            matches!(self.of.definition().step(step).kind, Kind::Compensatable | Kind::Pivot)
-        };
-        let step = expected(self.of, self.saga, part)
-            .find(|&(step, at)| at <= self.now && asks(step))
-            .map(|(step, _)| Cause::Step(RunRef::only(step)));
-        let deadline = saga_deadline(self.of, self.saga, part).filter(|&at| at <= self.now);
-        step.or(deadline.map(|_| Cause::Deadline))
     }
 }
 
-/// The steps that are waited for, and until when. Once the saga is to be undone it is waited for no more
-/// steps.
-fn expected<'a>(
+/// What is expected to be heard.
+#[derive(Clone, Copy)]
+struct Expected {
+    run: Option<RunRef>,
+    direction: Direction,
+    /// Until when.
+    by: Time,
+    /// What it is when it is late.
+    reason: Reason,
+}
+
+impl Expected {
+    fn is(&self, held: &Attention) -> bool {
+        held.is(self.run, self.direction, self.reason)
+    }
+}
+
+fn late(of: &Choreography, saga: &Saga, now: Time) -> Vec<Expected> {
+    let mut expected = expected(of, saga);
+    expected.retain(|expected| expected.by <= now);
+    expected
+}
+
+/// What the services are to be asked to undo the saga for. What is behind the arbiter, or must be done, is
+/// waited for.
+fn to_undo_for(of: &Choreography, saga: &Saga, late: &[Expected]) -> Option<Cause> {
+    let part = saga.heard.as_ref().map(|heard| heard.part.inferred(of))?;
+    if is_to_end(saga) || part.decided(of) {
+        return None;
+    }
+    let kind = |run: RunRef| of.definition().step(run.step).kind;
+    let asks = |late: &&Expected| {
+        late.run.is_none_or(|run| matches!(kind(run), Kind::Compensatable | Kind::Pivot))
+    };
+    let late = late.iter().find(asks)?;
+    Some(late.run.map_or(Cause::Deadline, Cause::Step))
+}
+
+/// The steps whose events are waited for: those whose turn it is; and, once a failure was heard, what the
+/// arbiter decides.
+fn awaited<'a>(
     of: &'a Choreography,
     saga: &'a Saga,
     part: Part,
-) -> impl Iterator<Item = (StepIx, Time)> + 'a {
-    let is_forward = saga.turned.is_none() && !saga.state.ended();
-    let awaited: Vec<StepIx> = part.awaited(of).filter(|_| is_forward).collect();
-    awaited.into_iter().filter_map(|step| {
-        let run = saga.run(RunRef::only(step))?;
-        Some((step, run.deadline + GRACE))
-    })
+) -> impl Iterator<Item = StepIx> + 'a {
+    let arbiter = of.arbiter();
+    let decides = saga.cause().is_some() && !part.known(arbiter);
+    let in_turn = move |step: StepIx| part.awaited(of).any(|awaited| awaited == step);
+    let steps = of.definition().indices();
+    steps.filter(move |&step| in_turn(step) || (decides && step == arbiter))
 }
 
-/// That of the saga, while it may still be undone.
-fn saga_deadline(of: &Choreography, saga: &Saga, part: Part) -> Option<Time> {
-    let is_open = saga.turned.is_none() && !saga.state.ended() && !part.decided(of);
-    Some(saga.deadline.filter(|_| is_open)? + GRACE)
+/// All that is expected of an observed saga, and until when: each step, each undo, and its end.
+fn expected(of: &Choreography, saga: &Saga) -> Vec<Expected> {
+    let Some(heard) = saga.heard.as_ref().filter(|_| !saga.state.ended()) else {
+        return Vec::new();
+    };
+    let part = heard.part.inferred(of);
+    if let Some(turned) = &saga.turned {
+        let undos = of.definition().indices().filter(|&step| part.is_to_undo(of, step));
+        let by = turned.at + UNDO_SLOW_AFTER + GRACE;
+        let undo = |step| Expected {
+            run: Some(RunRef::only(step)),
+            direction: Direction::Compensation,
+            by,
+            reason: Reason::UndoSlow,
+        };
+        return undos.map(undo).collect();
+    }
+    let direction = Direction::Action;
+    let step = |step: StepIx| {
+        let run = RunRef::only(step);
+        let by = saga.run(run)?.deadline + GRACE;
+        Some(Expected { run: Some(run), direction, by, reason: Reason::Unheard })
+    };
+    let mut expected: Vec<Expected> = awaited(of, saga, part).filter_map(step).collect();
+    // While it may still be undone.
+    if let Some(deadline) = saga.deadline.filter(|_| !part.decided(of)) {
+        let by = deadline + GRACE;
+        expected.push(Expected { run: None, direction, by, reason: Reason::Overdue });
+    }
+    expected
 }

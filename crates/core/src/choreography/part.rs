@@ -119,7 +119,7 @@ impl Part {
         of.definition().ancestors(step).iter().all(|before| self.done(of, before))
     }
 
-    fn is_to_undo(&self, of: &Choreography, step: StepIx) -> bool {
+    pub(super) fn is_to_undo(&self, of: &Choreography, step: StepIx) -> bool {
         let ran = self.completed.contains(step)
             || (mutated(Mutant::ChoreographyUndoesWhatNeverRan) && self.never_ran.contains(step));
         if !of.undoable(step) || !ran || self.compensated.contains(step) {
@@ -138,6 +138,27 @@ impl Part {
     /// Is there nothing of the step, for good?
     fn settled(&self, step: StepIx) -> bool {
         self.never_ran.union(self.skipped).union(self.compensated).contains(step)
+    }
+
+    /// The same with what must have been, although it was not heard: whoever did a step had heard that all
+    /// before it was done, or waited no more for a best effort.
+    pub(super) fn inferred(self, of: &Choreography) -> Self {
+        let mut part = self;
+        let said = self.completed.union(self.skipped).union(self.compensated);
+        part.started |= said != StepSet::EMPTY;
+        for step in said.iter() {
+            for before in of.definition().ancestors(step).iter() {
+                if self.known(before) || self.compensated.contains(before) {
+                    continue;
+                }
+                if of.best_effort(before) {
+                    part.waived.insert(before);
+                } else {
+                    part.completed.insert(before);
+                }
+            }
+        }
+        part
     }
 
     /// Takes in what was said, whoever said it.

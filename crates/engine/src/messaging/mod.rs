@@ -45,8 +45,9 @@ struct Open {
 }
 
 impl Places {
-    /// Opens the places that definitions name and closes those that none names any more.
-    pub async fn bring_up_to_date(&self, shared: &Arc<Shared>) {
+    /// Opens the places that definitions name, those of choreographies where they are `observed`, and closes
+    /// those that none names any more.
+    pub async fn bring_up_to_date(&self, shared: &Arc<Shared>, observed: bool) {
         let wanted = wanted(shared);
         // First: what is signed otherwise from now on must not be taken by the old one.
         for place in self.no_longer(&wanted) {
@@ -55,7 +56,7 @@ impl Places {
         {
             let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             for (name, place) in &wanted {
-                if open.contains_key(name) {
+                if open.contains_key(name) || (place.choreographed && !observed) {
                     continue;
                 }
                 // Whoever binds has said why where it cannot, and the next deployment asks again.

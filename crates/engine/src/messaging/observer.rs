@@ -1,10 +1,14 @@
 //! The observer of a place where services run sagas among themselves: it hears every event, and commands
 //! nobody.
 //!
-//! An event is acknowledged when what it says is durable. What cannot be read, and what contradicts what
+//! An event is acknowledged when what it says is durable; those of a saga are taken one after the other, as
+//! they come. What cannot be read, and what contradicts what
 //! was heard, goes to the dead letters; what is of a definition that is not there yet waits for it.
 
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use amends_choreography::{GRACE, NotTaken, SagaEvent, Unreadable};
@@ -18,15 +22,19 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{PAUSE, pause};
-use crate::deployed::{Deployed, Place};
+use crate::deployed::{Deployed, Hearing, Place};
 use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::metrics::Overheard;
-use crate::request::{Observation, Unobserved};
+use crate::request::{Observation, Unavailable, Unobserved};
 
 /// How long an event waits whose definition, or whose saga, is not known here, counted from when it was
 /// said: as long as it takes to deploy a version everywhere.
 const KNOWN_WITHIN: Millis = Millis::mins(60);
+
+/// The same of an event that nobody here can read, and so not tell when it was said: about as long, by the
+/// pauses after which it comes again.
+const GIVEN_BACK_MAX: u32 = 125;
 
 /// How often it is looked whether all is read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -36,6 +44,60 @@ pub struct Observer {
     handle: Handle,
     place: Place,
     channel: Arc<dyn Channel>,
+    /// Before all is read nothing is given up that waits for something else.
+    all_is_read: AtomicBool,
+}
+
+/// What was brought, read.
+struct Brought {
+    received: Received,
+    event: Result<SagaEvent, Unreadable>,
+}
+
+impl Brought {
+    fn saga(&self) -> Option<SagaId> {
+        self.event.as_ref().ok().map(|event| SagaId(event.saga_id.0))
+    }
+}
+
+/// What is taken in, and what waits for the events of its saga before it. All together they are as many as
+/// the channel brings at once.
+#[derive(Default)]
+struct Taking {
+    under_way: JoinSet<(Option<SagaId>, Option<Time>)>,
+    behind: HashMap<SagaId, VecDeque<Brought>>,
+}
+
+impl Taking {
+    fn add(&mut self, observer: &Arc<Observer>, brought: Brought) {
+        let saga = brought.saga();
+        if let Some(behind) = saga.and_then(|saga| self.behind.get_mut(&saga)) {
+            return behind.push_back(brought);
+        }
+        self.behind.extend(saga.map(|saga| (saga, VecDeque::new())));
+        self.begin(observer, brought);
+    }
+
+    fn begin(&mut self, observer: &Arc<Observer>, brought: Brought) {
+        let (observer, saga) = (Arc::clone(observer), brought.saga());
+        self.under_way.spawn(async move {
+            // One that panics comes again, and holds up none behind it.
+            let taken = AssertUnwindSafe(observer.take(brought)).catch_unwind().await;
+            (saga, taken.ok().flatten())
+        });
+    }
+
+    /// When the next was said that is taken in.
+    async fn next(&mut self, observer: &Arc<Observer>) -> Option<Time> {
+        let (saga, at) = self.under_way.join_next().await?.ok()?;
+        if let Some(saga) = saga {
+            match self.behind.get_mut(&saga).and_then(VecDeque::pop_front) {
+                Some(brought) => self.begin(observer, brought),
+                None => drop(self.behind.remove(&saga)),
+            }
+        }
+        at
+    }
 }
 
 /// What becomes of an event.
@@ -52,13 +114,13 @@ impl Observer {
     /// Listens at this end of the place.
     pub fn new(shared: &Arc<Shared>, place: &Place, channel: Arc<dyn Channel>) -> Self {
         let handle = Handle { shared: Arc::clone(shared) };
-        Self { handle, place: place.clone(), channel }
+        Self { handle, place: place.clone(), channel, all_is_read: AtomicBool::new(false) }
     }
 
     /// Until told to stop. How many events are under way is the channel's limit.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let this = Arc::new(self);
-        let mut taking = JoinSet::new();
+        let mut taking = Taking::default();
         let mut caught_up = CaughtUp::new(GRACE, this.now());
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,19 +134,19 @@ impl Observer {
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
-                Some(taken) = taking.join_next(), if !taking.is_empty() => {
-                    caught_up.brought(taken.ok().flatten(), this.now());
+                said_at = taking.next(&this), if !taking.under_way.is_empty() => {
+                    caught_up.brought(said_at, this.now());
                 }
                 _ = look.tick() => {
-                    let has_caught_up = caught_up.look(this.channel.is_there(), this.now());
-                    let has_caught_up = has_caught_up && taking.is_empty();
-                    this.handle.shared.registry.caught_up(&this.place, has_caught_up);
+                    let all_is_read = caught_up.look(this.channel.is_there(), this.now())
+                        && taking.under_way.is_empty();
+                    this.hears(if all_is_read { Hearing::All } else { Hearing::Something });
                 }
                 received = &mut receiving => {
                     match received {
                         Ok(received) => {
-                            let this = Arc::clone(&this);
-                            taking.spawn(async move { this.take(received).await });
+                            let event = SagaEvent::read(&received, &received.body);
+                            taking.add(&this, Brought { received, event });
                         }
                         Err(error) => {
                             tracing::error!("no event can be heard; it is tried again: {error}");
@@ -96,8 +158,17 @@ impl Observer {
                 }
             }
         }
-        while taking.join_next().await.is_some() {}
-        this.handle.shared.registry.caught_up(&this.place, false);
+        // What waits behind another comes again.
+        taking.behind.clear();
+        while !taking.under_way.is_empty() {
+            taking.next(&this).await;
+        }
+        this.hears(Hearing::Nothing);
+    }
+
+    fn hears(&self, hearing: Hearing) {
+        self.all_is_read.store(hearing == Hearing::All, Ordering::Relaxed);
+        self.handle.shared.registry.hears(&self.place, hearing);
     }
 
     fn receive(&self) -> BoxFuture<'static, Result<Received, ChannelError>> {
@@ -110,13 +181,30 @@ impl Observer {
     }
 
     /// Takes one in. When it was said, where that can be read.
-    async fn take(&self, received: Received) -> Option<Time> {
+    async fn take(&self, Brought { received, event }: Brought) -> Option<Time> {
         let Received { tag, deliveries, .. } = received;
-        let (said_at, outcome) = match SagaEvent::read(&received, &received.body) {
-            Ok(event) => (Some(event.at), self.heard(event).await),
+        let (said_at, outcome) = match event {
+            Ok(event) => {
+                let said_at = event.at;
+                let outcome = self.heard(event).await;
+                // What waits for something else says nothing of what is still to be read.
+                let waits = matches!(outcome, Outcome::Later(Overheard::PutOff, _));
+                (Some(if waits { self.now() } else { said_at }), outcome)
+            }
             Err(Unreadable::NotOurs) => (Some(self.now()), Outcome::Taken(Overheard::Other)),
             Err(why @ Unreadable::Newer(_)) => {
-                (None, Outcome::Later(Overheard::PutOff, why.to_string()))
+                let why = why.to_string();
+                let is_over =
+                    deliveries > GIVEN_BACK_MAX && self.all_is_read.load(Ordering::Relaxed);
+                (
+                    Some(self.now()),
+                    match is_over {
+                        true => {
+                            Outcome::Dead(Overheard::Contradicted, format!("NEWER_EVENT: {why}"))
+                        }
+                        false => Outcome::Later(Overheard::PutOff, why),
+                    },
+                )
             }
             Err(Unreadable::Damaged(why)) => (
                 Some(self.now()),
@@ -186,12 +274,21 @@ impl Observer {
                 let why = format!("{name} is the first that is heard of saga {saga_id}");
                 self.put_off(&event, "UNKNOWN_SAGA", why)
             }
-            Err(Unobserved::Unavailable(why)) => Outcome::Later(Overheard::PutOff, why.to_string()),
+            Err(Unobserved::Unavailable(why @ Unavailable::Unreadable(_))) => {
+                let saga_id = event.saga_id;
+                let why = format!("UNREADABLE_SAGA: {name} of saga {saga_id}: {why}");
+                Outcome::Dead(Overheard::Contradicted, why)
+            }
+            Err(Unobserved::Unavailable(why)) => {
+                Outcome::Later(Overheard::Unavailable, why.to_string())
+            }
         }
     }
 
     fn put_off(&self, event: &SagaEvent, code: &str, why: String) -> Outcome {
-        if event.at + KNOWN_WITHIN <= self.now() {
+        // In a backlog what it waits for may come next.
+        let all_is_read = self.all_is_read.load(Ordering::Relaxed);
+        if all_is_read && event.at + KNOWN_WITHIN <= self.now() {
             return Outcome::Dead(Overheard::Contradicted, format!("{code}: {why}"));
         }
         Outcome::Later(Overheard::PutOff, why)
@@ -216,8 +313,9 @@ fn observation(deployed: &Arc<Deployed>, event: &SagaEvent) -> Result<Observatio
     let of = deployed.choreographed.as_ref().ok_or(NotTaken::Foreign)?;
     let report = of.report(event)?;
     // Whoever asks for the end may not know the data, and who never ran neither.
-    let knows_data = !matches!(report.said, Said::Failed | Said::NeverRan(_));
     let data = event.context.data.get();
+    let may_lack = matches!(report.said, Said::Failed | Said::NeverRan(_));
+    let knows_data = !may_lack || data.trim() != "{}";
     let business_key = deployed.compiled.has_business_key().then(|| {
         let data = serde_json::from_str(data).ok()?;
         let key = deployed.compiled.expressions.business_key(&data).ok()??;

@@ -256,8 +256,8 @@ impl Publisher {
 
     /// Which events of a saga go to this place.
     fn published(&self, saga: &Saga) -> Option<Published> {
-        let place = self.handle.shared.registry.place_of(&saga.pinned.saga_type)?;
-        if !place.is(&self.place) || saga.heard.is_some() != place.choreographed {
+        let place = self.handle.shared.registry.place_of(saga)?;
+        if !place.is(&self.place) {
             return None;
         }
         Some(match (place.choreographed, place.messaging.transitions) {

@@ -58,7 +58,7 @@ impl Shard {
     }
 
     /// Takes a saga out of memory that the catalog holds and that has nothing to do for a while.
-    fn park(&mut self, saga: SagaId) {
+    pub(super) fn park(&mut self, saga: SagaId) {
         let Some(live) = self.sagas.get(&saga) else { return };
         let waited_for = live.waiters.iter().any(|waiter| !waiter.is_closed());
         let busy = live.unsaved() || !live.places.is_empty() || waited_for;

@@ -359,6 +359,10 @@ impl Shard {
                 self.without_saga(saga, todo, missing.clone());
             }
         }
+        // One that was read back for what was known of it already is let go again.
+        if self.sagas.get(&saga).is_some_and(|live| live.saga.heard.is_some()) {
+            self.park(saga);
+        }
     }
 
     fn carry_on(&mut self, saga: SagaId, todo: Todo) {

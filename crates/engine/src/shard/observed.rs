@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use amends_core::choreography::{NotTaken, Observing, due};
+use amends_core::choreography::{NotTaken, Observing, due, waits_until_all_is_read};
 use amends_core::event::Started;
 use amends_core::saga::Act;
 use amends_core::{Millis, SagaId, Time};
@@ -21,6 +21,10 @@ const LOOK_AGAIN: Millis = Millis::secs(5);
 const CANCEL_ALONE: &str = "its services run the saga among themselves: all that can be asked of them \
                             here is its end, by `cancel`; a step is retried, and its outcome known, at its \
                             own service";
+
+/// Why nothing can be.
+const NOBODY_THERE: &str = "its services run the saga among themselves, and this server does not listen where they speak: \
+                            look at its log for the broker that it lacks, or ask at one of the services";
 
 impl Desk {
     /// Moves a saga that is observed; nothing, where it is not.
@@ -41,18 +45,17 @@ impl Desk {
 
     /// Time has passed, or it is in memory again.
     pub fn look(&mut self, live: &mut Live) {
-        let asks = self.shared.options.active_recovery && live.deployed.is_caught_up();
-        self.observe(live, |observing| observing.tick(asks));
+        let (all_is_read, asks) =
+            (live.deployed.all_is_read(), self.shared.options.active_recovery);
+        self.observe(live, |observing| observing.tick(all_is_read, asks));
     }
 
     /// When to look at it again.
     pub fn next_look(&self, live: &Live) -> Option<Time> {
         let of = live.deployed.choreographed.as_ref()?.choreography();
         let next = due(of, &live.saga, self.now);
-        // What is late may be only unread, and asked for when all is read.
-        let waits = self.shared.options.active_recovery
-            && !live.saga.attention.is_empty()
-            && live.saga.cause().is_none();
+        let asks = self.shared.options.active_recovery;
+        let waits = waits_until_all_is_read(of, &live.saga, self.now, asks);
         let again = waits.then(|| self.now + LOOK_AGAIN);
         next.into_iter().chain(again).min()
     }
@@ -125,6 +128,9 @@ impl Shard {
         let Ask::Verb { verb: SagaVerb::Cancel, by, reason } = ask else {
             return drop(reply.send(Err(AskError::DoesNotFit(CANCEL_ALONE))));
         };
+        if !live.deployed.is_heard() {
+            return drop(reply.send(Err(AskError::DoesNotFit(NOBODY_THERE))));
+        }
         match self.desk.observe(live, |observing| observing.cancel(Act { by, reason })) {
             Some(Ok(())) => {
                 let snapshot = live.snapshot();
