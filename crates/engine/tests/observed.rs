@@ -44,8 +44,9 @@ const STEPS: [(&str, &str); 4] =
 struct Bound(InMemory);
 
 impl Binder for Bound {
-    fn bind(&self, service: &str, _: &amends_definition::Binding) -> Option<Carrier> {
-        panic!("{service} is commanded by nobody");
+    fn bind(&self, service: &str, of: &amends_definition::Binding) -> Option<Carrier> {
+        assert!(of.transport.is_some(), "{service} is commanded by nobody");
+        None
     }
 
     fn messaging(&self, _: &Messaging) -> Option<Arc<dyn Channel>> {
@@ -522,6 +523,215 @@ async fn what_contradicts_or_cannot_be_read_changes_nothing_and_is_told() {
     }
     assert_eq!(saga(&handle, 1).await, before);
     assert!(handle.get(SagaId(5)).await.unwrap().is_none());
+    engine.stop().await;
+}
+
+/// So long ago.
+fn ago(events: Vec<SagaEvent>, hours: u64) -> Vec<SagaEvent> {
+    let before = |event: SagaEvent| {
+        let at = Time(event.at.0 - hours * 3_600_000);
+        SagaEvent { at, ..event }
+    };
+    events.into_iter().map(before).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_read_in_order_and_nothing_of_it_is_given_up() {
+    let world = World::new();
+    let refused = |id| {
+        let bare = |step: &str| SagaEvent {
+            context: world.of.cancel(wire(id), "x", Reason::new("X", "x"), world.now()).context,
+            ..world.said(id, step, Word::NeverRan)
+        };
+        let mut all = vec![world.started(id), world.failed(id, "reserve")];
+        all.extend(STEPS.map(|(step, _)| bare(step)));
+        ago(all, 2)
+    };
+    for id in 1..=300 {
+        world.publish_all(&refused(id)).await;
+    }
+    let engine = world.engine().await;
+    let handle = engine.handle();
+    world.settled().await;
+    assert_eq!(world.broker.dead_letters(), []);
+    for id in 1..=300 {
+        assert_eq!(saga(&handle, id).await.state, State::Failed, "{id}");
+    }
+    engine.stop().await;
+}
+
+fn wire(id: u128) -> amends_wire::SagaId {
+    amends_wire::SagaId(id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_said_of_any_definition_waits_until_all_are_there() {
+    let world = World::new();
+    let engine = world.engine().await;
+    engine.stop().await;
+    // While it was away there came a version, and another type with it, at the same place.
+    let newer = ORDER.replace("version: 1", "version: 2").replace("Mail.Thank", "Mail.Say");
+    let trip = ORDER.replace("saga: Order", "saga: Trip");
+    let mut ids = 1..;
+    for text in [&newer, &trip] {
+        let of = Choreographed::read(text.as_bytes(), "x.yaml", &Surroundings::none()).unwrap();
+        let other = World { of, broker: world.broker.clone(), disk: Disk::new(), ..World::new() };
+        other.publish_all(&ago(other.all(ids.next().unwrap()), 2)).await;
+    }
+    let binder = Arc::new(Bound(world.broker.clone()));
+    let clock = Arc::new(Clock { began: world.began, at: world.at });
+    let engine = Engine::start_in(Options::default(), world.disk.open(), binder, clock);
+    let engine = engine.await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let handle = engine.handle();
+    handle.deploy(vec![deployment(&newer), deployment(&trip)]).await.unwrap();
+    world.settled().await;
+    assert_eq!(world.broker.dead_letters(), []);
+    for id in [1, 2] {
+        assert_eq!(saga(&handle, id).await.state, State::Completed);
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_sagas_are_heard_of_when_the_type_has_a_coordinator_again() {
+    let world = World::new();
+    let engine = world.engine().await;
+    let handle = engine.handle();
+    for id in [1, 2] {
+        world.publish_all(&world.all(id)[..2]).await;
+    }
+    world.settled().await;
+    let coordinated = ORDER.replace("pattern: choreography", "pattern: orchestration");
+    let coordinated = coordinated.replace("version: 1", "version: 2").replace("messaging:", "#");
+    let service = "{ fence: barrier, http: { url: \"http://127.0.0.1:1\" } }";
+    let coordinated = coordinated.replace("{ fence: barrier }", service);
+    handle.deploy(vec![deployment(&coordinated)]).await.unwrap();
+    world.publish_all(&world.all(1)[2..]).await;
+    let cancel = Ask::Verb { verb: SagaVerb::Cancel, by: "ann".into(), reason: "enough".into() };
+    handle.ask(SagaId(2), cancel, None).await.unwrap();
+    world.settled().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(saga(&handle, 1).await.state, State::Completed);
+    assert_eq!(world.published().len(), 1);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_brought_again_after_the_end_stays_in_no_memory() {
+    let world = World::new();
+    let engine = world.engine().await;
+    let handle = engine.handle();
+    for id in 1..=10 {
+        world.publish_all(&world.all(id)).await;
+    }
+    world.settled().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0);
+    for id in 1..=10 {
+        world.publish_all(&world.all(id)[3..]).await;
+    }
+    world.settled().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_have_been_need_not_be_heard() {
+    let world = World::new();
+    let engine = world.engine().await;
+    let handle = engine.handle();
+    // Heard of halfway.
+    world.publish_all(&world.all(1)[2..]).await;
+    world.settled().await;
+    let halfway = saga(&handle, 1).await;
+    assert_eq!((halfway.state, statuses(&halfway)[0]), (State::Completed, None));
+    world.publish_all(&world.all(1)[..2]).await;
+    world.settled().await;
+    assert_eq!(statuses(&saga(&handle, 1).await), [Some(Status::Completed); 4]);
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_word_of_the_arbiter_and_each_undo_are_expected_in_their_time() {
+    let world = World::new();
+    let engine = world.engine().await;
+    let handle = engine.handle();
+    // Refused, and Shipping does not say that it never will.
+    let refused = SagaEvent { said: Word::NeverRan, ..world.failed(1, "charge") };
+    world.publish_all(&world.all(1)[..2]).await;
+    world.publish_all(&[world.failed(1, "charge"), refused]).await;
+    // And one that Stock does not undo.
+    world.publish_all(&world.undone(2)[..6]).await;
+    world.settled().await;
+    assert_eq!(attention(&handle, 1).await, []);
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(attention(&handle, 2).await, [(Some(0), saga::Reason::UndoSlow)]);
+    tokio::time::sleep(Duration::from_secs(10 * 60)).await;
+    assert_eq!(attention(&handle, 1).await, [(Some(2), saga::Reason::Unheard)]);
+    world.publish(&world.said(1, "ship", Word::NeverRan)).await;
+    for id in [1, 2] {
+        world.publish(&world.said(id, "reserve", Word::Compensated)).await;
+    }
+    world.settled().await;
+    for id in [1, 2] {
+        let ended = saga(&handle, id).await;
+        assert_eq!((ended.state, ended.attention), (State::Failed, vec![]), "{id}");
+    }
+    engine.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_broker_is_away_nobody_is_late() {
+    let world = World::new();
+    let engine = world.engine_with(Options { active_recovery: true, ..Options::default() }).await;
+    let handle = engine.handle();
+    world.publish_all(&world.all(1)[..2]).await;
+    world.publish_all(&world.all(2)[..4]).await;
+    world.settled().await;
+    world.broker.set_away(true);
+    tokio::time::sleep(Duration::from_secs(20 * 60)).await;
+    assert_eq!(attention(&handle, 1).await, []);
+    assert_eq!(attention(&handle, 2).await, []);
+    world.broker.set_away(false);
+    world.publish_all(&world.all(1)[2..]).await;
+    world.settled().await;
+    assert_eq!(saga(&handle, 1).await.state, State::Completed);
+    // The other one is late, and past its point of no return: looked at no more than any that waits.
+    tokio::time::sleep(Duration::from_secs(3 * 60)).await;
+    assert_eq!(attention(&handle, 2).await, [(Some(3), saga::Reason::Unheard)]);
+    tokio::time::sleep(Duration::from_secs(3 * 60)).await;
+    assert_eq!(handle.health().sagas_in_memory, 0);
+    assert_eq!(world.published(), []);
+    engine.stop().await;
+}
+
+/// An end that nobody could open.
+struct Unbound;
+
+impl Binder for Unbound {
+    fn bind(&self, _: &str, _: &amends_definition::Binding) -> Option<Carrier> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_where_nobody_speaks() {
+    let world = World::new();
+    let engine = world.engine().await;
+    world.publish_all(&world.all(1)[..2]).await;
+    world.settled().await;
+    engine.stop().await;
+    let clock = Arc::new(Clock { began: world.began, at: world.at });
+    let engine = Engine::start_in(Options::default(), world.disk.open(), Arc::new(Unbound), clock);
+    let engine = engine.await.unwrap();
+    engine.handle().deploy(vec![deployment(ORDER)]).await.unwrap();
+    let verb = SagaVerb::Cancel;
+    let cancel = Ask::Verb { verb, by: "ann".into(), reason: "the customer rang".into() };
+    let asked = engine.handle().ask(SagaId(1), cancel, None).await;
+    assert!(matches!(asked, Err(AskError::DoesNotFit(_))), "{asked:?}");
+    assert_eq!(saga(&engine.handle(), 1).await.cause(), None, "it may be asked again");
     engine.stop().await;
 }
 
