@@ -1,7 +1,7 @@
 //! Definitions in service: every version a saga may be pinned to, and how its services are reached
 //! today.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
@@ -106,8 +106,13 @@ pub trait Binder: Send + Sync + 'static {
     }
 
     /// The observer's end of the broker over which services run a saga type among themselves: it takes
-    /// every event of the place. `None` where there is none, and nothing is heard.
-    fn observing(&self, _messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+    /// every event of the place, and speaks to these services. `None` where there is none, and nothing is
+    /// heard.
+    fn observing(
+        &self,
+        _messaging: &Messaging,
+        _services: &BTreeSet<Arc<str>>,
+    ) -> Option<Arc<dyn Channel>> {
         None
     }
 }
@@ -188,7 +193,10 @@ impl Deployed {
     /// Where its services speak, if they run it among themselves.
     fn observed_at(&self) -> Option<Place> {
         let messaging = self.compiled.messaging.clone()?;
-        self.choreographed.is_some().then_some(Place { messaging, choreographed: true })
+        self.choreographed.as_ref()?;
+        let actions = self.definition.steps().iter().filter_map(|step| step.action());
+        let services = actions.map(|action| Arc::clone(&action.service)).collect();
+        Some(Place { messaging, choreographed: true, services })
     }
 
     /// The texts of a step.
@@ -299,6 +307,8 @@ pub struct Place {
     pub messaging: Arc<Messaging>,
     /// The services of its types speak there among themselves, and this engine listens.
     pub choreographed: bool,
+    /// These are they: some brokers have to be told who listens.
+    pub services: BTreeSet<Arc<str>>,
 }
 
 impl Place {
@@ -578,7 +588,7 @@ impl Registry {
     /// Our end of the broker of such a place.
     pub fn channel(&self, place: &Place) -> Option<Arc<dyn Channel>> {
         match place.choreographed {
-            true => self.binder.observing(&place.messaging),
+            true => self.binder.observing(&place.messaging, &place.services),
             false => self.binder.messaging(&place.messaging),
         }
     }
@@ -624,7 +634,8 @@ impl SagaType {
     }
 
     fn place(&self) -> Option<Place> {
-        Some(Place { messaging: self.messaging.clone()?, choreographed: false })
+        let (messaging, services) = (self.messaging.clone()?, BTreeSet::new());
+        Some(Place { messaging, choreographed: false, services })
     }
 
     fn new() -> Self {

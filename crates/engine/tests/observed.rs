@@ -1,6 +1,7 @@
 //! Sagas that services run among themselves: what they say is a saga like any other, whatever order it
 //! comes in, and nobody is commanded. The runtime's clock is paused, so that a wait takes no time.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,8 +54,13 @@ impl Binder for Bound {
         panic!("nobody asks for such a saga by message");
     }
 
-    fn observing(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+    fn observing(
+        &self,
+        messaging: &Messaging,
+        services: &BTreeSet<Arc<str>>,
+    ) -> Option<Arc<dyn Channel>> {
         assert_eq!(messaging.events.as_deref(), Some("orders.events"));
+        assert!(services.contains("Stock") && services.len() == 4, "{services:?}");
         Some(self.0.listener("amends"))
     }
 }

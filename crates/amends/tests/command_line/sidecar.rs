@@ -44,7 +44,7 @@ impl Sidecar {
         let mut process = amends()
             .envs(reached.env().iter().copied())
             .args(["sidecar", "--listen", "127.0.0.1:0", "--service", name, "--handler", &handler])
-            .args([reached.option(), broker])
+            .args([reached.option(), broker, "--observer", "amends"])
             .arg("--definition")
             .arg(folder.join("order.yaml"))
             .arg("--data")

@@ -12,7 +12,7 @@ mod publisher;
 mod refusals;
 mod requests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub struct Places(Mutex<BTreeMap<String, Open>>);
 struct Open {
     /// By which it was bound.
     secret_env: Option<String>,
+    /// Of a choreography, those who listen there.
+    services: BTreeSet<Arc<str>>,
     channel: Arc<dyn Channel>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -73,7 +75,9 @@ impl Places {
     fn no_longer(&self, wanted: &BTreeMap<String, Place>) -> Vec<Open> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stays = |name: &str, place: &Open| {
-            wanted.get(name).is_some_and(|wanted| wanted.messaging.secret_env == place.secret_env)
+            wanted.get(name).is_some_and(|wanted| {
+                wanted.messaging.secret_env == place.secret_env && wanted.services == place.services
+            })
         };
         let names = open.iter().filter(|(name, place)| !stays(name, place));
         let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
@@ -102,7 +106,8 @@ impl Open {
             let publisher = publisher::Publisher::new(shared, name, place, Arc::clone(&channel));
             tasks.spawn(publisher.run(stopped));
         }
-        Self { secret_env: messaging.secret_env.clone(), channel, stop, tasks }
+        let (secret_env, services) = (messaging.secret_env.clone(), place.services.clone());
+        Self { secret_env, services, channel, stop, tasks }
     }
 
     async fn close(mut self) {
@@ -120,8 +125,13 @@ impl Open {
 /// its, too.
 fn wanted(shared: &Shared) -> BTreeMap<String, Place> {
     let mut wanted: BTreeMap<String, Place> = BTreeMap::new();
-    for place in shared.registry.places() {
+    for mut place in shared.registry.places() {
         let name = name(&place);
+        if let Some(other) = wanted.get_mut(&name) {
+            // All who listen there, of whatever type.
+            other.services.append(&mut place.services);
+            place.services.clone_from(&other.services);
+        }
         let secret_env = &place.messaging.secret_env;
         if let Some(Place { messaging: other, .. }) = wanted.get(&name) {
             if other.secret_env != *secret_env {

@@ -1,5 +1,6 @@
 //! How services are reached: from what a definition says to a transport that carries commands.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,10 +98,15 @@ impl Binder for Services {
         bound.inspect_err(unbound).ok()
     }
 
-    fn observing(&self, messaging: &Messaging) -> Option<Arc<dyn Channel>> {
+    fn observing(
+        &self,
+        messaging: &Messaging,
+        services: &BTreeSet<Arc<str>>,
+    ) -> Option<Arc<dyn Channel>> {
         let secret = secret_in(messaging.secret_env.as_deref(), "`messaging`");
-        let bound = secret
-            .and_then(|secret| self.brokers.observing(messaging, secret.into_iter().collect()));
+        let bound = secret.and_then(|secret| {
+            self.brokers.observing(messaging, services, secret.into_iter().collect())
+        });
         let unbound = |why: &String| {
             tracing::warn!(
                 "{why}; nothing is heard of the sagas that services run among themselves"

@@ -1,7 +1,7 @@
 //! A transport for each service that is described as being behind a broker, and the end at which a saga
 //! type itself is reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,9 +83,12 @@ impl Brokers {
     pub fn observing(
         &self,
         messaging: &Messaging,
+        services: &BTreeSet<Arc<str>>,
         secrets: Vec<Secret>,
     ) -> Result<Arc<dyn Channel>, String> {
-        let events = messaging.events.as_deref().map(Events::at);
+        let listeners = services.iter().filter_map(|name| Listener::named(name).ok());
+        let listeners: Vec<Listener> = listeners.chain([self.observer.clone()]).collect();
+        let events = messaging.events.as_deref().map(|at| Events::at(at).heard_by(listeners));
         let place = self.options.place(&messaging.broker, None, events)?;
         let end = End::Listener(self.observer.clone());
         Ok(Signing::over(self.later("the events of choreographies", place, end), secrets))

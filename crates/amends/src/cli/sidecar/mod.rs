@@ -75,6 +75,10 @@ pub struct Sidecar {
     /// has not ended is kept in any case. No event may come later: not less than the broker keeps them
     #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
     keep: Duration,
+    /// Who listens beside the services, as `amends serve --observer` is named: whoever speaks over SQS sends to
+    /// each, and over RabbitMQ a queue is there before its reader
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    observer: Vec<String>,
     /// Where the service reaches the sidecar, on this machine alone; with port 0 the system picks one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7071")]
     listen: SocketAddr,
@@ -228,7 +232,14 @@ impl Sidecar {
         let (Some(messaging), Some(last)) = (place, definitions.last()) else {
             return Err(usage("no definition was named".to_owned()));
         };
-        let events = messaging.events.as_deref().map(|at| heard(at, last.compiled()));
+        let observers: Result<Vec<Listener>, _> =
+            self.observer.iter().map(|name| Listener::named(name)).collect();
+        let observers = observers.map_err(|error| usage(format!("--observer: {error}")))?;
+        let events = messaging.events.as_deref().map(|at| {
+            let mut events = heard(at, last.compiled());
+            events.listeners.extend(observers);
+            events
+        });
         let Found { broker, place } =
             self.brokers.place(&messaging.broker, None, events).map_err(usage)?;
         let secret = secret_in(messaging.secret_env.as_deref(), "`messaging`").map_err(usage)?;
