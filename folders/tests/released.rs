@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use amends_core::saga::Status;
+use amends_core::saga::{Reason, Status};
 use amends_engine::{REASON_BITS, words};
 use amends_folders::{
     Deed, ENDINGS, Formats, Manifest, RELEASED, VERSION, formats, judge, manifest, place, sums,
@@ -100,8 +100,12 @@ fn the_folder_has_sagas_in_every_state() {
         found.extend(second.then(|| "second round".to_owned()));
         found.insert(format!("{} version {}", saga.start.saga_type, saga.start.version));
     }
+    // What is only observed needs a broker, and none is there where a folder is made: its facts stand in the
+    // golden events, and come back after a restart in the engine's own tests.
+    let coordinated = |reason: &Reason| *reason != Reason::Unheard;
     let mut wanted: BTreeSet<String> = REASON_BITS
         .iter()
+        .filter(|(reason, _)| coordinated(reason))
         .map(|(reason, _)| words::reason(*reason).to_owned())
         .chain(
             // A step that waits has no run yet, and one that is skipped has none.

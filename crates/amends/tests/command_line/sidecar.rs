@@ -130,8 +130,10 @@ fn orders() -> Vec<(Value, bool)> {
 fn observed(observer: &Server, saga: &str, state: &str) {
     let began = Instant::now();
     let view = loop {
-        let (code, view) = observer.json(&["get", saga]);
-        if code == 0 && view["state"] == state {
+        // Until it is heard of there is none.
+        let output = observer.ask(&["get", saga, "-o", "json"]);
+        let view: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        if view["state"] == state {
             break view;
         }
         assert!(
