@@ -10,12 +10,13 @@ use amends_core::definition::Definition;
 use amends_core::saga::{Pinned, Saga, StepState, Terms};
 use amends_core::{Direction, RunRef, StepIx};
 use amends_definition::{Compiled, Messaging, Pattern};
-use amends_store::CatalogError;
 use amends_transport::{Channel, Replies, Transport};
 use amends_wire::FailureCodes;
 use bytes::Bytes;
 
+use crate::deployment::{DeployError, Deployment};
 use crate::engine::Shared;
+use crate::place::{Hearing, Place};
 use crate::redaction::Redaction;
 use crate::shard::message::Internal;
 
@@ -38,18 +39,6 @@ pub struct Deployed {
     bound: Arc<Bound>,
     /// How far it is heard of where its services speak: a [`Hearing`].
     hearing: AtomicU8,
-}
-
-/// How far is heard what services say of the sagas that they run among themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Hearing {
-    /// Nobody listens there.
-    Nothing,
-    /// Somebody does.
-    Something,
-    /// All is read that was said.
-    All,
 }
 
 /// The texts of a step that are in every sending.
@@ -235,51 +224,6 @@ impl Deployed {
     }
 }
 
-/// A definition file to take in, checked.
-#[derive(Clone, Debug)]
-pub struct Deployment {
-    /// The checked file.
-    pub compiled: Compiled,
-}
-
-/// Why a definition was not taken in. Nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum DeployError {
-    /// The version it says exists with other content.
-    #[error(
-        "{saga_type} version {version} exists with other content: running sagas are pinned to it, so give the changed file version {next} (or no version)"
-    )]
-    Conflict {
-        /// The type.
-        saga_type: Arc<str>,
-        /// The version.
-        version: u32,
-        /// The next free one.
-        next: u32,
-        /// The pinned form that exists.
-        held: Arc<[u8]>,
-        /// The pinned form of the file.
-        got: Arc<[u8]>,
-    },
-    /// Two files define one type.
-    #[error("{0} is defined by two files: keep one")]
-    Twice(Arc<str>),
-    /// It could not be kept.
-    #[error("the definition could not be stored: {0}")]
-    Catalog(#[from] CatalogError),
-}
-
-impl DeployError {
-    /// Where a version that exists differs from the file, a line a place: `-` what exists, `+` what
-    /// the file says. Nothing for any other reason.
-    pub fn difference(&self) -> Vec<String> {
-        match self {
-            Self::Conflict { held, got, .. } => crate::difference::difference(held, got),
-            Self::Twice(_) | Self::Catalog(_) => Vec::new(),
-        }
-    }
-}
-
 /// Every definition in service.
 pub struct Registry {
     binder: Arc<dyn Binder>,
@@ -298,30 +242,6 @@ struct SagaType {
     bound: Arc<Bound>,
     /// How it is reached by message today, where a coordinator runs it.
     messaging: Option<Arc<Messaging>>,
-}
-
-/// A place at a broker that saga types name under `messaging`.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Where it is.
-    pub messaging: Arc<Messaging>,
-    /// The services of its types speak there among themselves, and this engine listens.
-    pub choreographed: bool,
-    /// These are they: some brokers have to be told who listens.
-    pub services: BTreeSet<Arc<str>>,
-}
-
-impl Place {
-    /// Are they one and the same, whoever may sign there?
-    pub fn is(&self, other: &Self) -> bool {
-        let at = |place: &Self| {
-            let Messaging { broker, queues, events, .. } = &*place.messaging;
-            // Nothing is asked for by message among services.
-            let queues = queues.clone().filter(|_| !place.choreographed);
-            (broker.clone(), queues, events.clone(), place.choreographed)
-        };
-        at(self) == at(other)
-    }
 }
 
 impl Registry {

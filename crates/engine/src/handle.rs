@@ -14,7 +14,8 @@ use amends_store::{
 use sha2::{Digest, Sha256};
 use tokio::sync::{broadcast, oneshot};
 
-use crate::deployed::{DeployError, Deployed, Deployment};
+use crate::deployed::Deployed;
+use crate::deployment::{DeployError, Deployment};
 use crate::engine::Shared;
 use crate::metrics::Metrics;
 use crate::request::{

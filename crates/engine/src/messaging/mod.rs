@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::deployed::Place;
 use crate::engine::Shared;
+use crate::place::Place;
 pub use refusals::Refusals;
 
 /// After a broker could not be used: what is wrong with it does not go at once.

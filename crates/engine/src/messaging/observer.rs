@@ -22,10 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::{PAUSE, pause};
-use crate::deployed::{Deployed, Hearing, Place};
+use crate::deployed::Deployed;
 use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::metrics::Overheard;
+use crate::place::{Hearing, Place};
 use crate::request::{Observation, Unavailable, Unobserved};
 
 /// How long an event waits whose definition, or whose saga, is not known here, counted from when it was

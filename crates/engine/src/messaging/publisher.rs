@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::events::{Published, asked, event};
 use super::pause;
-use crate::deployed::Place;
 use crate::engine::Shared;
 use crate::handle::Handle;
 use crate::persist;
+use crate::place::Place;
 use crate::request::Unavailable;
 use crate::transition::Watched;
 
