@@ -65,7 +65,7 @@ pub fn may_be_cancelled(of: &Choreography, saga: &Saga) -> Result<(), Refusal> {
     if saga.state.ended() {
         return Err(Refusal::Ended);
     }
-    if heard.is_some_and(|heard| heard.part.decided(of)) {
+    if heard.is_some_and(|heard| heard.part.inferred(of).decided(of)) {
         return Err(Refusal::TooLate);
     }
     if is_to_end(saga) {

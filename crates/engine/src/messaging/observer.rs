@@ -2,8 +2,8 @@
 //! nobody.
 //!
 //! An event is acknowledged when what it says is durable; those of a saga are taken one after the other, as
-//! they come. What cannot be read, and what contradicts what
-//! was heard, goes to the dead letters; what is of a definition that is not there yet waits for it.
+//! they come. What cannot be read, and what contradicts what was heard, goes to the dead letters; what is of
+//! a definition that is not there yet waits for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;

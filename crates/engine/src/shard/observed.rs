@@ -111,7 +111,6 @@ impl Shard {
         self.desk.pending.starts += 1;
         self.started += 1;
         let mut live = Live::new(saga, deployed);
-        live.asleep = false;
         self.desk.begin(&mut live, facts);
         self.sagas.insert(saga_id, live);
         self.when_durable(saga_id, Effect::Heard(reply));
